@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The rules: may this owner have that resource?
+ *
+ * One holder, or any number of shared ones. The thing decides, not its name:
+ * a request conflicts with every lock on the same lock file, on the same
+ * protected thing, or by the same name. What an owner holds of a resource is a
+ * set of names: a name it has already changes nothing, another name of what it
+ * has is added to the lock, in the mode the lock has. There is no upgrade and
+ * no downgrade.
+ *
+ * A request is judged twice: by name before anything is opened, and by what was
+ * found behind the name after that.
+ */
+
+#include "lockspace/table.h"
+
+#include <stdbool.h>
+
+struct hf_request {
+        uint32_t owner;
+        uint32_t lockspace;
+        const char *name;
+        bool shared;
+        struct hf_thing file;  /* none until it was opened */
+        struct hf_thing thing; /* none where not known */
+};
+
+enum hf_verdict_kind {
+        HF_VERDICT_FREE,     /* nothing known stands against it: take a lock */
+        HF_VERDICT_HAVE,     /* the owner has it by this name already */
+        HF_VERDICT_JOIN,     /* add a hold to `lock`, which exists */
+        HF_VERDICT_CONFLICT, /* `hold` stands against it (possibly the owner's own) */
+};
+
+struct hf_verdict {
+        enum hf_verdict_kind kind;
+        uint32_t lock;
+        uint32_t hold;
+};
+
+/* By the name alone. */
+struct hf_verdict hf_rules_by_name(struct hf_table *table, const struct hf_request *request);
+
+/* By file and thing (request->file is set); call it after by_name said FREE. */
+struct hf_verdict hf_rules_by_thing(struct hf_table *table, const struct hf_request *request);
+
+/* The hold of owner by that name, or 0. */
+uint32_t hf_rules_hold_of(struct hf_table *table, uint32_t owner, uint32_t lockspace,
+                          const char *name);
+
+/*
+ * Whether name may be used in a directory lockspace: not empty, no "/", not "."
+ * or "..". Returns 0 or -EINVAL.
+ */
+int hf_rules_check_name(const char *name);

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The lock table: everything the daemon knows about who holds what.
+ *
+ * One mapping of fixed records and a string arena. Records refer to one another
+ * by index (0 is "none") and to strings by offset, never by pointer, so the
+ * mapping may lie anywhere, in memory or in a file. For the same reason its
+ * hash chains run through the records instead of a library's pointer tables.
+ *
+ * - A *lockspace* is a directory of lock files, or the default one (path "").
+ * - An *owner* is a process: pid and start time.
+ * - A *lock* is one open descriptor with a lock on it. It has the identity of
+ *   the file it was taken on and, where known, of the thing it protects: with
+ *   the default lockspace these are the same, in a directory lockspace the file
+ *   is a stand-in that is named after the thing.
+ * - A *hold* is one owner's claim to a lock by one name. A lock lives as long
+ *   as it has holds.
+ *
+ * The table enforces nothing; the rules are in rules.h. It does no I/O.
+ */
+
+#include "base/thing.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Far above what one process may have open (the usual ceiling of descriptors is 1 Mi). */
+#define HF_TABLE_LOCKS_MAX (1U << 18)
+/* Shared locks have many holds, but a hold needs a process: twice the locks is plenty. */
+#define HF_TABLE_HOLDS_MAX (1U << 19)
+/* One per VM; the default limit of processes on Linux is lower. */
+#define HF_TABLE_OWNERS_MAX (1U << 16)
+/* Each is a directory that an administrator configured. */
+#define HF_TABLE_LOCKSPACES_MAX (1U << 12)
+/* Room for 256 Ki names of 250 bytes; address space until it is used. */
+#define HF_TABLE_STRINGS_SIZE (64U << 20)
+/* Longest string kept: PATH_MAX. What is longer cannot be opened. */
+#define HF_TABLE_STRING_MAX 4096
+/* Longest VM name kept; it is for people only, and longer ones are cut. */
+#define HF_TABLE_OWNER_NAME_MAX 1024
+/* "Through what": a program's short name (the kernel's own has 15 bytes). */
+#define HF_TABLE_VIA_MAX 24
+
+enum hf_owner_state {
+        HF_OWNER_ALIVE = 0,
+        HF_OWNER_CARRIED = 1,  /* dead, but another process has the VM's connection open */
+        HF_OWNER_ENDING = 2,   /* told to end: its connection was closed with locks held */
+        HF_OWNER_STUBBORN = 3, /* killed, and still there */
+};
+
+/* What a lock promises; enum hf_guarantee of lock-driver.h has the same numbers. */
+enum hf_table_lock_flags {
+        HF_LOCK_SHARED = 1U << 0,
+        HF_LOCK_AUTOCREATE = 1U << 1, /* the file goes with the lock */
+};
+
+struct hf_owner {
+        uint32_t next; /* chain by pid, or of free records */
+        pid_t pid;
+        uint64_t start; /* clock ticks since boot */
+        uint64_t since; /* first seen, microseconds since the epoch */
+        uint8_t uuid[16];
+        uint32_t name; /* string */
+        uint32_t id;
+        uint32_t first_hold;
+        uint32_t holds;
+        uint32_t connections; /* open connections whose peer is the owner itself */
+        uint32_t state;       /* enum hf_owner_state */
+        int pidfd;            /* readable when the process has ended */
+        char via[HF_TABLE_VIA_MAX];
+};
+
+struct hf_lock {
+        uint32_t next; /* chain by file, or of free records */
+        uint32_t next_thing;
+        struct hf_thing file;
+        struct hf_thing thing; /* kind none: not known */
+        int fd;
+        uint32_t flags; /* enum hf_table_lock_flags */
+        uint32_t first_hold;
+        uint32_t holds;
+};
+
+struct hf_hold {
+        uint32_t next; /* chain by name, or of free records */
+        uint32_t lock;
+        uint32_t owner;
+        uint32_t lockspace;
+        uint32_t name; /* string */
+        uint32_t name_hash;
+        uint32_t next_in_lock;
+        uint32_t next_in_owner, prev_in_owner;
+        uint64_t since; /* microseconds since the epoch */
+        char via[HF_TABLE_VIA_MAX];
+};
+
+struct hf_lockspace {
+        uint32_t next;
+        uint32_t path; /* string; "" for the default lockspace */
+};
+
+struct hf_table;
+
+/* A new table with only the default lockspace in it. -ENOMEM. */
+int hf_table_new(struct hf_table **ret);
+struct hf_table *hf_table_free(struct hf_table *table);
+
+/* The record at an index that the table gave; valid until it is removed. */
+struct hf_owner *hf_table_owner(struct hf_table *table, uint32_t owner);
+struct hf_lock *hf_table_lock(struct hf_table *table, uint32_t lock);
+struct hf_hold *hf_table_hold(struct hf_table *table, uint32_t hold);
+const char *hf_table_string(const struct hf_table *table, uint32_t string);
+
+/* The path of a lockspace. */
+const char *hf_table_lockspace_path(struct hf_table *table, uint32_t lockspace);
+
+/* The default lockspace's index. */
+#define HF_LOCKSPACE_DEFAULT 1U
+
+/* 0 where there is none. */
+uint32_t hf_table_find_lockspace(struct hf_table *table, const char *path);
+/* -ENOSPC when the table is full, -ENAMETOOLONG. */
+int hf_table_add_lockspace(struct hf_table *table, const char *path, uint32_t *ret);
+
+/*
+ * 0 where there is none. start 0 finds the newest owner of that pid: for a
+ * process that is gone, of which no start time can be read any more.
+ */
+uint32_t hf_table_find_owner(struct hf_table *table, pid_t pid, uint64_t start);
+
+struct hf_owner_info {
+        pid_t pid;
+        uint64_t start;
+        uint64_t since;
+        const uint8_t *uuid; /* 16 bytes */
+        const char *name;
+        uint32_t id;
+        int pidfd; /* stays the caller's to close after the owner is removed */
+};
+
+int hf_table_add_owner(struct hf_table *table, const struct hf_owner_info *info, uint32_t *ret);
+/* The owner must have no holds. */
+void hf_table_remove_owner(struct hf_table *table, uint32_t owner);
+
+/* First hold by that name, and the next one after it; 0 where there is none. */
+uint32_t hf_table_find_name(struct hf_table *table, uint32_t lockspace, const char *name);
+uint32_t hf_table_next_name(struct hf_table *table, uint32_t hold);
+
+/*
+ * First lock whose file, or whose protected thing, is the given one; with
+ * after != 0 the next one behind that. 0 where there is none.
+ */
+uint32_t hf_table_find_file(struct hf_table *table, const struct hf_thing *file, uint32_t after);
+uint32_t hf_table_find_thing(struct hf_table *table, const struct hf_thing *thing, uint32_t after);
+
+/* The lock takes fd over: whoever removes the lock closes it. */
+int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
+                      const struct hf_thing *thing, int fd, uint32_t flags, uint32_t *ret);
+/* The lock must have no holds. */
+void hf_table_remove_lock(struct hf_table *table, uint32_t lock);
+
+struct hf_hold_info {
+        uint32_t lock;
+        uint32_t owner;
+        uint32_t lockspace;
+        const char *name;
+        const char *via;
+        uint64_t since;
+};
+
+int hf_table_add_hold(struct hf_table *table, const struct hf_hold_info *info, uint32_t *ret);
+void hf_table_remove_hold(struct hf_table *table, uint32_t hold);
+
+/* Counts of what is in use. */
+struct hf_table_counts {
+        uint32_t owners, locks, holds, lockspaces;
+};
+struct hf_table_counts hf_table_count(const struct hf_table *table);
+
+/* Walks all owners or holds in order of their index: the next one in use above `after`, or 0. */
+uint32_t hf_table_next_owner(struct hf_table *table, uint32_t after);
+uint32_t hf_table_next_hold(struct hf_table *table, uint32_t after);
