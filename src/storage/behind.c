@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "storage/behind.h"
+
+#include "base/cleanup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sha2.h>
+#include <string.h>
+
+#define HASH_DIGITS (SHA256_DIGEST_LENGTH * 2)
+
+/* The longest command line that is looked at; the kernel's own limit for one argument is 128 KiB.
+ */
+#define COMMAND_LINE_MAX (1024 * 1024)
+
+/* A process with more open files than this is not searched to its end. */
+#define OPEN_FILES_MAX 4096
+
+bool hf_behind_is_hash(const char *name)
+{
+        return strlen(name) == HASH_DIGITS && strspn(name, "0123456789abcdef") == HASH_DIGITS;
+}
+
+static bool has_hash(const char *path, const char *hash)
+{
+        char digits[HASH_DIGITS + 1];
+
+        return SHA256Data((const uint8_t *)path, strlen(path), digits) && !strcmp(digits, hash);
+}
+
+/*
+ * Copies the path that begins at `at` up to what ends it there: a quote inside
+ * JSON, a single comma in an option, or the end of the argument.
+ */
+static void copy_path(const char *at, bool quoted, char buf[static PATH_MAX])
+{
+        size_t used = 0;
+
+        for (; *at && used < PATH_MAX - 1; at++) {
+                if (quoted && *at == '"')
+                        break;
+                if (quoted && *at == '\\' && at[1])
+                        at++;
+                else if (!quoted && *at == ',' && at[1] == ',')
+                        at++;
+                else if (!quoted && *at == ',')
+                        break;
+                buf[used++] = *at;
+        }
+        buf[used] = '\0';
+}
+
+int hf_behind_scan(const char *argument, int (*found)(const char *path, void *data), void *data)
+{
+        char path[PATH_MAX];
+
+        for (const char *at = strchr(argument, '/'); at; at = strchr(at + 1, '/')) {
+                char before = at == argument ? '\0' : at[-1];
+                int r;
+
+                /* A path begins an argument, or follows "=", a quote or the ":" of "file:". */
+                if (before && !strchr("=\":,", before))
+                        continue;
+                copy_path(at, before == '"', path);
+                r = found(path, data);
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
+struct search {
+        pid_t pid;
+        const char *hash;
+        struct hf_thing *ret;
+};
+
+/* Follows the path with the eyes of the process: it may have mounts of its own. */
+static int identify_in_process(const struct search *search, const char *path)
+{
+        hf_cleanup_free char *seen = NULL;
+        struct stat st;
+
+        if (asprintf(&seen, "/proc/%d/root%s", (int)search->pid, path) < 0) {
+                seen = NULL;
+                return -ENOMEM;
+        }
+        if (stat(seen, &st) < 0 && stat(path, &st) < 0)
+                return -errno;
+        return hf_thing_of(&st, search->ret);
+}
+
+static int try_path(const char *path, void *data)
+{
+        const struct search *search = data;
+
+        return has_hash(path, search->hash) && identify_in_process(search, path) == 0;
+}
+
+static int search_command_line(const struct search *search)
+{
+        hf_cleanup_free char *text = NULL;
+        hf_cleanup_file FILE *file = NULL;
+        char name[64];
+        size_t len;
+
+        (void)snprintf(name, sizeof(name), "/proc/%d/cmdline", (int)search->pid);
+        file = fopen(name, "re");
+        if (!file)
+                return -errno;
+        text = malloc(COMMAND_LINE_MAX + 1);
+        if (!text)
+                return -ENOMEM;
+        len = fread(text, 1, COMMAND_LINE_MAX, file);
+        text[len] = '\0';
+        for (const char *at = text; at < text + len; at += strlen(at) + 1)
+                if (hf_behind_scan(at, try_path, (void *)(uintptr_t)search))
+                        return 0;
+        return -ENOENT;
+}
+
+static void close_dir(DIR **dir)
+{
+        if (*dir)
+                (void)closedir(*dir);
+}
+
+static int search_open_files(const struct search *search)
+{
+        hf_cleanup(close_dir) DIR *dir = NULL;
+        char name[64], path[PATH_MAX];
+        struct dirent *entry;
+        struct stat st;
+
+        (void)snprintf(name, sizeof(name), "/proc/%d/fd", (int)search->pid);
+        dir = opendir(name);
+        if (!dir)
+                return -errno;
+        for (int n = 0; n < OPEN_FILES_MAX && (entry = readdir(dir)); n++) {
+                ssize_t len = readlinkat(dirfd(dir), entry->d_name, path, sizeof(path) - 1);
+
+                if (len <= 0 || path[0] != '/')
+                        continue;
+                path[len] = '\0';
+                if (has_hash(path, search->hash) &&
+                    fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 &&
+                    hf_thing_of(&st, search->ret) == 0)
+                        return 0;
+        }
+        return -ENOENT;
+}
+
+int hf_behind_find(pid_t pid, const char *hash, struct hf_thing *ret)
+{
+        struct search search = {pid, hash, ret};
+
+        if (search_command_line(&search) == 0 || search_open_files(&search) == 0)
+                return 0;
+        return -ENOENT;
+}

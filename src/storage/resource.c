@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "storage/resource.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* virtlockd's byte. */
+#define LOCK_OFFSET 0
+#define LOCK_LENGTH 1
+
+/*
+ * How often a lock file may be replaced under us before we give up: each time
+ * means that another process freed and removed it between our open and lock.
+ */
+#define AUTOCREATE_TRIES 1000
+
+static int set_lock(int fd, short type)
+{
+        struct flock lock = {
+                .l_type = type,
+                .l_whence = SEEK_SET,
+                .l_start = LOCK_OFFSET,
+                .l_len = LOCK_LENGTH,
+        };
+
+        if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+                return errno == EACCES ? -EAGAIN : -errno;
+        return 0;
+}
+
+/* Whether path still leads to the file that is open as fd. */
+static bool still_named(const char *path, const struct stat *open_file)
+{
+        struct stat named;
+
+        return stat(path, &named) == 0 && named.st_dev == open_file->st_dev &&
+               named.st_ino == open_file->st_ino;
+}
+
+/*
+ * Never blocks on a fifo or a tape, never becomes a controlling terminal. A
+ * shared lock needs no right to write, except on a file that we may have to
+ * make and, when its last user goes, to lock exclusively and remove.
+ */
+static int open_flags(const struct hf_resource_request *request)
+{
+        int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+
+        if (request->autocreate)
+                return flags | O_RDWR | O_CREAT;
+        return flags | (request->shared ? O_RDONLY : O_RDWR);
+}
+
+/* One try. Returns 1 when the lock file was replaced meanwhile and a new try is due. */
+static int try_take(const struct hf_resource_request *request, struct hf_resource_result *ret)
+{
+        hf_cleanup_fd int fd = open(request->path, open_flags(request), 0600);
+        struct stat st;
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        r = hf_thing_of(&st, &ret->file);
+        if (r < 0)
+                return r;
+        r = set_lock(fd, request->shared ? F_RDLCK : F_WRLCK);
+        if (r < 0)
+                return r;
+        if (request->autocreate && !still_named(request->path, &st))
+                return 1;
+        ret->fd = hf_steal_fd(&fd);
+        return 0;
+}
+
+void hf_resource_take(const struct hf_resource_request *request, struct hf_resource_result *ret)
+{
+        int tries = 0;
+
+        *ret = (struct hf_resource_result){.fd = -1};
+        do
+                ret->status = try_take(request, ret);
+        while (ret->status == 1 && ++tries < AUTOCREATE_TRIES);
+        if (ret->status == 1)
+                ret->status = -EAGAIN;
+}
+
+static void unlink_if_ours_alone(int fd, const char *path)
+{
+        struct stat st;
+
+        /* A shared lock becomes exclusive only where nobody else has a share. */
+        if (set_lock(fd, F_WRLCK) < 0)
+                return;
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 && still_named(path, &st))
+                (void)unlink(path);
+}
+
+void hf_resource_give(int fd, const char *unlink_path)
+{
+        if (unlink_path)
+                unlink_if_ours_alone(fd, unlink_path);
+        (void)set_lock(fd, F_UNLCK);
+        (void)close(fd);
+}
+
+int hf_resource_create(const char *path)
+{
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+
+        if (fd < 0)
+                return -errno;
+        (void)close(fd);
+        return 0;
+}
+
+int hf_resource_identify(const char *path, struct hf_thing *ret)
+{
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return -errno;
+        return hf_thing_of(&st, ret);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Who has it open: processes that lock a thing or carry a connection, found by
+ * reading /proc. The kernel gives no pid for an OFD lock anywhere else; the
+ * "lock:" lines of /proc/PID/fdinfo do. /proc/locks is never read: that stalls
+ * every locker on the machine.
+ *
+ * What the caller has no right to see is not found: without privilege these are
+ * its own processes.
+ */
+
+#include "base/thing.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Bytes of a lock as QEMU uses them, to say what a holder does with an image. */
+struct hf_user {
+        pid_t pid;
+        char comm[32];
+        bool writes;     /* the descriptor is open for writing */
+        bool locks;      /* it has a lock of any kind on the file */
+        bool lock_write; /* an exclusive one */
+        bool our_byte;   /* one on byte 0: virtlockd, or another holdfastd */
+};
+
+/* A scan in progress, so that a program with other duties can do it in slices. */
+struct hf_user_scan;
+
+/* Starts to look for the users of a thing. `skip` is a pid not to report, or 0. */
+int hf_user_scan_new(const struct hf_thing *thing, pid_t skip, struct hf_user_scan **ret);
+struct hf_user_scan *hf_user_scan_free(struct hf_user_scan *scan);
+
+/*
+ * Looks at up to `processes` more processes. Returns 1 while there are more,
+ * 0 when all have been seen.
+ */
+int hf_user_scan_step(struct hf_user_scan *scan, unsigned int processes);
+
+/* What was found so far, one entry per process; belongs to the scan. */
+const struct hf_user *hf_user_scan_result(const struct hf_user_scan *scan, size_t *ret_n);
+
+/*
+ * The processes that carry the other ends of UNIX sockets: inodes[] are those
+ * of our ends as the daemon reports them. Fills pids[] up to max and returns
+ * how many there are, or a negative errno.
+ */
+int hf_socket_carriers(const uint64_t *inodes, size_t n, pid_t *pids, size_t max);
