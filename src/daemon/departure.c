@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/departure.h"
+
+#include "base/log.h"
+#include "base/process.h"
+#include "daemon/acquire.h"
+#include "daemon/owner.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#define MODULE "daemon.departure"
+
+/* virtlockd's times: SIGKILL comes at its 9th probe, and at the 15th it gives up. */
+#define KILL_AFTER_USEC   1600000
+#define REPORT_AFTER_USEC 1400000
+
+/* One that was killed and is still there is looked at again this often. */
+#define REMIND_USEC (60 * 1000000ULL)
+
+/* Locks given back in one turn of the loop. */
+#define GIVE_PER_TURN 32
+
+static const char *name_of(struct hf_server *server, uint32_t owner)
+{
+        return hf_table_string(server->table, hf_table_owner(server->table, owner)->name);
+}
+
+static bool has_ended(const struct hf_owner *owner)
+{
+        return hf_process_pidfd_is_dead(owner->pidfd) == 1;
+}
+
+/* Dead, and nobody has its connection open. */
+static bool is_gone(const struct hf_owner *owner)
+{
+        return owner->connections == 0 && has_ended(owner);
+}
+
+/* One turn of giving back. Other sources of the loop run between two turns. */
+static int on_departures(sd_event_source *source, void *data)
+{
+        struct hf_server *server = data;
+        unsigned int given = 0;
+
+        for (uint32_t i = hf_table_next_owner(server->table, 0); i;
+             i = hf_table_next_owner(server->table, i)) {
+                const struct hf_owner *owner = hf_table_owner(server->table, i);
+
+                if (!owner->leaving)
+                        continue;
+                while (owner->first_hold && given++ < GIVE_PER_TURN)
+                        hf_give(server, owner->first_hold);
+                if (given > GIVE_PER_TURN)
+                        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+                hf_owner_drop_unused(server, i);
+        }
+        hf_server_check_idle(server);
+        return 0;
+}
+
+static void give_all(struct hf_server *server, uint32_t index)
+{
+        struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        owner->leaving = 1;
+        if (!server->departures) {
+                if (sd_event_add_defer(server->event, &server->departures, on_departures, server) <
+                    0)
+                        return;
+        }
+        (void)sd_event_source_set_enabled(server->departures, SD_EVENT_ONESHOT);
+}
+
+static void send_signal(struct hf_server *server, uint32_t index, int number)
+{
+        const struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        if (syscall(SYS_pidfd_send_signal, owner->pidfd, number, NULL, 0) < 0 && errno != ESRCH)
+                hf_log(HF_LOG_ERROR, MODULE, "cannot end %s (pid %d): %s; its locks stay",
+                       name_of(server, index), (int)owner->pid, strerrordesc_np(errno));
+}
+
+static int on_ending_timer(sd_event_source *source, uint64_t usec, void *data);
+
+static void set_timer(struct hf_server *server, uint32_t owner, uint64_t after)
+{
+        sd_event_source **timer = &server->owner_timers[owner];
+
+        if (!*timer) {
+                if (sd_event_add_time_relative(server->event, timer, CLOCK_MONOTONIC, after, 1000,
+                                               on_ending_timer, server) < 0)
+                        return;
+        } else {
+                (void)sd_event_source_set_time_relative(*timer, after);
+        }
+        (void)sd_event_source_set_enabled(*timer, SD_EVENT_ONESHOT);
+}
+
+static void next_step(struct hf_server *server, uint32_t index)
+{
+        struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        if (!owner->killed) {
+                hf_log(HF_LOG_WARNING, MODULE,
+                       "%s (pid %d) does not end on SIGTERM after its lock connection closed; "
+                       "sending SIGKILL",
+                       name_of(server, index), (int)owner->pid);
+                owner->killed = 1;
+                send_signal(server, index, SIGKILL);
+                set_timer(server, index, REPORT_AFTER_USEC);
+                return;
+        }
+        if (owner->state != HF_OWNER_STUBBORN)
+                hf_log(HF_LOG_ERROR, MODULE,
+                       "%s (pid %d) was killed and is still there; its %u locks stay until it is "
+                       "gone",
+                       name_of(server, index), (int)owner->pid, owner->holds);
+        owner->state = HF_OWNER_STUBBORN;
+        set_timer(server, index, REMIND_USEC);
+}
+
+static int on_ending_timer(sd_event_source *source, uint64_t usec, void *data)
+{
+        struct hf_server *server = data;
+
+        (void)usec;
+        for (uint32_t i = hf_table_next_owner(server->table, 0); i;
+             i = hf_table_next_owner(server->table, i))
+                if (server->owner_timers[i] == source) {
+                        next_step(server, i);
+                        break;
+                }
+        return 0;
+}
+
+/* The VM has cut its own lock connection: libvirt relies on its being ended. */
+static void begin_ending(struct hf_server *server, uint32_t index)
+{
+        struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        hf_log(HF_LOG_INFO, MODULE,
+               "%s (pid %d) closed its lock connection with %u locks held; ending it",
+               name_of(server, index), (int)owner->pid, owner->holds);
+        owner->state = HF_OWNER_ENDING;
+        send_signal(server, index, SIGTERM);
+        set_timer(server, index, KILL_AFTER_USEC);
+}
+
+void hf_departure_session_left(struct hf_server *server, uint32_t index, bool own)
+{
+        struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        owner->sessions--;
+        owner->connections -= own;
+        if (is_gone(owner))
+                give_all(server, index);
+        else if (own && owner->connections == 0 && owner->holds && owner->state == HF_OWNER_ALIVE)
+                begin_ending(server, index);
+        hf_owner_drop_unused(server, index);
+}
+
+void hf_departure_owner_ended(struct hf_server *server, uint32_t index)
+{
+        struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        if (owner->connections == 0) {
+                give_all(server, index);
+                return;
+        }
+        owner->state = HF_OWNER_CARRIED;
+        if (owner->holds)
+                hf_log(HF_LOG_INFO, MODULE,
+                       "%s: pid %d has ended, another process carries its lock connection; its "
+                       "%u locks stay",
+                       name_of(server, index), (int)owner->pid, owner->holds);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Departure: who left, and what happens to what it held.
+ *
+ *   the owner's own connection closed, the owner lives and holds something
+ *       -> it is ended first (SIGTERM, later SIGKILL); its locks are freed when
+ *          it is dead. One that will not die keeps them and is reported.
+ *   the owner ended, another process has its connection open
+ *       -> nothing is freed: the VM lives on in that process (CARRIED).
+ *   the owner ended and no connection of its own is open (or never was)
+ *       -> its locks are given back, a few at a time, so that others are served
+ *          in between.
+ *
+ * Any other connection that closes changes nothing. Waiting is done by pidfd
+ * and timers only.
+ */
+
+#include "daemon/server.h"
+
+/* A session that was bound to the owner is gone; own: it was the owner's own connection. */
+void hf_departure_session_left(struct hf_server *server, uint32_t owner, bool own);
+
+/* The owner's process is dead. */
+void hf_departure_owner_ended(struct hf_server *server, uint32_t owner);

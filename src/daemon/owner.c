@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/owner.h"
+
+#include "base/cleanup.h"
+#include "base/process.h"
+#include "daemon/departure.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+static int on_owner_ended(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+        struct hf_server *server = data;
+
+        (void)revents;
+        /* The watch is found by its source: the table's indices are stable, pointers are not. */
+        (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        for (uint32_t i = hf_table_next_owner(server->table, 0); i;
+             i = hf_table_next_owner(server->table, i))
+                if (hf_table_owner(server->table, i)->pidfd == fd) {
+                        hf_departure_owner_ended(server, i);
+                        break;
+                }
+        return 0;
+}
+
+static int add_owner(struct hf_session *session, const struct hf_process *process, int *pidfd,
+                     uint32_t *ret)
+{
+        struct hf_server *server = session->server;
+        struct hf_owner_info info = {
+                .pid = process->pid,
+                .start = process->start,
+                .since = hf_server_wall_clock(server),
+                .uuid = session->owner_uuid,
+                .name = session->owner_name,
+                .id = session->owner_id,
+                .pidfd = *pidfd,
+        };
+        sd_event_source *watch = NULL;
+        uint32_t owner;
+        int r;
+
+        r = sd_event_add_io(server->event, &watch, *pidfd, EPOLLIN, on_owner_ended, server);
+        if (r < 0)
+                return r;
+        r = hf_table_add_owner(server->table, &info, &owner);
+        if (r < 0) {
+                (void)sd_event_source_disable_unref(watch);
+                return r;
+        }
+        (void)hf_steal_fd(pidfd);
+        server->owner_sources[owner] = watch;
+        *ret = owner;
+        return 0;
+}
+
+static int find_or_add(struct hf_session *session, uint32_t *ret, struct hf_error *err)
+{
+        hf_cleanup_fd int pidfd = -1;
+        struct hf_process process;
+        uint32_t owner;
+        int r;
+
+        r = session->owner_pid > 0 ? hf_process_open(session->owner_pid, &pidfd, &process, err)
+                                   : -ESRCH;
+        if (r < 0)
+                return hf_error_set(err, ESRCH, HF_ERR_OPERATION_INVALID, HF_FROM_LOCKSPACE,
+                                    "the registered owner, pid %d, is not a running process; a "
+                                    "lock for it would never be freed",
+                                    (int)session->owner_pid);
+        owner = hf_table_find_owner(session->server->table, process.pid, process.start);
+        if (!owner) {
+                r = add_owner(session, &process, &pidfd, &owner);
+                if (r < 0)
+                        return hf_error_sys(err, -r, "cannot watch the owner, pid %d",
+                                            (int)session->owner_pid);
+        }
+        *ret = owner;
+        return 0;
+}
+
+static bool may_acquire(const struct hf_session *session, const struct hf_owner *owner)
+{
+        return owner->state == HF_OWNER_ALIVE ||
+               (owner->state == HF_OWNER_CARRIED && session->own);
+}
+
+int hf_owner_bind(struct hf_session *session, struct hf_error *err)
+{
+        struct hf_table *table = session->server->table;
+        uint32_t index;
+        int r;
+
+        if (!session->owner) {
+                struct hf_owner *owner;
+
+                r = find_or_add(session, &index, err);
+                if (r < 0)
+                        return r;
+                owner = hf_table_owner(table, index);
+                owner->sessions++;
+                owner->connections += session->own;
+                session->owner = index;
+        }
+        if (!may_acquire(session, hf_table_owner(table, session->owner)))
+                return hf_error_set(err, ESRCH, HF_ERR_OPERATION_INVALID, HF_FROM_LOCKSPACE,
+                                    "the registered owner, pid %d, has ended or is being ended",
+                                    (int)session->owner_pid);
+        return 0;
+}
+
+uint32_t hf_owner_known(struct hf_session *session)
+{
+        if (!session->owner && hf_owner_bind(session, NULL) < 0)
+                return hf_table_find_owner(session->server->table, session->owner_pid, 0);
+        return session->owner;
+}
+
+void hf_owner_unbind(struct hf_session *session)
+{
+        uint32_t owner = session->owner;
+        bool own = session->own;
+
+        session->owner = 0;
+        session->own = false;
+        if (owner)
+                hf_departure_session_left(session->server, owner, own);
+}
+
+void hf_owner_drop_unused(struct hf_server *server, uint32_t index)
+{
+        struct hf_owner *owner = hf_table_owner(server->table, index);
+        int pidfd = owner->pidfd;
+
+        if (owner->holds || owner->sessions)
+                return;
+        server->owner_sources[index] = sd_event_source_disable_unref(server->owner_sources[index]);
+        server->owner_timers[index] = sd_event_source_disable_unref(server->owner_timers[index]);
+        hf_table_remove_owner(server->table, index);
+        (void)close(pidfd);
+}

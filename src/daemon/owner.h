@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Owners: which process a lock belongs to, and learning of its end.
+ *
+ * A record lives while the owner holds something or a session is registered for
+ * it. Its pidfd is watched from the first to the last moment, so the pid can
+ * not be given to another process unnoticed.
+ */
+
+#include "daemon/session.h"
+
+/*
+ * Finds or makes the owner that the session is registered for and binds the
+ * session to it. -ESRCH with *err when there is no such process.
+ */
+int hf_owner_bind(struct hf_session *session, struct hf_error *err);
+
+/* The owner whose locks the session may give back, though the process may be gone; or 0. */
+uint32_t hf_owner_known(struct hf_session *session);
+
+/* Undoes the binding, when the session registers anew; the owner is dropped if nobody needs it. */
+void hf_owner_unbind(struct hf_session *session);
+
+/* Removes an owner's record if it holds nothing and no session is bound to it. */
+void hf_owner_drop_unused(struct hf_server *server, uint32_t owner);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The server: one thread, one event loop, and what all its parts share.
+ *
+ *   listener.c   sockets, who may connect, the limit of clients
+ *   session.c    one connection: bytes in, bytes out
+ *   dispatch.c   from a frame to the procedure that is meant, and its guards
+ *   *-program.c  the programs: virtlockd's locks, its admin calls, our own
+ *   acquire.c    taking and giving locks
+ *   owner.c      which process a lock belongs to, and learning of its end
+ *   departure.c  who left, and what happens to what it held
+ *
+ * Nothing here may block: what could (opening and locking a file, reading a
+ * foreign process) is a step with a completion.
+ */
+
+#include "daemon/config.h"
+#include "lockspace/table.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+struct hf_session;
+struct hf_session_slot;
+
+/* The two servers that virt-admin shows; their names are virtlockd's. */
+enum hf_service_kind {
+        HF_SERVICE_LOCKS,
+        HF_SERVICE_ADMIN,
+        HF_SERVICE_KINDS,
+};
+
+extern const char *const hf_service_names[HF_SERVICE_KINDS];
+
+/* A listening socket and what may be asked there. */
+struct hf_listener {
+        struct hf_server *server;
+        enum hf_service_kind kind;
+        bool read_only; /* only calls that show; any user that the socket's mode lets in */
+        int fd;
+        char *path; /* removed at the end if we made it; NULL for a socket that was passed in */
+        sd_event_source *source;
+};
+
+/* Sockets: virtlockd's two, our two; systemd may pass more of each. */
+#define HF_LISTENERS_MAX 16
+
+struct hf_server {
+        sd_event *event;
+        struct hf_table *table;
+        struct hf_config *config;
+        bool privileged;
+        char host[HOST_NAME_MAX + 1];
+
+        struct hf_listener listeners[HF_LISTENERS_MAX];
+        unsigned int n_listeners;
+        int spare_fd; /* given up to be able to accept, and refuse, when descriptors run out */
+
+        struct hf_session *sessions; /* all, newest first */
+        unsigned int clients[HF_SERVICE_KINDS];
+        unsigned int refused; /* connections over the limit that wait to be told so */
+        uint64_t next_client_id[HF_SERVICE_KINDS];
+        struct hf_session_slot *slots;
+        uint32_t slots_total;
+        uint32_t *free_slots;
+        uint32_t n_free_slots;
+
+        sd_event_source *departures;     /* runs while locks of ended owners wait to be given back */
+        sd_event_source **owner_sources; /* by owner: the watch on its pidfd */
+        sd_event_source **owner_timers;  /* by owner: the next step against one that has to end */
+        sd_event_source *idle_timer;
+        uint64_t idle_timeout; /* microseconds; 0: stay */
+};
+
+/* Makes a server with an empty table. The event loop and config stay the caller's. */
+int hf_server_new(sd_event *event, struct hf_config *config, struct hf_server **ret,
+                  struct hf_error *err);
+struct hf_server *hf_server_free(struct hf_server *server);
+
+/* Wall clock for what people read: microseconds since the epoch. */
+uint64_t hf_server_wall_clock(const struct hf_server *server);
+
+/* Called when a client or a lock went: starts or stops the clock of --timeout. */
+void hf_server_check_idle(struct hf_server *server);

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/session.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "daemon/departure.h"
+#include "daemon/dispatch.h"
+#include "rpc/errors.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#define MODULE "daemon.session"
+
+/* Requests served in one turn of a connection that pipelines, before others get theirs. */
+#define REQUESTS_PER_TURN 16
+
+/* A slot that was used beyond this gives its memory back when the session ends. */
+#define SLOT_KEPT 4096
+
+static struct hf_session_slot *slot_of(struct hf_session *session)
+{
+        return &session->server->slots[session->slot];
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *data);
+
+static void link_session(struct hf_session *session)
+{
+        struct hf_server *server = session->server;
+
+        session->next = server->sessions;
+        session->prev = &server->sessions;
+        if (session->next)
+                session->next->prev = &session->next;
+        server->sessions = session;
+        if (session->refused)
+                server->refused++;
+        else
+                server->clients[session->kind]++;
+}
+
+int hf_session_new(const struct hf_listener *listener, int fd_arg, bool refused,
+                   struct hf_session **ret)
+{
+        hf_cleanup_fd int fd = fd_arg;
+        hf_cleanup_free struct hf_session *session = calloc(1, sizeof(*session));
+        struct hf_server *server = listener->server;
+        int r;
+
+        if (!session)
+                return -ENOMEM;
+        if (server->n_free_slots == 0)
+                return -ENOBUFS;
+        session->server = server;
+        session->listener = listener;
+        session->kind = listener->kind;
+        session->read_only = listener->read_only;
+        session->refused = refused;
+        session->fd = fd;
+        r = sd_event_add_io(server->event, &session->source, fd, EPOLLIN, on_io, session);
+        if (r < 0)
+                return r;
+        session->slot = server->free_slots[--server->n_free_slots];
+        session->id = ++server->next_client_id[session->kind];
+        session->connected = hf_server_wall_clock(server);
+        link_session(session);
+        (void)hf_steal_fd(&fd);
+        *ret = hf_steal_ptr(session);
+        return 0;
+}
+
+static void give_slot_back(struct hf_session *session)
+{
+        struct hf_session_slot *slot = slot_of(session);
+        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+        uintptr_t begin = ((uintptr_t)slot + SLOT_KEPT + page - 1) / page * page;
+        uintptr_t end = (uintptr_t)(slot + 1) / page * page;
+
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+        session->server->free_slots[session->server->n_free_slots++] = session->slot;
+}
+
+void hf_session_free(struct hf_session *session)
+{
+        struct hf_server *server = session->server;
+
+        if (session->cancel)
+                session->cancel(session->job);
+        *session->prev = session->next;
+        if (session->next)
+                session->next->prev = session->prev;
+        if (session->refused)
+                server->refused--;
+        else
+                server->clients[session->kind]--;
+        (void)sd_event_source_disable_unref(session->source);
+        (void)close(session->fd);
+        give_slot_back(session);
+        free(session->owner_name);
+        free(session);
+}
+
+void hf_session_close(struct hf_session *session)
+{
+        struct hf_server *server = session->server;
+        uint32_t owner = session->owner;
+        bool own = session->own;
+
+        hf_log(HF_LOG_DEBUG, MODULE, "client %llu (pid %d) left",
+               (unsigned long long)session->id, (int)session->peer_pid);
+        hf_session_free(session);
+        if (owner)
+                hf_departure_session_left(server, owner, own);
+        hf_server_check_idle(server);
+}
+
+static void want(struct hf_session *session, uint32_t events)
+{
+        (void)sd_event_source_set_io_events(session->source, events);
+}
+
+/*
+ * Sends what is left of the answer. Returns 1 when all of it has gone, 0 when
+ * the client has to read first, or a negative errno.
+ */
+static int send_answer(struct hf_session *session)
+{
+        const uint8_t *answer = slot_of(session)->answer;
+
+        while (session->answer_sent < session->answer_len) {
+                ssize_t n = send(session->fd, answer + session->answer_sent,
+                                 session->answer_len - session->answer_sent,
+                                 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return errno == EAGAIN ? 0 : -errno;
+                session->answer_sent += (uint32_t)n;
+        }
+        session->answer_len = session->answer_sent = 0;
+        return 1;
+}
+
+static void set_answer(struct hf_session *session, int len)
+{
+        session->answer_len = (uint32_t)len;
+        session->answer_sent = 0;
+        session->state = HF_SESSION_SENDING;
+}
+
+void hf_session_answer_error(struct hf_session *session, const struct hf_error *err)
+{
+        set_answer(session, hf_rpc_put_error(slot_of(session)->answer, HF_SESSION_ANSWER_MAX,
+                                             &session->call, err));
+}
+
+void hf_session_answer(struct hf_session *session, xdrproc_t proc, const void *body)
+{
+        struct hf_rpc_header header = hf_rpc_reply_to(&session->call, HF_RPC_OK);
+        struct hf_error error;
+        int len = hf_rpc_put(slot_of(session)->answer, HF_SESSION_ANSWER_MAX, &header, proc, body);
+
+        if (len >= 0) {
+                set_answer(session, len);
+                return;
+        }
+        (void)hf_error_set(&error, EMSGSIZE, HF_ERR_RPC, HF_FROM_RPC,
+                           "the answer is too large to be sent");
+        hf_session_answer_error(session, &error);
+}
+
+void hf_session_send_message(struct hf_session *session, const struct hf_rpc_header *header)
+{
+        set_answer(session, hf_rpc_put(slot_of(session)->answer, HF_SESSION_ANSWER_MAX, header,
+                                       NULL, NULL));
+}
+
+/* Removes the served request of that length; what was pipelined behind it moves up. */
+static void drop_request(struct hf_session *session, uint64_t length)
+{
+        struct hf_session_slot *slot = slot_of(session);
+
+        if (session->received > length)
+                memmove(slot->request, slot->request + length,
+                        (size_t)(session->received - length));
+        session->received -= length;
+}
+
+/* The length of the request at the start of the slot; 0 while too little of it is there. */
+static int64_t request_length(struct hf_session *session)
+{
+        if (session->received < HF_RPC_LENGTH_SIZE)
+                return 0;
+        return hf_rpc_length(slot_of(session)->request);
+}
+
+/* 1 when a whole request is in the slot, 0 when not, or a negative errno: no legal frame. */
+static int request_is_complete(struct hf_session *session)
+{
+        int64_t length = request_length(session);
+
+        if (length < 0)
+                return (int)length;
+        return length > 0 && session->received >= (uint64_t)length;
+}
+
+static void serve(struct hf_session *session)
+{
+        uint8_t *request = slot_of(session)->request;
+        uint64_t length = (uint64_t)request_length(session);
+        size_t usable = length < HF_RPC_REQUEST_KEPT ? (size_t)length : HF_RPC_REQUEST_KEPT;
+
+        hf_rpc_get_header(request, &session->call);
+        hf_dispatch(session, request + HF_RPC_HEADER_SIZE, usable - HF_RPC_HEADER_SIZE);
+        drop_request(session, length);
+}
+
+/*
+ * Sends the answer, then serves what is in the slot, until bytes, room or a
+ * completion are missing, or the turn is over. Returns a negative errno when
+ * the session is.
+ */
+static int advance(struct hf_session *session)
+{
+        int r = 1;
+
+        for (int n = 0; n < REQUESTS_PER_TURN; n++) {
+                if (session->state == HF_SESSION_SENDING) {
+                        r = send_answer(session);
+                        if (r < 0)
+                                return r;
+                        if (r == 0)
+                                break;
+                        if (session->refused)
+                                return -ECONNREFUSED;
+                        session->state = HF_SESSION_READING;
+                }
+                r = session->state == HF_SESSION_READING ? request_is_complete(session) : 0;
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        break;
+                serve(session);
+        }
+        /* Room to write comes at once where only the turn is over. */
+        if (session->state == HF_SESSION_WORKING)
+                want(session, 0);
+        else
+                want(session, session->state == HF_SESSION_SENDING || r > 0 ? EPOLLOUT : EPOLLIN);
+        return 0;
+}
+
+/* Where the next bytes go: into the slot, or, of a longer request, nowhere. */
+static ssize_t receive(struct hf_session *session)
+{
+        uint8_t surplus[65536];
+        uint64_t left;
+
+        if (session->received < HF_RPC_REQUEST_KEPT)
+                return recv(session->fd, slot_of(session)->request + session->received,
+                            HF_RPC_REQUEST_KEPT - (size_t)session->received, MSG_DONTWAIT);
+        left = (uint64_t)request_length(session) - session->received;
+        return recv(session->fd, surplus, left < sizeof(surplus) ? (size_t)left : sizeof(surplus),
+                    MSG_DONTWAIT);
+}
+
+static int read_more(struct hf_session *session)
+{
+        ssize_t n = receive(session);
+
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        if (n == 0)
+                return -ECONNRESET;
+        session->received += (uint64_t)n;
+        return 0;
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+        struct hf_session *session = data;
+        int r = 0;
+
+        (void)source;
+        (void)fd;
+        if (session->state == HF_SESSION_WORKING) {
+                /* The client has gone before its step completed; the end comes after that. */
+                (void)sd_event_source_set_enabled(session->source, SD_EVENT_OFF);
+                return 0;
+        }
+        if (session->state == HF_SESSION_READING && (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+                r = read_more(session);
+        if (r >= 0)
+                r = advance(session);
+        if (r < 0)
+                hf_session_close(session);
+        return 0;
+}
+
+void hf_session_resume(struct hf_session *session)
+{
+        (void)sd_event_source_set_enabled(session->source, SD_EVENT_ON);
+        if (advance(session) < 0)
+                hf_session_close(session);
+}
