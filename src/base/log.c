@@ -190,8 +190,9 @@ static void put(struct hf_log_output *output, const struct hf_log_message *messa
                 output->lost++;
 }
 
-static void log_text(enum hf_log_level level, const char *module, const struct hf_log_field *fields,
-                     size_t n, const char *format, va_list args)
+static void __attribute__((format(printf, 5, 0)))
+log_text(enum hf_log_level level, const char *module, const struct hf_log_field *fields, size_t n,
+         const char *format, va_list args)
 {
         char text[HF_LOG_TEXT_MAX];
         struct hf_log_message message = {
