@@ -17,7 +17,8 @@ static void trim_partial_character(char *text)
                 text[start - 1] = '\0';
 }
 
-static void set_text(struct hf_error *err, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+set_text(struct hf_error *err, const char *format, va_list args)
 {
         (void)vsnprintf(err->text, sizeof(err->text), format, args);
         trim_partial_character(err->text);

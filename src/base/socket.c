@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/socket.h"
+
+#include "base/cleanup.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+static int make_address(const char *path, struct sockaddr_un *ret, struct hf_error *err)
+{
+        *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+        if (strlen(path) >= sizeof(ret->sun_path))
+                return hf_error_set(err, ENAMETOOLONG, HF_ERR_INVALID_ARG, HF_FROM_NONE,
+                                    "socket path \"%s\" has %zu bytes, at most %zu are possible",
+                                    path, strlen(path), sizeof(ret->sun_path) - 1);
+        memcpy(ret->sun_path, path, strlen(path));
+        return 0;
+}
+
+static int open_stream(bool nonblock)
+{
+        return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0), 0);
+}
+
+int hf_socket_connect(const char *path, bool nonblock, int *ret_fd, struct hf_error *err)
+{
+        hf_cleanup_fd int fd = -1;
+        struct sockaddr_un address;
+        int r;
+
+        r = make_address(path, &address, err);
+        if (r < 0)
+                return r;
+        fd = open_stream(nonblock);
+        if (fd < 0)
+                return hf_error_sys(err, errno, "cannot make a socket");
+        /* Tried again after a signal: a UNIX socket is then still unconnected. */
+        do
+                r = connect(fd, (const struct sockaddr *)&address, sizeof(address));
+        while (r < 0 && errno == EINTR);
+        if (r < 0)
+                return hf_error_sys(err, errno, "cannot connect to %s", path);
+        *ret_fd = hf_steal_fd(&fd);
+        return 0;
+}
+
+int hf_socket_peer(int fd, struct hf_peer *ret, struct hf_error *err)
+{
+        struct ucred cred;
+        socklen_t len = sizeof(cred);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+                return hf_error_sys(err, errno, "cannot tell who is at the other end of a socket");
+        *ret = (struct hf_peer){.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
+        return 0;
+}
+
+int hf_socket_probe(const char *path, struct hf_peer *ret_peer, struct hf_error *err)
+{
+        hf_cleanup_fd int fd = -1;
+        struct hf_peer peer = {0};
+        int r;
+
+        r = hf_socket_connect(path, true, &fd, err);
+        if (r == -ENOENT || r == -ECONNREFUSED)
+                return 0;
+        /* A full queue has an owner too. */
+        if (r < 0 && r != -EAGAIN)
+                return r;
+        if (r == 0) {
+                r = hf_socket_peer(fd, &peer, err);
+                if (r < 0)
+                        return r;
+        }
+        if (ret_peer)
+                *ret_peer = peer;
+        return 1;
+}
+
+/* Clears path of a dead socket; anything else there is an error. */
+static int remove_dead(const char *path, struct hf_error *err)
+{
+        struct hf_peer peer;
+        struct stat st;
+        int r;
+
+        if (lstat(path, &st) < 0)
+                return errno == ENOENT ? 0 : hf_error_sys(err, errno, "cannot stat %s", path);
+        if (!S_ISSOCK(st.st_mode))
+                return hf_error_sys(err, EADDRINUSE, "%s is there and is no socket", path);
+        r = hf_socket_probe(path, &peer, err);
+        if (r < 0)
+                return r;
+        if (r > 0 && peer.pid > 0)
+                return hf_error_sys(err, EADDRINUSE, "process %d serves %s", peer.pid, path);
+        if (r > 0)
+                return hf_error_sys(err, EADDRINUSE, "another process serves %s", path);
+        if (unlink(path) < 0 && errno != ENOENT)
+                return hf_error_sys(err, errno, "cannot remove the dead socket %s", path);
+        return 0;
+}
+
+/*
+ * bind gives the file the mode of the socket less the umask, so setting it
+ * before leaves no moment with more; chmod afterwards adds what umask took.
+ */
+static int bind_with_mode(int fd, const struct sockaddr_un *address, mode_t mode)
+{
+        if (fchmod(fd, mode) < 0)
+                return -errno;
+        if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+                return -errno;
+        if (chmod(address->sun_path, mode) < 0) {
+                int saved = errno;
+
+                (void)unlink(address->sun_path);
+                return -saved;
+        }
+        return 0;
+}
+
+int hf_socket_listen(const char *path, mode_t mode, int backlog, int *ret_fd, struct hf_error *err)
+{
+        hf_cleanup_fd int fd = -1;
+        struct sockaddr_un address;
+        int r;
+
+        r = make_address(path, &address, err);
+        if (r < 0)
+                return r;
+        fd = open_stream(true);
+        if (fd < 0)
+                return hf_error_sys(err, errno, "cannot make a socket");
+        r = bind_with_mode(fd, &address, mode);
+        if (r == -EADDRINUSE) {
+                r = remove_dead(path, err);
+                if (r < 0)
+                        return r;
+                r = bind_with_mode(fd, &address, mode);
+        }
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot bind a socket to %s", path);
+        if (listen(fd, backlog) < 0) {
+                int saved = errno;
+
+                (void)unlink(path);
+                return hf_error_sys(err, saved, "cannot listen on %s", path);
+        }
+        *ret_fd = hf_steal_fd(&fd);
+        return 0;
+}
+
+union control {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int) * HF_SOCKET_FDS_MAX)];
+};
+
+ssize_t hf_socket_send_fds(int fd, const void *data, size_t len, const int *fds, size_t n)
+{
+        union control control = {0};
+        struct iovec part = {.iov_base = (void *)data, .iov_len = len};
+        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+        ssize_t sent;
+
+        if (len == 0 || n > HF_SOCKET_FDS_MAX)
+                return -EINVAL;
+        if (n > 0) {
+                struct cmsghdr *header;
+
+                message.msg_control = control.bytes;
+                message.msg_controllen = CMSG_SPACE(sizeof(int) * n);
+                header = CMSG_FIRSTHDR(&message);
+                header->cmsg_level = SOL_SOCKET;
+                header->cmsg_type = SCM_RIGHTS;
+                header->cmsg_len = CMSG_LEN(sizeof(int) * n);
+                memcpy(CMSG_DATA(header), fds, sizeof(int) * n);
+        }
+        do
+                sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+        while (sent < 0 && errno == EINTR);
+        return sent < 0 ? -errno : sent;
+}
+
+/* Collects the descriptors of a message; those beyond room are closed and counted. */
+static size_t take_fds(struct msghdr *message, int *fds, size_t room)
+{
+        size_t total = 0;
+
+        for (struct cmsghdr *h = CMSG_FIRSTHDR(message); h; h = CMSG_NXTHDR(message, h)) {
+                size_t n;
+
+                if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+                        continue;
+                n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+                for (size_t i = 0; i < n; i++, total++) {
+                        int got;
+
+                        memcpy(&got, CMSG_DATA(h) + i * sizeof(int), sizeof(got));
+                        if (total < room)
+                                fds[total] = got;
+                        else
+                                hf_close_fd(&got);
+                }
+        }
+        return total;
+}
+
+ssize_t hf_socket_recv_fds(int fd, void *data, size_t len, int *fds, size_t *n)
+{
+        union control control;
+        struct iovec part = {.iov_base = data, .iov_len = len};
+        struct msghdr message = {.msg_iov = &part,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control.bytes,
+                                 .msg_controllen = sizeof(control.bytes)};
+        size_t total;
+        ssize_t got;
+
+        do
+                got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+        while (got < 0 && errno == EINTR);
+        if (got < 0)
+                return -errno;
+        total = take_fds(&message, fds, *n);
+        if (total > *n || (message.msg_flags & MSG_CTRUNC)) {
+                for (size_t i = 0; i < total && i < *n; i++)
+                        hf_close_fd(&fds[i]);
+                return -EBADMSG;
+        }
+        *n = total;
+        return got;
+}

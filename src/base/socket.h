@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * UNIX stream sockets: listening, connecting, who is at the other end, and
+ * descriptors as cargo. All descriptors that come from here are close-on-exec.
+ */
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* As many as one message of libvirt's protocol may carry. */
+#define HF_SOCKET_FDS_MAX 32
+
+struct hf_peer {
+        pid_t pid; /* 0 if it lives in a process namespace that ours cannot see */
+        uid_t uid;
+        gid_t gid;
+};
+
+/*
+ * Listens on path, non-blocking, with exactly mode as the socket's permissions,
+ * never wider even for a moment. A socket file that nobody answers on is
+ * replaced. -EADDRINUSE if somebody does answer there (*err names the process)
+ * or if path is no socket; -ENAMETOOLONG; else what the system calls fail with.
+ *
+ * Two processes that replace the same dead socket at once can get in each
+ * other's way: hold a pid file's lock around this.
+ */
+int hf_socket_listen(const char *path, mode_t mode, int backlog, int *ret_fd, struct hf_error *err);
+
+/*
+ * Connects to path. With nonblock the descriptor is non-blocking, and -EAGAIN
+ * is returned at once when the listener's queue is full; without, this waits
+ * for a place in the queue. -ENOENT and -ECONNREFUSED: nobody listens.
+ */
+int hf_socket_connect(const char *path, bool nonblock, int *ret_fd, struct hf_error *err);
+
+/*
+ * Whether somebody listens on path, found by connecting. Returns 1 and the
+ * listener in *ret_peer (may be NULL; all zero if its queue was full), 0 if
+ * there is no file or a dead socket, or a negative errno.
+ */
+int hf_socket_probe(const char *path, struct hf_peer *ret_peer, struct hf_error *err);
+
+/*
+ * Who is at the other end of a connected socket: on the listener's side the
+ * process that called connect, on the other the one that called listen.
+ */
+int hf_socket_peer(int fd, struct hf_peer *ret, struct hf_error *err);
+
+/*
+ * Sends data (at least one byte) together with n descriptors; they stay open
+ * here. Never raises SIGPIPE. Returns how many bytes went, which can be fewer
+ * than len (the descriptors went with the first), or a negative errno, -EAGAIN
+ * among them.
+ */
+ssize_t hf_socket_send_fds(int fd, const void *data, size_t len, const int *fds, size_t n);
+
+/*
+ * Receives up to len bytes and the descriptors that came with them. *n is the
+ * room in fds before (at most HF_SOCKET_FDS_MAX counts) and the number of
+ * descriptors after; they are the caller's. Returns the number of bytes, 0 at
+ * the end, or a negative errno: -EBADMSG when more descriptors came than there
+ * is room for; all of them are then closed and the bytes are lost.
+ */
+ssize_t hf_socket_recv_fds(int fd, void *data, size_t len, int *fds, size_t *n);

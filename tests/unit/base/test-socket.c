@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/socket.h"
+
+#include "base/cleanup.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/holdfast-socket.XXXXXX";
+static char path[64];
+
+static int make_folder(void **state)
+{
+        (void)state;
+        if (!mkdtemp(folder))
+                return -1;
+        (void)snprintf(path, sizeof(path), "%s/sock", folder);
+        return 0;
+}
+
+static int remove_folder(void **state)
+{
+        (void)state;
+        return rmdir(folder);
+}
+
+static int remove_socket(void **state)
+{
+        (void)state;
+        (void)unlink(path);
+        return 0;
+}
+
+static void a_listener_has_exactly_the_mode_asked_for(void **state)
+{
+        static const mode_t modes[] = {0600, 0666, 0770};
+        mode_t old = umask(022);
+
+        (void)state;
+        for (size_t i = 0; i < HF_ARRAY_LEN(modes); i++) {
+                hf_cleanup_fd int fd = -1;
+                struct stat st;
+
+                assert_int_equal(hf_socket_listen(path, modes[i], 5, &fd, NULL), 0);
+                assert_int_equal(stat(path, &st), 0);
+                assert_int_equal(st.st_mode & 07777, modes[i]);
+                assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+                assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+                (void)unlink(path);
+        }
+        (void)umask(old);
+}
+
+static void a_dead_socket_is_replaced(void **state)
+{
+        hf_cleanup_fd int first = -1, second = -1, client = -1;
+
+        (void)state;
+        assert_int_equal(hf_socket_listen(path, 0600, 5, &first, NULL), 0);
+        hf_close_fd(&first);
+        assert_int_equal(hf_socket_probe(path, NULL, NULL), 0);
+        assert_int_equal(hf_socket_listen(path, 0600, 5, &second, NULL), 0);
+        assert_int_equal(hf_socket_connect(path, false, &client, NULL), 0);
+}
+
+static void a_live_socket_is_never_displaced_and_its_process_is_named(void **state)
+{
+        hf_cleanup_fd int first = -1, client = -1;
+        struct hf_peer peer = {0};
+        struct hf_error err;
+        char wanted[128];
+        int second = -1;
+
+        (void)state;
+        assert_int_equal(hf_socket_listen(path, 0600, 5, &first, NULL), 0);
+        assert_int_equal(hf_socket_probe(path, &peer, NULL), 1);
+        assert_int_equal(peer.pid, getpid());
+        assert_int_equal(hf_socket_listen(path, 0600, 5, &second, &err), -EADDRINUSE);
+        assert_int_equal(second, -1);
+        (void)snprintf(wanted, sizeof(wanted), "process %d serves %s", getpid(), path);
+        assert_non_null(strstr(err.text, wanted));
+        assert_int_equal(hf_socket_connect(path, false, &client, NULL), 0);
+}
+
+static void a_listener_with_a_full_queue_is_alive(void **state)
+{
+        hf_cleanup_fd int listener = -1, one = -1, two = -1;
+        int three = -1;
+
+        (void)state;
+        assert_int_equal(hf_socket_listen(path, 0600, 0, &listener, NULL), 0);
+        assert_int_equal(hf_socket_connect(path, true, &one, NULL), 0);
+        assert_int_equal(hf_socket_connect(path, true, &two, NULL), -EAGAIN);
+        assert_int_equal(hf_socket_probe(path, NULL, NULL), 1);
+        assert_int_equal(hf_socket_listen(path, 0600, 0, &three, NULL), -EADDRINUSE);
+}
+
+static void a_file_that_is_no_socket_is_kept(void **state)
+{
+        struct stat st;
+        int fd = -1;
+
+        (void)state;
+        assert_int_equal(mknod(path, S_IFREG | 0600, 0), 0);
+        assert_int_equal(hf_socket_listen(path, 0600, 5, &fd, NULL), -EADDRINUSE);
+        assert_int_equal(stat(path, &st), 0);
+}
+
+static void a_path_that_is_too_long_is_refused(void **state)
+{
+        char longer[200] = "/";
+        int fd = -1;
+
+        (void)state;
+        memset(longer + 1, 'x', 150);
+        assert_int_equal(hf_socket_listen(longer, 0600, 5, &fd, NULL), -ENAMETOOLONG);
+        assert_int_equal(hf_socket_connect(longer, false, &fd, NULL), -ENAMETOOLONG);
+}
+
+static void a_peer_is_known_by_pid_and_user(void **state)
+{
+        struct hf_peer peer;
+        int pair[2];
+
+        (void)state;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        assert_int_equal(hf_socket_peer(pair[0], &peer, NULL), 0);
+        assert_int_equal(peer.pid, getpid());
+        assert_int_equal(peer.uid, geteuid());
+        assert_int_equal(peer.gid, getegid());
+        (void)close(pair[0]);
+        (void)close(pair[1]);
+}
+
+static int count_fds(void)
+{
+        int n = 0;
+
+        for (int fd = 0; fd < 256; fd++)
+                n += fcntl(fd, F_GETFD) >= 0;
+        return n;
+}
+
+static void descriptors_travel_with_their_bytes(void **state)
+{
+        int pair[2], pipes[2], got[HF_SOCKET_FDS_MAX];
+        size_t n = HF_SOCKET_FDS_MAX;
+        char text[8], byte;
+
+        (void)state;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        assert_int_equal(pipe(pipes), 0);
+        assert_int_equal(hf_socket_send_fds(pair[0], "hello", 5, pipes, 2), 5);
+        assert_int_equal(hf_socket_recv_fds(pair[1], text, sizeof(text), got, &n), 5);
+        assert_int_equal(n, 2);
+        assert_memory_equal(text, "hello", 5);
+        assert_true(fcntl(got[0], F_GETFD) & FD_CLOEXEC);
+        assert_int_equal(write(got[1], "x", 1), 1);
+        assert_int_equal(read(pipes[0], &byte, 1), 1);
+
+        n = HF_SOCKET_FDS_MAX;
+        assert_int_equal(hf_socket_send_fds(pair[0], "y", 1, NULL, 0), 1);
+        assert_int_equal(hf_socket_recv_fds(pair[1], text, sizeof(text), got + 2, &n), 1);
+        assert_int_equal(n, 0);
+
+        assert_int_equal(hf_socket_send_fds(pair[0], "", 0, pipes, 1), -EINVAL);
+        for (int i = 0; i < 2; i++) {
+                (void)close(got[i]);
+                (void)close(pipes[i]);
+                (void)close(pair[i]);
+        }
+}
+
+static void more_descriptors_than_expected_are_all_closed(void **state)
+{
+        int pair[2], pipes[2], got[1], before;
+        size_t n = 1;
+        char byte;
+
+        (void)state;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        assert_int_equal(pipe(pipes), 0);
+        before = count_fds();
+        assert_int_equal(hf_socket_send_fds(pair[0], "x", 1, pipes, 2), 1);
+        assert_int_equal(hf_socket_recv_fds(pair[1], &byte, 1, got, &n), -EBADMSG);
+        assert_int_equal(count_fds(), before);
+        for (int i = 0; i < 2; i++) {
+                (void)close(pipes[i]);
+                (void)close(pair[i]);
+        }
+}
+
+static void a_peer_that_is_gone_is_an_error_and_no_signal(void **state)
+{
+        char byte;
+        size_t n = 0;
+        int pair[2];
+
+        (void)state;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        (void)close(pair[1]);
+        assert_int_equal(hf_socket_send_fds(pair[0], "x", 1, NULL, 0), -EPIPE);
+        assert_int_equal(hf_socket_recv_fds(pair[0], &byte, 1, NULL, &n), 0);
+        (void)close(pair[0]);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_listener_has_exactly_the_mode_asked_for),
+                cmocka_unit_test_teardown(a_dead_socket_is_replaced, remove_socket),
+                cmocka_unit_test_teardown(a_live_socket_is_never_displaced_and_its_process_is_named,
+                                          remove_socket),
+                cmocka_unit_test_teardown(a_listener_with_a_full_queue_is_alive, remove_socket),
+                cmocka_unit_test_teardown(a_file_that_is_no_socket_is_kept, remove_socket),
+                cmocka_unit_test(a_path_that_is_too_long_is_refused),
+                cmocka_unit_test(a_peer_is_known_by_pid_and_user),
+                cmocka_unit_test(descriptors_travel_with_their_bytes),
+                cmocka_unit_test(more_descriptors_than_expected_are_all_closed),
+                cmocka_unit_test(a_peer_that_is_gone_is_an_error_and_no_signal),
+        };
+
+        return cmocka_run_group_tests_name("socket", tests, make_folder, remove_folder);
+}
