@@ -33,7 +33,8 @@ run: ## the demonstration: two guests on one disk, the second is refused
 bench: ## ours against the original, ratios
 	@tools/deps build bench
 	@tools/build -C build-bench -Dbuildtype=release
-	@tools/bench
+	@ninja -C build-bench bench/lockload
+	@HF_BUILD=build-bench bench/run
 
 sanitize: ## every test on a build with AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/deps build test check
