@@ -6,6 +6,9 @@ import subprocess
 
 import pytest
 
+# One after the other: they share a tree that is costly to build.
+pytestmark = pytest.mark.xdist_group('install')
+
 # What an installed tree must hold; (folder, file) below the prefix.
 PROGRAMS = ('bin/holdfast', 'sbin/holdfastd')
 DOCS = ('share/man/man1/holdfast.1', 'share/man/man8/holdfastd.8',
