@@ -43,7 +43,11 @@ static _Noreturn void be_vm(struct stage *stage, size_t first, int ready, int go
         uint64_t begin;
         int fd;
 
-        *stage->result = 0; /* fault the page in */
+        *stage->result = 0;
+        wire_rehearse(hello);
+        wire_rehearse(restriction);
+        wire_rehearse(stage->disks.acquire[first]);
+        wire_rehearse(stage->disks.acquire[first + 1]);
         begin = now_ns();
         fd = wire_connect(stage->options->socket);
         wire_call(fd, hello, "register");

@@ -72,26 +72,40 @@ static void for_tree(pid_t root, void (*each)(pid_t pid, void *data), void *data
         (void)closedir(folder);
 }
 
+/* The number of kibibytes after `key` in a file of /proc/PID; false if there is none. */
+static bool read_kib(pid_t pid, const char *name, const char *key, uint64_t *ret_bytes)
+{
+        char path[64], line[256];
+        bool found = false;
+        FILE *file;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+        file = fopen(path, "re");
+        if (!file)
+                return false;
+        while (!found && fgets(line, sizeof(line), file)) {
+                if (strncmp(line, key, strlen(key)) == 0) {
+                        *ret_bytes = strtoull(line + strlen(key), NULL, 10) * 1024u;
+                        found = true;
+                }
+        }
+        (void)fclose(file);
+        return found;
+}
+
 static void add_memory(pid_t pid, void *data)
 {
         struct memory *memory = data;
-        char path[64], line[256];
-        unsigned long kib;
-        FILE *file;
+        uint64_t anon, file, shmem;
 
-        (void)snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
-        file = fopen(path, "re");
-        if (!file)
+        if (!read_kib(pid, "smaps_rollup", "Pss_Anon:", &anon) ||
+            !read_kib(pid, "smaps_rollup", "Pss_Shmem:", &shmem) ||
+            !read_kib(pid, "status", "RssFile:", &file))
                 return;
-        while (fgets(line, sizeof(line), file)) {
-                if (sscanf(line, "Pss_Anon: %lu", &kib) == 1)
-                        memory->anon += kib * 1024u;
-                else if (sscanf(line, "Pss_File: %lu", &kib) == 1)
-                        memory->file += kib * 1024u;
-                else if (sscanf(line, "Pss_Shmem: %lu", &kib) == 1)
-                        memory->shmem += kib * 1024u;
-        }
-        (void)fclose(file);
+        memory->anon += anon;
+        memory->shmem += shmem;
+        if (file > memory->file)
+                memory->file = file;
 }
 
 void memory_read(pid_t root, const char *state, struct memory *memory)

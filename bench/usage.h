@@ -5,8 +5,10 @@
  * What a daemon uses: memory and processor time, of all its processes.
  *
  * A daemon of two processes that share pages by copy-on-write must not pay for
- * them twice, so memory is the sum of the proportional set sizes. What it keeps
- * on tmpfs is memory as well, mapped at the moment or not.
+ * them twice, so private and shared memory is the sum of the proportional set
+ * sizes. That of program and library files would depend on who else on the
+ * machine has them mapped: there the resident size counts, once, as that of the
+ * largest process. What a daemon keeps on tmpfs is memory as well, mapped or not.
  */
 
 #include <stdint.h>

@@ -13,6 +13,7 @@
 #define LOCK_PROGRAM 0x0EA7BEEFu
 #define LOCK_VERSION 1u
 #define HEADER_LEN   28u
+#define TYPE_AT      16u
 #define SERIAL_AT    20u
 #define TYPE_CALL    0u
 #define TYPE_REPLY   1u
@@ -172,7 +173,7 @@ static void decode_error(const unsigned char *payload, size_t len, struct reply 
 
 static void decode_reply(const unsigned char *bytes, size_t len, struct reply *reply)
 {
-        if (get_u32(bytes + 4) != LOCK_PROGRAM || get_u32(bytes + 16) != TYPE_REPLY)
+        if (get_u32(bytes + 4) != LOCK_PROGRAM || get_u32(bytes + TYPE_AT) != TYPE_REPLY)
                 errx(1, "the daemon sent something that is no reply");
         reply->serial = get_u32(bytes + SERIAL_AT);
         reply->status = get_u32(bytes + 24);
@@ -224,4 +225,26 @@ void wire_call(int fd, struct call *call, const char *what)
         wire_send(fd, call, serial);
         (void)wire_receive(fd, 0, &reply);
         wire_expect_ok(&reply, serial, what);
+}
+
+void wire_rehearse(struct call *call)
+{
+        unsigned char bytes[CALL_MAX];
+        const uint32_t len = htonl(HEADER_LEN), type = htonl(TYPE_REPLY);
+        struct reply reply;
+        int pair[2];
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+                err(1, "socketpair");
+        wire_send(pair[0], call, 1);
+        if (recv(pair[1], bytes, sizeof(bytes), 0) != (ssize_t)call->len)
+                errx(1, "a socket pair lost a call");
+        memcpy(bytes, &len, sizeof(len));
+        memcpy(bytes + TYPE_AT, &type, sizeof(type));
+        if (send(pair[1], bytes, HEADER_LEN, MSG_NOSIGNAL) != HEADER_LEN)
+                err(1, "send");
+        (void)wire_receive(pair[0], 0, &reply);
+        wire_expect_ok(&reply, 1, "rehearsal");
+        (void)close(pair[0]);
+        (void)close(pair[1]);
 }

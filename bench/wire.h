@@ -68,3 +68,9 @@ void wire_call(int fd, struct call *call, const char *what);
 
 /* Ends the program unless the reply is a success for this serial. */
 void wire_expect_ok(const struct reply *reply, uint32_t serial, const char *what);
+
+/*
+ * Sends the call to nobody and takes an answer. A process fresh from fork pays
+ * for its first touch of each page; after this that is not part of a measured call.
+ */
+void wire_rehearse(struct call *call);
