@@ -9,24 +9,25 @@ which shows that the lab proves what it says, or holdfastd.
 SystemLab is the host as root runs it. SessionLab is libvirtd of an ordinary user, which starts the
 lock daemon by itself.
 """
-import ctypes
 import fcntl
 import hashlib
 import os
 import pathlib
-import re
 import shutil
 import signal
 import struct
 import uuid
 from xml.sax.saxutils import escape
 
-from .namespace import DEADLINE_S, HERE, LabError, Namespace, until
+from .namespace import HERE, LabError, Namespace, until
 
 QEMU = pathlib.Path("/usr/bin/qemu-system-x86_64")
 QEMU_WITHOUT_LOCKS = HERE / "qemu-without-locks"
 LIBVIRTD = pathlib.Path("/usr/sbin/libvirtd")
 STOCK = pathlib.Path("/usr/sbin/virtlockd")
+
+# Characters of one log that a failure shows: a QEMU command line and some lines around it.
+LOG_TAIL = 6000
 
 # Each host may have its own of these; all other files are shared with the machine.
 PRIVATE = ["/run", "/var/lib/libvirt", "/var/log/libvirt"]
@@ -108,6 +109,10 @@ class Vm:
     def start(self):
         self.lab.virsh("start", self.name)
 
+    def try_start(self):
+        """Whether it was allowed to start."""
+        return self.lab.try_virsh("start", self.name)
+
     def suspend(self):
         self.lab.virsh("suspend", self.name)
 
@@ -152,7 +157,7 @@ class Vm:
 
     def plugged(self):
         """The sources of the disks that the running domain has."""
-        rows = self.lab.virsh("domblklist", self.name).splitlines()[2:]
+        rows = self.lab.virsh("domblklist", self.name).splitlines()  # no heading: virsh -q
         return [row.split(maxsplit=1)[1].strip() for row in rows if row.strip()]
 
     def die(self):
@@ -192,6 +197,9 @@ class Lab:
         done = self._virsh(*args)
         assert done.returncode == 0, f"virsh {' '.join(map(str, args))}: {done.stderr}"
         return done.stdout
+
+    def try_virsh(self, *args):
+        return self._virsh(*args).returncode == 0
 
     def refused(self, *args):
         """Fails the test unless virsh is told that the resource is busy; returns that message."""
@@ -269,7 +277,7 @@ class Lab:
                 text = log.read_text(errors="replace")
                 out.append((log.name, text[self._seen.get(log, 0):]))
                 self._seen[log] = len(text)
-        return [(title, text) for title, text in out if text]
+        return [(title, text[-LOG_TAIL:]) for title, text in out if text]
 
     def qemu_logs(self):
         return []

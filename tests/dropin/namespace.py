@@ -22,6 +22,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 # a second), far below the patience of whoever waits for a test run that hangs.
 DEADLINE_S = 30
 
+# What every program of a lab gets: English messages, and the packaged programs before any others.
+ENVIRONMENT = {**os.environ, "LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+
 
 class LabError(Exception):
     """The lab itself is broken. Never an AssertionError: no test may take it for its finding."""
@@ -66,7 +69,7 @@ class Namespace:
         try:
             return subprocess.run(self._enter + list(map(str, argv)), stdin=subprocess.DEVNULL,
                                   capture_output=True, text=True, timeout=deadline_s,
-                                  env=env, check=False)
+                                  env=env or ENVIRONMENT, check=False)
         except subprocess.TimeoutExpired as error:
             raise LabError(f"no end after {deadline_s} s: {' '.join(map(str, argv))}") from error
 
