@@ -6,7 +6,7 @@ on its default paths, and domains without an operating system on disks of 1 MiB.
 nothing of the machine. Which lock daemon it is, is the only thing that changes: stock virtlockd,
 which shows that the lab proves what it says, or holdfastd.
 
-SystemLab is the host as root runs it. SessionLab is libvirtd of an ordinary user, which starts the
+SystemLab is the host as root runs it. SessionLab (session.py) is the libvirtd of an ordinary user, which starts the
 lock daemon by itself.
 """
 import fcntl
@@ -69,6 +69,11 @@ def lock_on(path):
     finally:
         os.close(fd)
     return {fcntl.F_UNLCK: None, fcntl.F_RDLCK: "shared", fcntl.F_WRLCK: "exclusive"}[found]
+
+
+def lockspace_file(lockspace, path):
+    """The file in a directory lockspace that stands for the disk `path`."""
+    return pathlib.Path(lockspace) / hashlib.sha256(os.fsencode(str(path))).hexdigest()
 
 
 class Disk:
@@ -151,9 +156,13 @@ class Vm:
         return self.lab.virsh("domstate", self.name).strip()
 
     @property
+    def pid_file(self):
+        return self.lab.inside(self.lab.pid_dir) / f"{self.name}.pid"
+
+    @property
     def pid(self):
         """The QEMU process, as seen inside the lab."""
-        return int((self.lab.ns.root / self.lab.pid_dir.lstrip("/") / f"{self.name}.pid").read_text())
+        return int(self.pid_file.read_text())
 
     def plugged(self):
         """The sources of the disks that the running domain has."""
@@ -172,6 +181,7 @@ class Lab:
     uri = None       # what virsh connects to
     pid_dir = None   # where libvirtd keeps the pid files of its QEMUs
     socket = None    # where lockd.so looks for the lock daemon
+    emulator = QEMU_WITHOUT_LOCKS
 
     def __init__(self, workdir, ns):
         self.workdir = pathlib.Path(workdir)
@@ -182,6 +192,10 @@ class Lab:
         self._vms = []
         self._count = 0
         self._seen = {}
+
+    def inside(self, path):
+        """Where we, who are outside, find a path of the lab."""
+        return self.ns.root / str(path).lstrip("/")
 
     # Commands
 
@@ -210,11 +224,11 @@ class Lab:
 
     # Domains
 
-    def vm(self, *disks, emulator=QEMU_WITHOUT_LOCKS):
+    def vm(self, *disks, emulator=None):
         """A new domain, defined but not started; goes away in forget_vms()."""
         self._count += 1
         disks = [disk if isinstance(disk, Disk) else Disk(disk) for disk in disks]
-        vm = Vm(self, f"vm{self._count}", disks, emulator)
+        vm = Vm(self, f"vm{self._count}", disks, emulator or self.emulator)
         self._vms.append(vm)
         return vm
 
@@ -229,7 +243,11 @@ class Lab:
         self.virsh("define", file)
 
     def forget_vms(self):
-        """Destroys and undefines every domain."""
+        """Ends and undefines every domain."""
+        # SIGKILL first: libvirt looks only every 200 ms whether a QEMU that it has asked is gone.
+        running = [str(vm.pid) for vm in self._vms if vm.pid_file.exists()]
+        if running:
+            self.ns.run(["kill", "-KILL", *running])
         if self._vms:
             self._virsh("; ".join(f"destroy {vm.name}; undefine {vm.name}" for vm in self._vms))
         self._vms.clear()
@@ -346,12 +364,10 @@ class SystemLab(Lab):
         self.await_libvirtd()
 
     def lock_file(self, path):
-        if not self.lockspace:
-            return super().lock_file(path)
-        return pathlib.Path(self.lockspace) / hashlib.sha256(os.fsencode(str(path))).hexdigest()
+        return lockspace_file(self.lockspace, path) if self.lockspace else super().lock_file(path)
 
     def qemu_logs(self):
-        return sorted((self.ns.root / "var/log/libvirt/qemu").glob("*.log"))
+        return sorted(self.inside("/var/log/libvirt/qemu").glob("*.log"))
 
     def close(self):
         try:
