@@ -3,18 +3,10 @@
 
 All of this, except where a mark says so, is what virtlockd does as well.
 """
-import re
-
 import pytest
 
 from .lab import QEMU, Disk
-
-NAMES_NOBODY = "virtlockd's refusal has the resource in it, but no word of who holds it"
-
-
-def names(text, vm):
-    """Whether a refusal tells which VM it is, and which process."""
-    return vm.name in text and re.search(rf"\b{vm.pid}\b", text)
+from .words import NAMES_NOBODY, names
 
 
 def test_start_takes_the_lock_and_destroy_frees_it(lab, disk):

@@ -3,7 +3,7 @@
 import pytest
 
 from .session import UID, SessionLab
-from .test_domains import NAMES_NOBODY, names
+from .words import NAMES_NOBODY, names
 
 
 @pytest.fixture(scope="module")
