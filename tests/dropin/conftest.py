@@ -54,15 +54,15 @@ def machine():
     if os.geteuid() != 0:
         pytest.skip("needs root: libvirtd runs in private namespaces")
     missing = [str(path) for path in (LIBVIRTD, STOCK, QEMU) if not path.exists()]
-    missing += [tool for tool in ("virsh", "unshare", "nsenter", "setpriv") if not shutil.which(tool)]
+    tools = ("virsh", "unshare", "nsenter", "setpriv")
+    missing += [tool for tool in tools if not shutil.which(tool)]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
 
 
 @pytest.fixture(scope="session")
 def build():
-    path = pathlib.Path(os.environ.get("HF_BUILD", REPO / "build")).resolve()
-    return path
+    return pathlib.Path(os.environ.get("HF_BUILD", REPO / "build")).resolve()
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ on its default paths, and domains without an operating system on disks of 1 MiB.
 nothing of the machine. Which lock daemon it is, is the only thing that changes: stock virtlockd,
 which shows that the lab proves what it says, or holdfastd.
 
-SystemLab is the host as root runs it. SessionLab (session.py) is the libvirtd of an ordinary user, which starts the
-lock daemon by itself.
+SystemLab is the host as root runs it. SessionLab (session.py) is the libvirtd of an ordinary user,
+which starts the lock daemon by itself.
 """
 import fcntl
 import hashlib

@@ -85,8 +85,8 @@ class SessionLab(Lab):
             try:
                 if pathlib.Path(os.readlink(process / "exe")).name != self.daemon.name:
                     continue
-                argv = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-                found.append((int(process.name), process.stat().st_uid, list(map(os.fsdecode, argv))))
+                argv = os.fsdecode((process / "cmdline").read_bytes()).rstrip("\0").split("\0")
+                found.append((int(process.name), process.stat().st_uid, argv))
             except OSError:
                 continue  # it has ended meanwhile
         return found
