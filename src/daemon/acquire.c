@@ -273,6 +273,34 @@ static int complete(struct job *job_arg, bool resume)
         return HF_ANSWERED;
 }
 
+/* How long an unsuccessful search for the thing of a hot-plugged disk stands, in seconds. */
+#define SEARCH_AGAIN_S 1
+
+/*
+ * A disk that was hot-plugged by a hashed name had not been opened by its VM
+ * when the lock was taken. By now it may have: look again, so that another name
+ * of the same disk is seen as what it is.
+ */
+static void learn_things(struct hf_server *server)
+{
+        struct hf_table *table = server->table;
+        uint32_t now = (uint32_t)(hf_server_wall_clock(server) / 1000000);
+
+        for (uint32_t next, i = hf_table_find_unknown(table, 0); i; i = next) {
+                struct hf_lock *lock = hf_table_lock(table, i);
+                const struct hf_hold *hold = hf_table_hold(table, lock->first_hold);
+                const char *name = hf_table_string(table, hold->name);
+                struct hf_thing thing;
+
+                next = hf_table_find_unknown(table, i);
+                if (now < lock->searched + SEARCH_AGAIN_S || !hf_behind_is_hash(name))
+                        continue;
+                lock->searched = now;
+                if (hf_behind_find(hf_table_owner(table, hold->owner)->pid, name, &thing) == 0)
+                        hf_table_set_thing(table, i, &thing);
+        }
+}
+
 /* The step that may block on a slow filesystem; done here and now. */
 static int run_step(struct job *job)
 {
@@ -283,6 +311,7 @@ static int run_step(struct job *job)
                 .autocreate = job->autocreate,
         };
 
+        learn_things(job->server);
         if (request->lockspace != HF_LOCKSPACE_DEFAULT && request->thing.kind == HF_THING_NONE &&
             hf_behind_is_hash(job->name))
                 (void)hf_behind_find(hf_table_owner(job->server->table, request->owner)->pid,
