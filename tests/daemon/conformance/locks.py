@@ -198,7 +198,7 @@ ALIASES = [
     Case("create-resource of a locked file by another name leaves its lock",
          [ONE, acquire("@/disk"), create_resource("@/alias"), Look()],
          {"disk": file(), "alias": hard_link("disk")}),
-    Case("a file replaced under its name is another file",
+    Case("a name that is locked is busy also when another file has taken its place",
          [ONE, TWO, acquire("@/disk"), Rename("@/other", "@/disk"),
           acquire("@/disk", on="b", says=BUSY, busy_by="one")],
          {"disk": file(), "other": file(b"other")}),

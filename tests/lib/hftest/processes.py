@@ -131,12 +131,16 @@ class Vm:
 
     def __init__(self, nursery, name, argv=(), uid=None, **how):
         helper = os.path.join(os.path.dirname(__file__), "vm_helper.py")
-        drop = [] if uid is None else ["setpriv", f"--reuid={uid}", f"--regid={uid}",
-                                       "--clear-groups", "--"]
+        program, drop = [helper], []
+        if uid is not None:
+            # Another user may not be able to read this tree: the program goes along as text.
+            with open(helper, encoding="utf-8") as text:
+                program = ["-c", text.read()]
+            drop = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
         self.nursery = nursery
         self.name = name
         self.child = nursery.spawn(
-            [*drop, sys.executable, "-I", "-S", helper, str(nursery.leash), *argv],
+            [*drop, sys.executable, "-I", "-S", *program, str(nursery.leash), *argv],
             leashed=False, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             pass_fds=(nursery.leash,), **how)
         self.pid = self.child.pid
