@@ -4,8 +4,10 @@
 #include <errno.h>
 
 #define KEY(type, field, key, ...)                                                                 \
-        {.name = key, .kind = HF_CONF_KIND_##type, .offset = offsetof(struct hf_config, field),    \
-         __VA_ARGS__}
+        {                                                                                          \
+                .name = key, .kind = HF_CONF_KIND_##type,                                          \
+                .offset = offsetof(struct hf_config, field), __VA_ARGS__                           \
+        }
 
 /* A client costs a descriptor and a slot; more than this no descriptor table here can hold. */
 #define CLIENTS_LIMIT 100000
@@ -22,8 +24,7 @@ const struct hf_conf_key hf_config_keys[] = {
         KEY(STRING, log_outputs, "log_outputs",
             .help = "where to log: \"LEVEL:stderr\", \"LEVEL:syslog:NAME\", "
                     "\"LEVEL:file:PATH\", \"LEVEL:journald\""),
-        KEY(STRING, unix_sock_group, "unix_sock_group",
-            .help = "group of the read-only socket"),
+        KEY(STRING, unix_sock_group, "unix_sock_group", .help = "group of the read-only socket"),
         KEY(STRING, unix_sock_ro_perms, "unix_sock_ro_perms", .def_text = "0700",
             .help = "permissions of the read-only socket, in octal"),
 };

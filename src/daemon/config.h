@@ -11,7 +11,7 @@ struct hf_config {
         int log_level;
         char *log_filters;
         char *log_outputs;
-        char *unix_sock_group;    /* of the sockets of our own; NULL: as the daemon */
+        char *unix_sock_group;     /* of the sockets of our own; NULL: as the daemon */
         unsigned int sock_ro_mode; /* permissions of holdfast-sock-ro */
         char *unix_sock_ro_perms;
 };

@@ -8,7 +8,6 @@
 
 static const struct hf_program *const programs[] = {
         &hf_lock_program,
-        &hf_admin_program,
         &hf_holdfast_program,
 };
 

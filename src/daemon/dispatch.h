@@ -30,8 +30,8 @@ struct hf_procedure {
         const char *name;
         xdrproc_t decode; /* NULL: no arguments */
         size_t args_size;
-        ptrdiff_t flags_at; /* offset of the flags word in the arguments, or -1 */
-        unsigned int flags; /* those it knows */
+        ptrdiff_t flags_at;  /* offset of the flags word in the arguments, or -1 */
+        unsigned int flags;  /* those it knows */
         unsigned int guards; /* enum hf_guard */
         /* Returns enum hf_outcome or a negative errno with *err filled in. */
         int (*call)(struct hf_session *session, const void *args, struct hf_error *err);
@@ -51,5 +51,4 @@ struct hf_program {
 void hf_dispatch(struct hf_session *session, const uint8_t *payload, size_t len);
 
 extern const struct hf_program hf_lock_program;
-extern const struct hf_program hf_admin_program;
 extern const struct hf_program hf_holdfast_program;

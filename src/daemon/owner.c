@@ -83,14 +83,14 @@ static int find_or_add(struct hf_session *session, uint32_t *ret, struct hf_erro
 
 static bool may_acquire(const struct hf_session *session, const struct hf_owner *owner)
 {
-        return owner->state == HF_OWNER_ALIVE ||
-               (owner->state == HF_OWNER_CARRIED && session->own);
+        return !owner->leaving && (owner->state == HF_OWNER_ALIVE ||
+                                   (owner->state == HF_OWNER_CARRIED && session->own));
 }
 
 int hf_owner_bind(struct hf_session *session, struct hf_error *err)
 {
         struct hf_table *table = session->server->table;
-        uint32_t index;
+        uint32_t index = 0;
         int r;
 
         if (!session->owner) {

@@ -69,7 +69,7 @@ struct hf_server {
         uint32_t *free_slots;
         uint32_t n_free_slots;
 
-        sd_event_source *departures;     /* runs while locks of ended owners wait to be given back */
+        sd_event_source *departures; /* runs while locks of ended owners wait to be given back */
         sd_event_source **owner_sources; /* by owner: the watch on its pidfd */
         sd_event_source **owner_timers;  /* by owner: the next step against one that has to end */
         sd_event_source *idle_timer;

@@ -110,8 +110,8 @@ void hf_session_close(struct hf_session *session)
         uint32_t owner = session->owner;
         bool own = session->own;
 
-        hf_log(HF_LOG_DEBUG, MODULE, "client %llu (pid %d) left",
-               (unsigned long long)session->id, (int)session->peer_pid);
+        hf_log(HF_LOG_DEBUG, MODULE, "client %llu (pid %d) left", (unsigned long long)session->id,
+               (int)session->peer_pid);
         hf_session_free(session);
         if (owner)
                 hf_departure_session_left(server, owner, own);
@@ -176,8 +176,8 @@ void hf_session_answer(struct hf_session *session, xdrproc_t proc, const void *b
 
 void hf_session_send_message(struct hf_session *session, const struct hf_rpc_header *header)
 {
-        set_answer(session, hf_rpc_put(slot_of(session)->answer, HF_SESSION_ANSWER_MAX, header,
-                                       NULL, NULL));
+        set_answer(session,
+                   hf_rpc_put(slot_of(session)->answer, HF_SESSION_ANSWER_MAX, header, NULL, NULL));
 }
 
 /* Removes the served request of that length; what was pipelined behind it moves up. */

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/acquire.h"
+
+#include "base/cleanup.h"
+#include "base/process.h"
+#include "daemon/dispatch.h"
+#include "daemon/owner.h"
+#include "lockspace/describe.h"
+#include "lockspace/rules.h"
+#include "storage/behind.h"
+#include "storage/resource.h"
+#include "storage/users.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Processes looked at in one turn of the loop when a foreign holder is searched. */
+#define SCAN_PER_TURN 8
+
+/* One acquire from its begin to its answer. */
+struct job {
+        struct hf_server *server;
+        struct hf_session *session; /* NULL: the client has left, nobody waits */
+        void (*done)(struct hf_session *session, const struct hf_acquired *acquired);
+        char *path; /* of the file to be locked */
+        char *name;
+        struct hf_request request;
+        bool autocreate;
+        struct hf_resource_result result;
+        struct hf_user_scan *scan;
+        sd_event_source *scan_source;
+};
+
+static struct job *job_free(struct job *job)
+{
+        if (!job)
+                return NULL;
+        (void)sd_event_source_disable_unref(job->scan_source);
+        (void)hf_user_scan_free(job->scan);
+        if (job->result.fd >= 0)
+                hf_resource_give(job->result.fd, job->autocreate ? job->path : NULL);
+        free(job->path);
+        free(job->name);
+        free(job);
+        return NULL;
+}
+
+static void job_freep(struct job **job)
+{
+        *job = job_free(*job);
+}
+
+#define cleanup_job hf_cleanup(job_freep)
+
+uint32_t hf_find_lockspace(struct hf_server *server, const char *path, struct hf_error *err)
+{
+        uint32_t lockspace = hf_table_find_lockspace(server->table, path);
+
+        if (!lockspace)
+                (void)hf_error_set(err, ENOENT, HF_ERR_INTERNAL, HF_FROM_RPC,
+                                   "no lockspace was announced for the path %s", path);
+        return lockspace;
+}
+
+char *hf_resource_path(struct hf_server *server, uint32_t lockspace, const char *name)
+{
+        char *path = NULL;
+
+        if (lockspace == HF_LOCKSPACE_DEFAULT)
+                return strdup(name);
+        if (asprintf(&path, "%s/%s", hf_table_lockspace_path(server->table, lockspace), name) < 0)
+                return NULL;
+        return path;
+}
+
+int hf_check_resource_name(uint32_t lockspace, const char *name, struct hf_error *err)
+{
+        if (lockspace == HF_LOCKSPACE_DEFAULT || hf_rules_check_name(name) == 0)
+                return 0;
+        return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_LOCKSPACE,
+                            "the resource name \"%s\" would leave the lockspace's directory: it "
+                            "must be a plain file name",
+                            name);
+}
+
+/* Through what a client acts, where it did not say so itself: its program's name. */
+static const char *via_of(struct hf_session *session)
+{
+        if (!*session->via &&
+            hf_process_comm(session->peer_pid, session->via, sizeof(session->via)) < 0)
+                session->via[0] = '\0';
+        return session->via;
+}
+
+static int enter(struct job *job, uint32_t lock, struct hf_error *err)
+{
+        struct hf_hold_info info = {
+                .lock = lock,
+                .owner = job->request.owner,
+                .lockspace = job->request.lockspace,
+                .name = job->name,
+                .via = via_of(job->session),
+                .since = hf_server_wall_clock(job->server),
+        };
+        uint32_t hold;
+        int r = hf_table_add_hold(job->server->table, &info, &hold);
+
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot note the lock of %s", job->name);
+        return 0;
+}
+
+/* Enters the lock that was just taken. */
+static int enter_new(struct job *job, struct hf_error *err)
+{
+        struct hf_table *table = job->server->table;
+        const struct hf_request *request = &job->request;
+        const struct hf_thing *thing = request->lockspace == HF_LOCKSPACE_DEFAULT ? &request->file
+                                                                                  : &request->thing;
+        uint32_t flags = (request->shared ? HF_LOCK_SHARED : 0) |
+                         (job->autocreate ? HF_LOCK_AUTOCREATE : 0);
+        uint32_t lock;
+        int r;
+
+        r = hf_table_add_lock(table, &request->file, thing, job->result.fd, flags, &lock);
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot note the lock of %s", job->name);
+        r = enter(job, lock, err);
+        if (r < 0) {
+                hf_table_remove_lock(table, lock);
+                return r;
+        }
+        job->result.fd = -1;
+        return 0;
+}
+
+static void refuse(struct job *job, uint32_t hold, struct hf_acquired *ret)
+{
+        struct hf_table *table = job->server->table;
+        char holder[HF_DESCRIPTION_MAX];
+
+        hf_describe_holder(table, hold, job->server->host, hf_server_wall_clock(job->server),
+                           holder);
+        ret->hold = hold;
+        if (hf_table_hold(table, hold)->owner == job->request.owner)
+                ret->status = hf_error_set(
+                        &ret->error, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                        "%s is held by the same VM in another mode: %s", job->name, holder);
+        else
+                ret->status = hf_error_set(&ret->error, EBUSY, HF_ERR_RESOURCE_BUSY,
+                                           HF_FROM_LOCKSPACE, "%s is held by %s", job->name,
+                                           holder);
+}
+
+/* Acts on a verdict. Returns false when it is "free": go on. */
+static bool settle(struct job *job, struct hf_verdict verdict, struct hf_acquired *ret)
+{
+        switch (verdict.kind) {
+        case HF_VERDICT_CONFLICT:
+                refuse(job, verdict.hold, ret);
+                return true;
+        case HF_VERDICT_HAVE:
+                ret->status = 0;
+                return true;
+        case HF_VERDICT_JOIN:
+                ret->status = enter(job, verdict.lock, &ret->error);
+                return true;
+        default:
+                return false;
+        }
+}
+
+static void finish(struct job *job_arg, const struct hf_acquired *acquired, bool resume)
+{
+        cleanup_job struct job *job = job_arg;
+        struct hf_session *session = job->session;
+
+        if (!session)
+                return;
+        session->cancel = NULL;
+        session->job = NULL;
+        job->done(session, acquired);
+        if (resume)
+                hf_session_resume(session);
+}
+
+static void describe_foreign(struct job *job, struct hf_acquired *ret)
+{
+        const struct hf_user *users, *holder = NULL;
+        size_t n;
+
+        users = hf_user_scan_result(job->scan, &n);
+        for (size_t i = 0; i < n && !holder; i++)
+                if (users[i].our_byte)
+                        holder = &users[i];
+        if (holder)
+                ret->status = hf_error_set(
+                        &ret->error, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                        "%s is held by %s (pid %d, host %s), which does not "
+                        "say for whom",
+                        job->name, holder->comm, (int)holder->pid, job->server->host);
+        else
+                ret->status = hf_error_set(&ret->error, EBUSY, HF_ERR_RESOURCE_BUSY,
+                                           HF_FROM_LOCKSPACE,
+                                           "%s is held by a process that cannot be seen from "
+                                           "here: on another host, or another user's",
+                                           job->name);
+}
+
+static int on_scan(sd_event_source *source, void *data)
+{
+        struct hf_acquired acquired = {0};
+        struct job *job = data;
+
+        if (job->session && hf_user_scan_step(job->scan, SCAN_PER_TURN) > 0)
+                return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        if (job->session)
+                describe_foreign(job, &acquired);
+        finish(job, &acquired, true);
+        return 0;
+}
+
+static void cancel_job(void *data)
+{
+        struct job *job = data;
+
+        job->session = NULL;
+}
+
+/* Starts to look for who holds it. On failure the refusal stays without a name. */
+static int search_foreign(struct job *job)
+{
+        int r = hf_user_scan_new(&job->result.file, getpid(), &job->scan);
+
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(job->server->event, &job->scan_source, on_scan, job);
+        if (r < 0)
+                return r;
+        job->session->cancel = cancel_job;
+        job->session->job = job;
+        return 0;
+}
+
+/* The completion of the step. Returns HF_PENDING when a search has begun, else HF_ANSWERED. */
+static int complete(struct job *job_arg, bool resume)
+{
+        cleanup_job struct job *job = job_arg;
+        struct hf_acquired acquired = {0};
+        int status = job->result.status;
+
+        job->request.file = job->result.file;
+        if (!job->session)
+                return HF_ANSWERED;
+        if ((status == 0 || status == -EAGAIN) &&
+            settle(job, hf_rules_by_thing(job->server->table, &job->request), &acquired)) {
+                finish(hf_steal_ptr(job), &acquired, resume);
+                return HF_ANSWERED;
+        }
+        if (status == 0)
+                acquired.status = enter_new(job, &acquired.error);
+        else if (status == -EAGAIN && search_foreign(job) == 0) {
+                (void)hf_steal_ptr(job);
+                return HF_PENDING;
+        } else if (status == -EAGAIN)
+                acquired.status = hf_error_set(&acquired.error, EBUSY, HF_ERR_RESOURCE_BUSY,
+                                               HF_FROM_LOCKSPACE, "%s is held by another process",
+                                               job->name);
+        else
+                acquired.status = hf_error_sys(&acquired.error, -status,
+                                               "cannot lock the resource %s", job->path);
+        finish(hf_steal_ptr(job), &acquired, resume);
+        return HF_ANSWERED;
+}
+
+/* The step that may block on a slow filesystem; done here and now. */
+static int run_step(struct job *job)
+{
+        const struct hf_request *request = &job->request;
+        struct hf_resource_request resource = {
+                .path = job->path,
+                .shared = request->shared,
+                .autocreate = job->autocreate,
+        };
+
+        if (request->lockspace != HF_LOCKSPACE_DEFAULT && request->thing.kind == HF_THING_NONE &&
+            hf_behind_is_hash(job->name))
+                (void)hf_behind_find(hf_table_owner(job->server->table, request->owner)->pid,
+                                     job->name, &job->request.thing);
+        hf_resource_take(&resource, &job->result);
+        return complete(job, false);
+}
+
+static int job_new(struct hf_session *session, const struct hf_acquire *acquire, uint32_t lockspace,
+                   struct job **ret)
+{
+        cleanup_job struct job *job = calloc(1, sizeof(*job));
+
+        if (!job)
+                return -ENOMEM;
+        job->result.fd = -1;
+        job->server = session->server;
+        job->session = session;
+        job->autocreate = acquire->autocreate;
+        job->name = strdup(acquire->name);
+        job->path = hf_resource_path(session->server, lockspace, acquire->name);
+        if (!job->name || !job->path)
+                return -ENOMEM;
+        job->request = (struct hf_request){
+                .owner = session->owner,
+                .lockspace = lockspace,
+                .name = job->name,
+                .shared = acquire->shared,
+                .thing = acquire->thing,
+        };
+        *ret = hf_steal_ptr(job);
+        return 0;
+}
+
+int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
+               void (*done)(struct hf_session *session, const struct hf_acquired *acquired),
+               struct hf_error *err)
+{
+        struct hf_server *server = session->server;
+        struct hf_acquired acquired = {0};
+        struct job *job;
+        uint32_t lockspace;
+        int r;
+
+        lockspace = hf_find_lockspace(server, acquire->lockspace, err);
+        if (!lockspace)
+                return -ENOENT;
+        r = hf_check_resource_name(lockspace, acquire->name, err);
+        if (r < 0)
+                return r;
+        r = hf_owner_bind(session, err);
+        if (r < 0)
+                return r;
+        r = job_new(session, acquire, lockspace, &job);
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot lock %s", acquire->name);
+        job->done = done;
+        if (settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
+                finish(job, &acquired, false);
+                return HF_ANSWERED;
+        }
+        return run_step(job);
+}
+
+void hf_give(struct hf_server *server, uint32_t index)
+{
+        struct hf_hold *hold = hf_table_hold(server->table, index);
+        struct hf_lock *lock = hf_table_lock(server->table, hold->lock);
+        uint32_t lock_index = hold->lock;
+        hf_cleanup_free char *unlink_path = NULL;
+        int fd = lock->fd;
+
+        if (lock->holds > 1) {
+                hf_table_remove_hold(server->table, index);
+                return;
+        }
+        if (lock->flags & HF_LOCK_AUTOCREATE)
+                unlink_path = hf_resource_path(server, hold->lockspace,
+                                               hf_table_string(server->table, hold->name));
+        hf_resource_give(fd, unlink_path);
+        hf_table_remove_hold(server->table, index);
+        hf_table_remove_lock(server->table, lock_index);
+}
+
+int hf_release(struct hf_session *session, const char *path, const char *name, struct hf_error *err)
+{
+        struct hf_server *server = session->server;
+        uint32_t lockspace = hf_find_lockspace(server, path, err);
+        uint32_t owner, hold;
+
+        if (!lockspace)
+                return -ENOENT;
+        if (!hf_table_find_name(server->table, lockspace, name))
+                return hf_error_set(err, ENOENT, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                                    "%s is not locked", name);
+        owner = hf_owner_known(session);
+        hold = owner ? hf_rules_hold_of(server->table, owner, lockspace, name) : 0;
+        if (!hold)
+                return hf_error_set(err, EPERM, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
+                                    "pid %d does not hold %s", (int)session->owner_pid, name);
+        hf_give(server, hold);
+        hf_owner_drop_unused(server, owner);
+        return 0;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Taking and giving locks.
+ *
+ * An acquire goes: bind the owner; judge by name; then, in one step that may be
+ * done elsewhere, find the thing behind a hashed name, open and lock the file;
+ * judge by what was found; enter it into the table. A refusal by a holder that
+ * is not in our table is completed by looking for that holder in /proc, in
+ * slices, so that it can be named.
+ */
+
+#include "daemon/session.h"
+
+struct hf_acquire {
+        const char *lockspace; /* path; "" for the default lockspace */
+        const char *name;
+        bool shared;
+        bool autocreate;
+        struct hf_thing thing; /* as the caller knows it; none otherwise */
+};
+
+/* How it ended. */
+struct hf_acquired {
+        int status;    /* 0, -EBUSY: held by another, or another negative errno */
+        uint32_t hold; /* with -EBUSY: what stands against it, if it is in the table */
+        struct hf_error error;
+};
+
+/*
+ * Acquires for the session's owner. done is called once with the outcome, before
+ * or after this returns, unless the session ends first; it has to answer.
+ * Returns enum hf_outcome (HF_ANSWERED or HF_PENDING), or a negative errno with
+ * *err and without a call of done.
+ */
+int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
+               void (*done)(struct hf_session *session, const struct hf_acquired *acquired),
+               struct hf_error *err);
+
+/* Gives back what the session's owner holds by that name. */
+int hf_release(struct hf_session *session, const char *lockspace, const char *name,
+               struct hf_error *err);
+
+/* Removes one hold; with the last one the lock goes. */
+void hf_give(struct hf_server *server, uint32_t hold);
+
+/* The lockspace at path, or 0 with *err. */
+uint32_t hf_find_lockspace(struct hf_server *server, const char *path, struct hf_error *err);
+
+/*
+ * The file of a resource, to be freed: name itself in the default lockspace,
+ * else the file of that name in the lockspace's directory. NULL without memory.
+ */
+char *hf_resource_path(struct hf_server *server, uint32_t lockspace, const char *name);
+
+/* Refuses (-EINVAL) a name that would leave the directory of a directory lockspace. */
+int hf_check_resource_name(uint32_t lockspace, const char *name, struct hf_error *err);

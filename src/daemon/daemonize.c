@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/daemonize.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+
+/* The status of the first process when the daemon died without a word. */
+#define STATUS_UNKNOWN 1
+
+static _Noreturn void wait_for_report(int fd)
+{
+        uint8_t status = STATUS_UNKNOWN;
+        ssize_t n;
+
+        do
+                n = read(fd, &status, sizeof(status));
+        while (n < 0 && errno == EINTR);
+        _exit(n == sizeof(status) ? status : STATUS_UNKNOWN);
+}
+
+static int detach(void)
+{
+        hf_cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        if (null < 0 || setsid() < 0 || chdir("/") < 0)
+                return -errno;
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (dup2(null, fd) < 0)
+                        return -errno;
+        return 0;
+}
+
+int hf_daemonize(void)
+{
+        int pipe_fds[2], r;
+        pid_t pid;
+
+        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+                return -errno;
+        pid = fork();
+        if (pid < 0)
+                return -errno;
+        if (pid > 0) {
+                (void)close(pipe_fds[1]);
+                wait_for_report(pipe_fds[0]);
+        }
+        (void)close(pipe_fds[0]);
+        r = detach();
+        if (r < 0) {
+                hf_daemonize_report(pipe_fds[1], STATUS_UNKNOWN);
+                return r;
+        }
+        return pipe_fds[1];
+}
+
+void hf_daemonize_report(int fd, int status)
+{
+        uint8_t byte = (uint8_t)status;
+
+        if (fd < 0)
+                return;
+        (void)!write(fd, &byte, sizeof(byte));
+        (void)close(fd);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The HOLDFAST program: what virtlockd's cannot say (rpc/holdfast.x). */
+#include "daemon/acquire.h"
+#include "daemon/dispatch.h"
+#include "storage/resource.h"
+
+#include "base/cleanup.h"
+#include "rpc/holdfast.h"
+
+#include <errno.h>
+#include <string.h>
+
+/*
+ * A page is filled up to this size; then what is left of the answer slot has
+ * room for the largest entry: two paths, a VM name and the fixed fields.
+ */
+#define PAGE_FULL (HF_SESSION_ANSWER_MAX - 32 * 1024)
+
+/* Guarantee of a lock: until more is known of the filesystem, it is this host's. */
+#define GUARANTEE_HOST 1
+
+static int call_hello(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        const struct hf_holdfast_hello_args *args = data;
+        struct hf_holdfast_hello_ret ret = {
+                .release = (char *)(uintptr_t)HF_VERSION,
+                .host = session->server->host,
+                .pid = (unsigned int)getpid(),
+        };
+
+        (void)err;
+        (void)snprintf(session->via, sizeof(session->via), "%s", args->via);
+        hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_hello_ret, &ret);
+        return HF_ANSWERED;
+}
+
+static struct hf_holdfast_thing wire_thing(const struct hf_thing *thing)
+{
+        return (struct hf_holdfast_thing){thing->kind, thing->dev, thing->ino};
+}
+
+/* The strings of the wire structs below belong to the table; nothing is copied or freed. */
+static void fill_owner(struct hf_server *server, uint32_t index, struct hf_holdfast_owner *ret)
+{
+        struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        *ret = (struct hf_holdfast_owner){
+                .name = (char *)(uintptr_t)hf_table_string(server->table, owner->name),
+                .id = owner->id,
+                .pid = (unsigned int)owner->pid,
+                .start = owner->start,
+                .state = owner->state,
+                .since = owner->since,
+                .via = owner->first_hold ? hf_table_hold(server->table, owner->first_hold)->via
+                                         : (char *)(uintptr_t) "",
+                .locks = owner->holds,
+        };
+        memcpy(ret->uuid, owner->uuid, sizeof(ret->uuid));
+}
+
+static void fill_lock(struct hf_server *server, uint32_t index, struct hf_holdfast_lock *ret)
+{
+        struct hf_table *table = server->table;
+        struct hf_hold *hold = hf_table_hold(table, index);
+        const struct hf_lock *lock = hf_table_lock(table, hold->lock);
+
+        *ret = (struct hf_holdfast_lock){
+                .lockspace = (char *)(uintptr_t)hf_table_lockspace_path(table, hold->lockspace),
+                .name = (char *)(uintptr_t)hf_table_string(table, hold->name),
+                .file = wire_thing(&lock->file),
+                .thing = wire_thing(&lock->thing),
+                .shared = lock->flags & HF_LOCK_SHARED ? 1 : 0,
+                .guarantee = GUARANTEE_HOST,
+                .since = hold->since,
+        };
+        fill_owner(server, hold->owner, &ret->owner);
+        ret->owner.via = hold->via;
+}
+
+/* The inodes of our ends of an owner's own connections, by which its carriers can be found. */
+static unsigned int connections_of(struct hf_server *server, uint32_t owner,
+                                   uint64_t inodes[static HF_HOLDFAST_CONNECTIONS_MAX])
+{
+        unsigned int n = 0;
+        struct stat st;
+
+        for (const struct hf_session *s = server->sessions; s && n < HF_HOLDFAST_CONNECTIONS_MAX;
+             s = s->next)
+                if (s->owner == owner && s->own && fstat(s->fd, &st) == 0)
+                        inodes[n++] = st.st_ino;
+        return n;
+}
+
+static size_t owner_size(const struct hf_holdfast_owner *owner)
+{
+        return xdr_sizeof((xdrproc_t)xdr_hf_holdfast_owner, (void *)(uintptr_t)owner);
+}
+
+static size_t lock_size(const struct hf_holdfast_lock *lock)
+{
+        return xdr_sizeof((xdrproc_t)xdr_hf_holdfast_lock, (void *)(uintptr_t)lock);
+}
+
+static int call_list_owners(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        const struct hf_holdfast_list_args *args = data;
+        struct hf_server *server = session->server;
+        struct hf_holdfast_owner owners[HF_HOLDFAST_PAGE_MAX];
+        uint64_t inodes[HF_HOLDFAST_PAGE_MAX][HF_HOLDFAST_CONNECTIONS_MAX];
+        struct hf_holdfast_list_owners_ret ret = {.owners.owners_val = owners};
+        uint32_t i = args->cursor;
+        size_t size = 0;
+
+        (void)err;
+        while ((i = hf_table_next_owner(server->table, i))) {
+                unsigned int n = ret.owners.owners_len;
+
+                fill_owner(server, i, &owners[n]);
+                owners[n].connections.connections_len = connections_of(server, i, inodes[n]);
+                owners[n].connections.connections_val = inodes[n];
+                size += owner_size(&owners[n]);
+                ret.owners.owners_len++;
+                if (size > PAGE_FULL || ret.owners.owners_len == HF_HOLDFAST_PAGE_MAX) {
+                        ret.next = hf_table_next_owner(server->table, i) ? i : 0;
+                        break;
+                }
+        }
+        hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_list_owners_ret, &ret);
+        return HF_ANSWERED;
+}
+
+static int call_list_locks(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        const struct hf_holdfast_list_args *args = data;
+        struct hf_server *server = session->server;
+        struct hf_holdfast_lock locks[HF_HOLDFAST_PAGE_MAX];
+        struct hf_holdfast_list_locks_ret ret = {.locks.locks_val = locks};
+        uint32_t i = args->cursor;
+        size_t size = 0;
+
+        (void)err;
+        while ((i = hf_table_next_hold(server->table, i))) {
+                fill_lock(server, i, &locks[ret.locks.locks_len]);
+                size += lock_size(&locks[ret.locks.locks_len++]);
+                if (size > PAGE_FULL || ret.locks.locks_len == HF_HOLDFAST_PAGE_MAX) {
+                        ret.next = hf_table_next_hold(server->table, i) ? i : 0;
+                        break;
+                }
+        }
+        hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_list_locks_ret, &ret);
+        return HF_ANSWERED;
+}
+
+/* Whether a hold concerns the thing, or carries the name, that is asked for. */
+static bool concerns(struct hf_server *server, uint32_t index, const char *path,
+                     const struct hf_thing *thing)
+{
+        const struct hf_hold *hold = hf_table_hold(server->table, index);
+        const struct hf_lock *lock = hf_table_lock(server->table, hold->lock);
+        const char *lockspace = hf_table_lockspace_path(server->table, hold->lockspace);
+        size_t len = strlen(lockspace);
+
+        if (hf_thing_same(&lock->file, thing) || hf_thing_same(&lock->thing, thing))
+                return true;
+        if (len == 0)
+                return !strcmp(hf_table_string(server->table, hold->name), path);
+        return !strncmp(path, lockspace, len) && path[len] == '/' &&
+               !strcmp(hf_table_string(server->table, hold->name), path + len + 1);
+}
+
+static int call_who(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        const struct hf_holdfast_who_args *args = data;
+        struct hf_server *server = session->server;
+        struct hf_thing thing = {args->thing.kind, args->thing.dev, args->thing.ino};
+        struct hf_holdfast_lock locks[HF_HOLDFAST_PAGE_MAX];
+        struct hf_holdfast_who_ret ret = {.locks.locks_val = locks};
+        size_t size = 0;
+
+        (void)err;
+        for (uint32_t i = hf_table_next_hold(server->table, args->cursor); i;
+             i = hf_table_next_hold(server->table, i)) {
+                if (!concerns(server, i, args->path, &thing))
+                        continue;
+                fill_lock(server, i, &locks[ret.locks.locks_len]);
+                size += lock_size(&locks[ret.locks.locks_len++]);
+                if (size > PAGE_FULL || ret.locks.locks_len == HF_HOLDFAST_PAGE_MAX) {
+                        ret.next = i;
+                        break;
+                }
+        }
+        hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_who_ret, &ret);
+        return HF_ANSWERED;
+}
+
+static void answer_acquire(struct hf_session *session, const struct hf_acquired *acquired)
+{
+        struct hf_holdfast_acquire_ret ret = {
+                .granted = acquired->status == 0,
+                .guarantee = GUARANTEE_HOST,
+                .text = (char *)(uintptr_t)acquired->error.text,
+        };
+        struct hf_holdfast_lock holder;
+
+        if (acquired->status < 0 && acquired->status != -EBUSY) {
+                hf_session_answer_error(session, &acquired->error);
+                return;
+        }
+        if (acquired->hold) {
+                fill_lock(session->server, acquired->hold, &holder);
+                ret.holder = &holder;
+        }
+        hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_acquire_ret, &ret);
+}
+
+static int call_acquire(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        const struct hf_holdfast_acquire_args *args = data;
+        struct hf_acquire acquire = {
+                .lockspace = args->path,
+                .name = args->name,
+                .shared = args->flags & HF_LOCK_ACQUIRE_SHARED,
+                .autocreate = args->flags & HF_LOCK_ACQUIRE_AUTOCREATE,
+                .thing = {args->thing.kind, args->thing.dev, args->thing.ino},
+        };
+
+        return hf_acquire(session, &acquire, answer_acquire, err);
+}
+
+#define ARGS(type, known)                                                                          \
+        .decode = (xdrproc_t)xdr_##type, .args_size = sizeof(struct type),                         \
+        .flags_at = offsetof(struct type, flags), .flags = (known)
+
+static const struct hf_procedure procedures[] = {
+        {HF_HOLDFAST_HELLO, "hello", ARGS(hf_holdfast_hello_args, 0),
+         .guards = HF_GUARD_READ_ONLY_OK, .call = call_hello},
+        {HF_HOLDFAST_ACQUIRE, "acquire",
+         ARGS(hf_holdfast_acquire_args, HF_LOCK_ACQUIRE_SHARED | HF_LOCK_ACQUIRE_AUTOCREATE),
+         .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = call_acquire},
+        {HF_HOLDFAST_LIST_OWNERS, "list-owners", ARGS(hf_holdfast_list_args, 0),
+         .guards = HF_GUARD_READ_ONLY_OK, .call = call_list_owners},
+        {HF_HOLDFAST_LIST_LOCKS, "list-locks", ARGS(hf_holdfast_list_args, 0),
+         .guards = HF_GUARD_READ_ONLY_OK, .call = call_list_locks},
+        {HF_HOLDFAST_WHO, "who", ARGS(hf_holdfast_who_args, 0), .guards = HF_GUARD_READ_ONLY_OK,
+         .call = call_who},
+};
+
+const struct hf_program hf_holdfast_program = {
+        .number = HF_HOLDFAST_PROGRAM,
+        .version = HF_HOLDFAST_VERSION,
+        .kind = HF_SERVICE_LOCKS,
+        .procedures = procedures,
+        .n = HF_ARRAY_LEN(procedures),
+};

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/listener.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/socket.h"
+#include "base/strv.h"
+#include "daemon/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+
+#define MODULE "daemon.listener"
+
+/* A burst of VMs that start at once waits here, not in their faces. */
+#define BACKLOG 512
+
+/* Connections over the limit that may wait for their refusal; more are closed unheard. */
+#define REFUSED_MAX 32
+
+const char *const hf_service_names[HF_SERVICE_KINDS] = {
+        [HF_SERVICE_LOCKS] = "virtlockd",
+        [HF_SERVICE_ADMIN] = "admin",
+};
+
+static unsigned int limit_of(const struct hf_server *server, enum hf_service_kind kind)
+{
+        return kind == HF_SERVICE_ADMIN ? server->config->admin_max_clients
+                                        : server->config->max_clients;
+}
+
+/*
+ * Root's daemon serves root, a user's daemon that user. Read-only sockets are
+ * open to whomever their permissions let in.
+ */
+static bool may_connect(const struct hf_listener *listener, const struct hf_peer *peer)
+{
+        if (listener->read_only)
+                return true;
+        return peer->uid == (listener->server->privileged ? 0 : geteuid());
+}
+
+/* The one that has waited longest makes room. */
+static void drop_oldest_refused(struct hf_server *server)
+{
+        struct hf_session *oldest = NULL;
+
+        for (struct hf_session *s = server->sessions; s; s = s->next)
+                if (s->refused)
+                        oldest = s;
+        if (oldest)
+                hf_session_close(oldest);
+}
+
+static void serve_connection(struct hf_listener *listener, int fd_arg)
+{
+        hf_cleanup_fd int fd = fd_arg;
+        struct hf_server *server = listener->server;
+        struct hf_session *session;
+        struct hf_peer peer;
+        bool refused;
+        int r;
+
+        if (hf_socket_peer(fd, &peer, NULL) < 0)
+                return;
+        if (!may_connect(listener, &peer)) {
+                hf_log(HF_LOG_WARNING, MODULE, "refusing a connection by uid %u (pid %d) on %s",
+                       (unsigned int)peer.uid, (int)peer.pid,
+                       listener->path ? listener->path : "a passed socket");
+                return;
+        }
+        refused = server->clients[listener->kind] >= limit_of(server, listener->kind);
+        if (refused && server->refused >= REFUSED_MAX)
+                drop_oldest_refused(server);
+        r = hf_session_new(listener, hf_steal_fd(&fd), refused, &session);
+        if (r < 0) {
+                hf_log(HF_LOG_ERROR, MODULE, "cannot serve pid %d: %s", (int)peer.pid,
+                       strerrordesc_np(-r));
+                return;
+        }
+        session->peer_pid = peer.pid;
+        session->peer_uid = peer.uid;
+        session->peer_gid = peer.gid;
+        hf_server_check_idle(server);
+}
+
+/* No descriptor left: give up the spare one to tell the newcomer by closing, then take it again. */
+static void turn_away(struct hf_listener *listener)
+{
+        struct hf_server *server = listener->server;
+        int fd;
+
+        hf_close_fd(&server->spare_fd);
+        fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+        hf_close_fd(&fd);
+        server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        hf_log(HF_LOG_ERROR, MODULE, "out of file descriptors: a client was turned away");
+}
+
+static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+        struct hf_listener *listener = data;
+        int connection;
+
+        (void)source;
+        (void)revents;
+        connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (connection >= 0)
+                serve_connection(listener, connection);
+        else if (errno == EMFILE || errno == ENFILE)
+                turn_away(listener);
+        return 0;
+}
+
+static int add_listener(struct hf_server *server, const struct hf_listener *like, int fd_arg,
+                        const char *path, struct hf_error *err)
+{
+        struct hf_listener *listener = &server->listeners[server->n_listeners];
+        hf_cleanup_free char *copy = path ? strdup(path) : NULL;
+        hf_cleanup_fd int fd = fd_arg;
+        int r;
+
+        if (server->n_listeners == HF_LISTENERS_MAX)
+                return hf_error_set(err, E2BIG, HF_ERR_INTERNAL, HF_FROM_RPC,
+                                    "more than %d listening sockets", HF_LISTENERS_MAX);
+        *listener = *like;
+        listener->server = server;
+        r = sd_event_add_io(server->event, &listener->source, fd, EPOLLIN, on_connection, listener);
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot listen");
+        listener->fd = hf_steal_fd(&fd);
+        listener->path = hf_steal_ptr(copy);
+        server->n_listeners++;
+        return 0;
+}
+
+static int set_group(const char *path, const char *name, struct hf_error *err)
+{
+        const struct group *group = getgrnam(name);
+
+        if (!group)
+                return hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_NONE,
+                                    "unix_sock_group: there is no group \"%s\"", name);
+        if (chown(path, (uid_t)-1, group->gr_gid) < 0)
+                return hf_error_sys(err, errno, "cannot give %s to the group %s", path, name);
+        return 0;
+}
+
+static int open_one(struct hf_server *server, const char *path, enum hf_service_kind kind,
+                    bool read_only, struct hf_error *err)
+{
+        struct hf_listener like = {.kind = kind, .read_only = read_only};
+        mode_t mode = read_only ? server->config->sock_ro_mode : 0700;
+        hf_cleanup_fd int fd = -1;
+        int r;
+
+        r = hf_socket_listen(path, mode, BACKLOG, &fd, err);
+        if (r < 0)
+                return r;
+        r = add_listener(server, &like, hf_steal_fd(&fd), path, err);
+        if (r < 0 || !read_only || !server->config->unix_sock_group)
+                return r;
+        return set_group(path, server->config->unix_sock_group, err);
+}
+
+int hf_listeners_open(struct hf_server *server, const struct hf_paths *paths, bool with_virtlockd,
+                      struct hf_error *err)
+{
+        int r;
+
+        r = open_one(server, paths->socket, HF_SERVICE_LOCKS, false, err);
+        if (r >= 0)
+                r = open_one(server, paths->socket_ro, HF_SERVICE_LOCKS, true, err);
+        if (r >= 0 && with_virtlockd)
+                r = open_one(server, paths->virtlockd_socket, HF_SERVICE_LOCKS, false, err);
+        if (r >= 0 && with_virtlockd)
+                r = open_one(server, paths->virtlockd_admin_socket, HF_SERVICE_ADMIN, false, err);
+        if (r < 0)
+                hf_listeners_close(server);
+        return r;
+}
+
+/* The names that systemd's units give their sockets, and what each is for. */
+struct socket_name {
+        const char *name;
+        size_t path_at; /* of the default path, in struct hf_paths */
+        enum hf_service_kind kind;
+        bool read_only;
+};
+
+static const struct socket_name socket_names[] = {
+        {"virtlockd.socket", offsetof(struct hf_paths, virtlockd_socket), HF_SERVICE_LOCKS, false},
+        {"virtlockd-admin.socket", offsetof(struct hf_paths, virtlockd_admin_socket),
+         HF_SERVICE_ADMIN, false},
+        {"holdfastd.socket", offsetof(struct hf_paths, socket), HF_SERVICE_LOCKS, false},
+        {"holdfastd-ro.socket", offsetof(struct hf_paths, socket_ro), HF_SERVICE_LOCKS, true},
+};
+
+static const struct socket_name *recognise(const struct hf_paths *paths, const char *name, int fd)
+{
+        for (size_t i = 0; i < HF_ARRAY_LEN(socket_names); i++) {
+                const struct socket_name *known = &socket_names[i];
+                const char *path = *(char *const *)(const void *)((const char *)paths +
+                                                                  known->path_at);
+
+                if (!strcmp(name, known->name) ||
+                    sd_is_socket_unix(fd, SOCK_STREAM, 1, path, 0) > 0)
+                        return known;
+        }
+        return NULL;
+}
+
+int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths,
+                           struct hf_error *err)
+{
+        hf_cleanup_strv char **names = NULL;
+        int n = sd_listen_fds_with_names(1, &names);
+
+        if (n < 0)
+                return hf_error_sys(err, -n, "cannot take the sockets that were passed");
+        for (int i = 0; i < n; i++) {
+                int fd = SD_LISTEN_FDS_START + i, r;
+                const struct socket_name *known = recognise(paths, names[i], fd);
+                struct hf_listener like;
+
+                if (!known)
+                        return hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_NONE,
+                                            "passed descriptor %d (\"%s\") is no socket of ours: "
+                                            "name it virtlockd.socket, virtlockd-admin.socket, "
+                                            "holdfastd.socket or holdfastd-ro.socket",
+                                            fd, names[i]);
+                like = (struct hf_listener){.kind = known->kind, .read_only = known->read_only};
+                (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+                r = add_listener(server, &like, fd, NULL, err);
+                if (r < 0)
+                        return r;
+        }
+        return n;
+}
+
+void hf_listeners_close(struct hf_server *server)
+{
+        for (unsigned int i = 0; i < server->n_listeners; i++) {
+                struct hf_listener *listener = &server->listeners[i];
+
+                (void)sd_event_source_disable_unref(listener->source);
+                if (listener->path)
+                        (void)unlink(listener->path);
+                hf_close_fd(&listener->fd);
+                free(listener->path);
+        }
+        server->n_listeners = 0;
+}

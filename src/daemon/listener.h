@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Listeners: which sockets there are and who may connect.
+ *
+ * Virtlockd's sockets, where stock clients look, and our own beside them.
+ * Sockets that systemd passes are taken as they are; the others are made. A
+ * virtlockd that lives on its path is never displaced.
+ */
+
+#include "base/path.h"
+#include "daemon/server.h"
+
+/*
+ * Opens what is to be served. with_virtlockd false: only our own sockets. On
+ * failure nothing that was made stays.
+ */
+int hf_listeners_open(struct hf_server *server, const struct hf_paths *paths, bool with_virtlockd,
+                      struct hf_error *err);
+
+/*
+ * Takes the sockets that systemd passed over, known by their names
+ * ("virtlockd.socket", "virtlockd-admin.socket", "holdfastd.socket",
+ * "holdfastd-ro.socket") or by the path they are bound to. Returns their
+ * number.
+ */
+int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths,
+                           struct hf_error *err);
+
+/* Closes all and removes the files of those that were made here. */
+void hf_listeners_close(struct hf_server *server);

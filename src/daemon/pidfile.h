@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * PID files: a lock on byte 0 says that the daemon lives, the content who it
+ * is. virtlockd takes a POSIX lock on the same byte, so the two see each other.
+ */
+
+#include "base/error.h"
+
+/*
+ * Creates and locks the file and writes our pid. Returns 0 and the descriptor,
+ * which holds the lock; -EBUSY with *err when another process has it.
+ */
+int hf_pidfile_take(const char *path, int *ret_fd, struct hf_error *err);
+
+/* Removes the file and gives the lock back. fd < 0 is ignored. */
+void hf_pidfile_drop(const char *path, int fd);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/server.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "daemon/listener.h"
+#include "daemon/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define MODULE "daemon.server"
+
+/* Slots beyond the two limits of clients: for connections that are being refused. */
+#define SPARE_SLOTS 64
+
+static int make_slots(struct hf_server *server)
+{
+        uint32_t n = server->config->max_clients + server->config->admin_max_clients + SPARE_SLOTS;
+        void *slots;
+
+        server->free_slots = calloc(n, sizeof(*server->free_slots));
+        if (!server->free_slots)
+                return -ENOMEM;
+        /* Address space; a slot takes memory as far as it is used. */
+        slots = mmap(NULL, n * sizeof(struct hf_session_slot), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (slots == MAP_FAILED)
+                return -ENOMEM;
+        (void)madvise(slots, n * sizeof(struct hf_session_slot), MADV_NOHUGEPAGE);
+        server->slots = slots;
+        server->slots_total = n;
+        /* The lowest comes out first. */
+        for (uint32_t i = 0; i < n; i++)
+                server->free_slots[i] = n - 1 - i;
+        server->n_free_slots = n;
+        return 0;
+}
+
+static int make_parts(struct hf_server *server)
+{
+        int r;
+
+        r = hf_table_new(&server->table);
+        if (r < 0)
+                return r;
+        server->owner_sources = calloc(HF_TABLE_OWNERS_MAX, sizeof(*server->owner_sources));
+        server->owner_timers = calloc(HF_TABLE_OWNERS_MAX, sizeof(*server->owner_timers));
+        if (!server->owner_sources || !server->owner_timers)
+                return -ENOMEM;
+        server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (server->spare_fd < 0)
+                return -errno;
+        return make_slots(server);
+}
+
+static void server_freep(struct hf_server **server)
+{
+        *server = hf_server_free(*server);
+}
+
+int hf_server_new(sd_event *event, struct hf_config *config, struct hf_server **ret,
+                  struct hf_error *err)
+{
+        hf_cleanup(server_freep) struct hf_server *server = calloc(1, sizeof(*server));
+        int r;
+
+        if (!server)
+                return hf_error_sys(err, ENOMEM, "cannot start the server");
+        server->spare_fd = -1;
+        server->event = sd_event_ref(event);
+        server->config = config;
+        server->privileged = geteuid() == 0;
+        if (gethostname(server->host, sizeof(server->host) - 1) < 0)
+                server->host[0] = '\0';
+        r = make_parts(server);
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot start the server");
+        *ret = hf_steal_ptr(server);
+        return 0;
+}
+
+/*
+ * The end of the daemon, which is nobody's fault: no session's end has any
+ * consequence, no VM is touched.
+ */
+struct hf_server *hf_server_free(struct hf_server *server)
+{
+        if (!server)
+                return NULL;
+        hf_listeners_close(server);
+        while (server->sessions)
+                hf_session_free(server->sessions);
+        for (uint32_t i = 0; server->table && (i = hf_table_next_owner(server->table, i));) {
+                (void)sd_event_source_disable_unref(server->owner_sources[i]);
+                (void)sd_event_source_disable_unref(server->owner_timers[i]);
+                (void)close(hf_table_owner(server->table, i)->pidfd);
+        }
+        (void)sd_event_source_disable_unref(server->departures);
+        (void)sd_event_source_disable_unref(server->idle_timer);
+        if (server->slots)
+                (void)munmap(server->slots, server->slots_total * sizeof(struct hf_session_slot));
+        (void)hf_table_free(server->table);
+        hf_close_fd(&server->spare_fd);
+        (void)sd_event_unref(server->event);
+        free(server->owner_sources);
+        free(server->owner_timers);
+        free(server->free_slots);
+        free(server);
+        return NULL;
+}
+
+uint64_t hf_server_wall_clock(const struct hf_server *server)
+{
+        uint64_t now = 0;
+
+        (void)sd_event_now(server->event, CLOCK_REALTIME, &now);
+        return now;
+}
+
+static int on_idle(sd_event_source *source, uint64_t usec, void *data)
+{
+        const struct hf_server *server = data;
+
+        (void)source;
+        (void)usec;
+        hf_log(HF_LOG_INFO, MODULE, "no client and no lock for %llu s: ending",
+               (unsigned long long)(server->idle_timeout / 1000000));
+        return sd_event_exit(server->event, 0);
+}
+
+void hf_server_check_idle(struct hf_server *server)
+{
+        bool idle = !server->clients[HF_SERVICE_LOCKS] && !server->clients[HF_SERVICE_ADMIN] &&
+                    !hf_table_count(server->table).holds;
+
+        if (!server->idle_timeout)
+                return;
+        if (!idle) {
+                if (server->idle_timer)
+                        (void)sd_event_source_set_enabled(server->idle_timer, SD_EVENT_OFF);
+                return;
+        }
+        if (!server->idle_timer &&
+            sd_event_add_time_relative(server->event, &server->idle_timer, CLOCK_MONOTONIC,
+                                       server->idle_timeout, 0, on_idle, server) < 0)
+                return;
+        (void)sd_event_source_set_time_relative(server->idle_timer, server->idle_timeout);
+        (void)sd_event_source_set_enabled(server->idle_timer, SD_EVENT_ONESHOT);
+}
