@@ -40,7 +40,7 @@ def test_what_exec_itself_refuses_is_126(cli, folder):
     ["run"], ["run", "--"], ["run", "--no-such-option", "--", "true"], ["run", "--uuid=x", "--", "true"],
     ["run", "--disk=", "--", "true"], ["run", "--lease=x", "--", "true"], ["run", "--name=", "--", "true"],
     ["no-such-verb"], [], ["who"], ["ps", "extra"], ["check"],
-    ["run", "--", "qemu-system-x86_64", "-blockdev", "driver"],
+    ["run", "--", "qemu-system-x86_64", "-blockdev", "{"],
 ])
 def test_a_wrong_command_line_is_64_and_says_why(cli, words):
     answer = cli(*words)
