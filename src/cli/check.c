@@ -206,8 +206,8 @@ static void show(struct check *check)
         } else {
                 if (plan->n_images)
                         hf_print_table(check->images, columns, HF_ARRAY_LEN(columns), NULL);
-                printf("%s would %sstart here.\n", plan->vm_name,
-                       check->status == HF_EXIT_OK ? "" : "not ");
+                hf_print_line("%s would %sstart here.", plan->vm_name,
+                              check->status == HF_EXIT_OK ? "" : "not ");
         }
         (void)json_object_put(document);
 }

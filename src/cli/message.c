@@ -8,10 +8,17 @@
 #include <string.h>
 #include <unistd.h>
 
+bool hf_message_is_control(const char *text)
+{
+        const unsigned char *c = (const unsigned char *)text;
+
+        return c[0] < ' ' || c[0] == 0x7f || (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0);
+}
+
 char *hf_message_clean(char *text)
 {
-        for (unsigned char *c = (unsigned char *)text; *c; c++)
-                if (*c < ' ' || *c == 0x7f)
+        for (char *c = text; *c; c++)
+                if (hf_message_is_control(c))
                         *c = '?';
         return text;
 }

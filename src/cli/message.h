@@ -18,6 +18,9 @@
 /* Writes one line, in one piece, so that it stays whole beside the VMM's output. */
 void hf_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Whether a terminal could take what stands at text for a command: C0, DEL, C1 as UTF-8. */
+bool hf_message_is_control(const char *text);
+
 /* Replaces what a terminal could take for a command by '?'; returns text. */
 char *hf_message_clean(char *text);
 

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 
+#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
@@ -134,7 +135,7 @@ static void print_cell(const char *text, size_t width, bool last)
         size_t shown = width_of(text);
 
         for (const char *c = text; *c; c++)
-                (void)putchar((unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c);
+                (void)putchar(hf_message_is_control(c) ? '?' : *c);
         if (last)
                 (void)putchar('\n');
         else
@@ -166,6 +167,19 @@ void hf_print_table(struct json_object *rows, const struct hf_print_column *colu
                 if (detail)
                         detail(row);
         }
+}
+
+void hf_print_line(const char *format, ...)
+{
+        hf_cleanup_free char *line = NULL;
+        va_list args;
+
+        va_start(args, format);
+        if (vasprintf(&line, format, args) < 0)
+                line = NULL;
+        va_end(args);
+        if (line)
+                (void)puts(hf_message_clean(line));
 }
 
 int hf_print_end(int status)

@@ -42,7 +42,10 @@ struct hf_print_column {
 void hf_print_table(struct json_object *rows, const struct hf_print_column *columns, size_t n,
                     void (*detail)(struct json_object *row));
 
-/* The member as text fit for a terminal, or "". Belongs to row. */
+/* Writes one line of text, fit for a terminal whatever is put into it. */
+void hf_print_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The member as text as it is, or "". Belongs to row. */
 const char *hf_print_text(struct json_object *row, const char *key);
 
 /* Whether all that was written to stdout got there; reports it if not. Returns an exit status. */

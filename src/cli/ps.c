@@ -42,9 +42,9 @@ static void print_lock(struct json_object *lock)
         bool by_name = json_object_get_boolean(json_object_object_get(lock, "by_name_only"));
         const char *lockspace = hf_print_text(lock, "lockspace");
 
-        printf("  %-9s  %-16s  %s%s%s%s\n", hf_print_text(lock, "mode"),
-               hf_print_text(lock, "guarantee"), lockspace, *lockspace ? "/" : "",
-               hf_print_text(lock, "name"), by_name ? "  (by name only)" : "");
+        hf_print_line("  %-9s  %-16s  %s%s%s%s", hf_print_text(lock, "mode"),
+                      hf_print_text(lock, "guarantee"), lockspace, *lockspace ? "/" : "",
+                      hf_print_text(lock, "name"), by_name ? "  (by name only)" : "");
 }
 
 /* Below a VM's row: who keeps it alive, and what it has. */
@@ -56,8 +56,8 @@ static void print_details(struct json_object *vm)
         for (size_t i = 0; i < json_object_array_length(carriers); i++) {
                 struct json_object *carrier = json_object_array_get_idx(carriers, i);
 
-                printf("  carried by %s (pid %s)\n", hf_print_text(carrier, "command"),
-                       hf_print_text(carrier, "pid"));
+                hf_print_line("  carried by %s (pid %s)", hf_print_text(carrier, "command"),
+                              hf_print_text(carrier, "pid"));
         }
         for (size_t i = 0; i < json_object_array_length(locks); i++)
                 print_lock(json_object_array_get_idx(locks, i));
