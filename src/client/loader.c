@@ -5,6 +5,7 @@
 #include "driver/nop/nop.h"
 
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* Many times what a table of functions can be; a symbol of another kind starts with anything. */
