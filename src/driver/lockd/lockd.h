@@ -83,8 +83,7 @@ int hf_lockd_restrict(struct hf_lockd_connection *connection, struct hf_error *e
  * and resource->taken whether it was not the VM's before.
  */
 int hf_lockd_take(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
-                  unsigned int *ret_guarantee, struct hf_lock_holder *holder,
-                  struct hf_error *err);
+                  unsigned int *ret_guarantee, struct hf_lock_holder *holder, struct hf_error *err);
 
 /* What is not held is no error. */
 int hf_lockd_give(struct hf_lockd_connection *connection, const struct hf_lockd_resource *resource,

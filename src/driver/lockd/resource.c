@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Taking and giving back one resource, by the words of either daemon. */
+#include "storage/resource.h"
 #include "base/cleanup.h"
 #include "driver/lockd/call.h"
 #include "rpc/holdfast.h"
 #include "rpc/lock.h"
-#include "storage/resource.h"
 
 #include <string.h>
 
@@ -20,8 +20,8 @@ static int announce(struct hf_lockd_connection *connection,
                     const struct hf_lockd_resource *resource, struct hf_error *err)
 {
         struct hf_lock_lockspace_args args = {.path = resource->lockspace};
-        const struct hf_call call =
-                HF_LOCKD_CALL(HF_LOCK_CREATE_LOCKSPACE, hf_lock_lockspace_args, &args);
+        const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_CREATE_LOCKSPACE, hf_lock_lockspace_args,
+                                                  &args);
 
         return hf_lockd_call(connection, &call, err);
 }
@@ -47,8 +47,8 @@ static int take_stock(struct hf_lockd_connection *connection, struct hf_lockd_re
                 .name = resource->name,
                 .flags = resource->shared ? HF_LOCK_ACQUIRE_SHARED : 0,
         };
-        const struct hf_call call =
-                HF_LOCKD_CALL(HF_LOCK_ACQUIRE_RESOURCE, hf_lock_resource_args, &args);
+        const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_ACQUIRE_RESOURCE, hf_lock_resource_args,
+                                                  &args);
         int r = hf_lockd_call(connection, &call, err);
 
         if (r < 0)
@@ -120,9 +120,8 @@ int hf_lockd_take(struct hf_lockd_connection *connection, struct hf_lockd_resour
         if (resource->type == HF_LOCK_LEASE)
                 r = announce(connection, resource, err);
         if (r >= 0)
-                r = connection->ours
-                            ? take_ours(connection, resource, ret_guarantee, holder, err)
-                            : take_stock(connection, resource, ret_guarantee, err);
+                r = connection->ours ? take_ours(connection, resource, ret_guarantee, holder, err)
+                                     : take_stock(connection, resource, ret_guarantee, err);
         if (r == -EBUSY && holder)
                 begin_holder(connection, resource, holder);
         if (r < 0)
@@ -148,8 +147,8 @@ int hf_lockd_give(struct hf_lockd_connection *connection, const struct hf_lockd_
                 .path = resource->lockspace,
                 .name = resource->name,
         };
-        const struct hf_call call =
-                HF_LOCKD_CALL(HF_LOCK_RELEASE_RESOURCE, hf_lock_resource_args, &args);
+        const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_RELEASE_RESOURCE, hf_lock_resource_args,
+                                                  &args);
         struct hf_error error = {0};
         int r = hf_lockd_call(connection, &call, &error);
 

@@ -26,7 +26,7 @@ def alias(of, other=None):
     """The second name is refused, so its release has nothing to free and the lock stays."""
     return {"alias": busy_by("one"), "released": refused(87, 51),
             **{f"{look}.{name}": locked("write lock")
-               for look in ("step 6", "afterwards") for name in filter(None, (of, other))}}
+               for look in ("look", "afterwards") for name in filter(None, (of, other))}}
 
 
 def bad_name(label="acquire", **more):
@@ -55,7 +55,7 @@ DIFFERENCES = {
          ALIAS),
     "create-resource of a locked file by another name leaves its lock":
         ({f"{look}.{name}": locked("write lock")
-          for look in ("step 4", "afterwards") for name in ("disk", "alias")}, ALIAS),
+          for look in ("look", "afterwards") for name in ("disk", "alias")}, ALIAS),
     "a lease asked for by its path in the default lockspace":
         ({"by path": busy_by("one")}, ALIAS),
 
