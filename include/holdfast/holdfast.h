@@ -97,7 +97,7 @@ struct holdfast_holder {
 
 /* What to do with the VM when a lock is lost while it runs. Kept for drivers that can lose one. */
 enum holdfast_on_lost {
-        HOLDFAST_ON_LOST_DEFAULT = 0, /* as holdfast.conf says, else warn */
+        HOLDFAST_ON_LOST_DEFAULT = 0, /* as the driver does */
         HOLDFAST_ON_LOST_WARN = 1,
         HOLDFAST_ON_LOST_PAUSE = 2,
         HOLDFAST_ON_LOST_KILL = 3
