@@ -8,6 +8,7 @@
 #include "base/process.h"
 
 #include <fcntl.h>
+#include <holdfast/holdfast.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -91,7 +92,7 @@ int hf_foreign_know_daemon(struct hf_foreign_known *known, pid_t pid)
 
 static bool is_known(const struct hf_foreign_known *known, pid_t pid)
 {
-        for (size_t i = 0; known && i < known->n; i++)
+        for (size_t i = 0; i < known->n; i++)
                 if (known->pids[i] == pid)
                         return true;
         return false;
@@ -157,9 +158,17 @@ static void note_opponent(const struct hf_user *user, void *context)
 
 char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF_FOREIGN_TEXT_MAX])
 {
+        struct hf_foreign_known known = {0};
         struct opponent opponent = {0};
+        struct holdfast_daemon_info *daemon;
 
-        (void)hf_foreign_find(&image->thing, NULL, note_opponent, &opponent);
+        /* Our daemon holds its locks for others; it would have named them. */
+        if (holdfast_get_daemon_info(&daemon, NULL) >= 0) {
+                (void)hf_foreign_know_daemon(&known, daemon->pid);
+                holdfast_daemon_info_free(daemon);
+        }
+        (void)hf_foreign_find(&image->thing, &known, note_opponent, &opponent);
+        hf_foreign_forget(&known);
         if (opponent.found)
                 return hf_foreign_text(&opponent.user, text);
         (void)snprintf(text, HF_FOREIGN_TEXT_MAX,

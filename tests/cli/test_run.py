@@ -41,6 +41,12 @@ def running(nursery, pidfile):
     return nursery.adopt(int(until(read, "QEMU wrote its PID file")))
 
 
+def catches(pid, number):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as text:
+        return any(int(line.split()[1], 16) & 1 << number - 1
+                   for line in text if line.startswith("SigCgt"))
+
+
 @pytest.mark.parametrize("alias", ["symlink", "hard link", "dot"])
 def test_another_name_of_a_held_disk_is_refused(cli, disk, folder, alias):
     path = disk()
@@ -93,7 +99,10 @@ def test_a_refused_disk_leaves_the_others_free(cli, disk):
 
 
 def test_a_lease_belongs_to_one_vm(cli, folder):
-    os.makedirs(os.path.join(folder, "leases", "space"), exist_ok=True)
+    os.makedirs(os.path.join(folder, "leases", "space"))
+    for key in ("key", "other"):
+        with open(os.path.join(folder, "leases", "space", key), "wb"):
+            pass
     lease = f"--lease=space:key:{folder}/leases"
     cli.hold("web0", lease)
     assert cli("run", lease, *TRUE).returncode == 75
@@ -204,6 +213,7 @@ def test_a_real_qemu_holds_its_disk_until_it_ends(cli, image, folder):
     pid = running(cli.nursery, pidfile)
     answer = cli("run", "--name=web1", "--", *vmm)
     assert answer.returncode == 75 and f"web0 (pid {pid}" in answer.stderr
+    until(lambda: catches(pid, signal.SIGTERM), "QEMU is ready to be told to end")
     os.kill(pid, signal.SIGTERM)
     assert child.wait(10) == 0
     assert cli("run", f"--disk={path}", *TRUE).returncode == 0

@@ -53,6 +53,10 @@ def alive(pid):
         return False
 
 
+def alive_daemons(session):
+    return [pid for pid in session.daemons() if alive(pid)]
+
+
 def test_the_daemon_starts_by_itself_and_ends_when_nothing_is_locked(session, disk):
     path = disk()
     child = session.hold("web0", f"--disk={path}")
@@ -74,7 +78,8 @@ def test_many_who_start_at_once_share_one_daemon(session):
     words = ["run", "--", "sh", "-c", "echo up; exec sleep 600"]
     children = [session.start(*words, stdout=subprocess.PIPE) for _ in range(6)]
     assert [child.stdout.readline() for child in children] == ["up\n"] * 6
-    assert len(session.vms()) == 6
+    assert len(session.json("ps")["vms"]) == 6
+    assert len(alive_daemons(session)) == 1
 
 
 def test_the_daemon_does_not_hold_on_to_our_terminal_or_pipes(session):
