@@ -159,6 +159,7 @@ static bool settle(struct job *job, struct hf_verdict verdict, struct hf_acquire
                 refuse(job, verdict.hold, ret);
                 return true;
         case HF_VERDICT_HAVE:
+                ret->had = true;
                 ret->status = 0;
                 return true;
         case HF_VERDICT_JOIN:

@@ -197,7 +197,9 @@ static int call_who(struct hf_session *session, const void *data, struct hf_erro
 static void answer_acquire(struct hf_session *session, const struct hf_acquired *acquired)
 {
         struct hf_holdfast_acquire_ret ret = {
-                .granted = acquired->status == 0,
+                .granted = acquired->status < 0 ? HF_HOLDFAST_REFUSED
+                           : acquired->had      ? HF_HOLDFAST_HAD
+                                                : HF_HOLDFAST_GRANTED,
                 .guarantee = GUARANTEE_HOST,
                 .text = (char *)(uintptr_t)acquired->error.text,
         };
