@@ -70,6 +70,7 @@ def test_the_library_exports_what_its_header_declares_and_nothing_else():
     assert [s for s in symbols if "@@" not in s] == ["HOLDFAST_0.1"]
 
 
+@pytest.mark.usefixtures("plain_build")
 def test_a_program_is_built_by_pkg_config_against_the_installed_tree(folder):
     if not shutil.which("meson"):
         pytest.skip("no meson here to install the tree with")
