@@ -25,7 +25,9 @@ def sanitizer():
                              capture_output=True, text=True).stdout.strip()
     # Python itself keeps memory until the end; tests/unit/client looks for leaks.
     options = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
-    return {"LD_PRELOAD": os.path.realpath(runtime), "ASAN_OPTIONS": options,
+    # The runtime wraps functions of libtirpc and has to find them when the program starts.
+    preload = f"{os.path.realpath(runtime)}:libtirpc.so.3"
+    return {"LD_PRELOAD": preload, "ASAN_OPTIONS": options,
             "UBSAN_OPTIONS": os.environ.get("UBSAN_OPTIONS", "halt_on_error=1")}
 
 
