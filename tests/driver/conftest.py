@@ -16,6 +16,21 @@ DRIVERS = os.path.join(BUILD, "src", "driver", "lockd")
 ANSWER_DEADLINE = 60.0
 
 
+def sanitizer():
+    """Environment in which Python can load the library of a build with AddressSanitizer."""
+    with open(LIBRARY, "rb") as library:
+        if b"libasan.so" not in library.read():
+            return {}
+    runtime = subprocess.run(["cc", "-print-file-name=libasan.so"], check=True,
+                             capture_output=True, text=True).stdout.strip()
+    # Python itself keeps memory until the end; tests/unit/client looks for leaks.
+    options = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+    # The runtime wraps functions of libtirpc and has to find them when the program starts.
+    preload = f"{os.path.realpath(runtime)}:libtirpc.so.3"
+    return {"LD_PRELOAD": preload, "ASAN_OPTIONS": options,
+            "UBSAN_OPTIONS": os.environ.get("UBSAN_OPTIONS", "halt_on_error=1")}
+
+
 class Peer:
     """A process with libholdfast in it; its methods are the functions of peer.py."""
 
@@ -27,7 +42,7 @@ class Peer:
                        *command]
         self.process = nursery.spawn(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env={"PATH": "/usr/bin:/bin", "HOLDFAST_DRIVER_DIR": DRIVERS, **env})
+            env={"PATH": "/usr/bin:/bin", "HOLDFAST_DRIVER_DIR": DRIVERS, **sanitizer(), **env})
 
     @property
     def pid(self):
@@ -58,6 +73,13 @@ class Peer:
     def end(self):
         self.process.stdin.close()
         assert self.process.wait(10) == 0
+
+
+@pytest.fixture
+def plain_build():
+    """For tests whose own programs load the library: they would need a sanitizer's runtime."""
+    if sanitizer():
+        pytest.skip("the library is built with AddressSanitizer")
 
 
 @pytest.fixture
