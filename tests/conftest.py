@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Fixtures every suite may use: a folder, a nursery of processes, the two daemons."""
+
+import os
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
+
+from hftest import daemons, processes  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--only-stock", action="store_true",
+                     help="conformance: prove the request list against stock virtlockd alone")
+
+
+def make_folder():
+    # Not tmp_path: a socket's path may have 107 bytes, and other users must get through.
+    folder = tempfile.mkdtemp(prefix="hf-")
+    os.chmod(folder, 0o755)
+    return folder
+
+
+@pytest.fixture
+def folder():
+    """A private folder with a short path, gone afterwards."""
+    path = make_folder()
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def nursery(folder):
+    """Owns this test's processes; ends after the test, before its folder."""
+    owner = processes.Nursery()
+    yield owner
+    owner.close()
+
+
+@pytest.fixture(scope="session")
+def session_folder():
+    path = make_folder()
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def session_nursery(session_folder):
+    owner = processes.Nursery()
+    yield owner
+    owner.close()
+
+
+@pytest.fixture
+def holdfastd(nursery, folder):
+    """Starts a holdfastd of this test alone; called with the options of daemons.Daemon."""
+    def start(subdir="d", **how):
+        return daemons.Holdfastd(nursery, os.path.join(folder, subdir), **how)
+    return start
+
+
+@pytest.fixture
+def virtlockd(nursery, folder):
+    """Starts a stock virtlockd of this test alone."""
+    def start(subdir="s", **how):
+        return daemons.StockVirtlockd(nursery, os.path.join(folder, subdir), **how)
+    return start
+
+
+@pytest.fixture
+def daemon(holdfastd):
+    """A holdfastd of this test alone with default configuration."""
+    return holdfastd()
+
+
+@pytest.fixture
+def disk(folder):
+    """Makes image files: disk('name') gives the path of a small, non-empty file."""
+    def make(name="disk.img", content=b"guest data"):
+        path = os.path.join(folder, name)
+        with open(path, "wb") as out:
+            out.write(content)
+        return path
+    return make

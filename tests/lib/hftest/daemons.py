@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Stock virtlockd and holdfastd, each on paths of its own.
+
+Stock virtlockd cannot be told where its sockets are. As root it runs in a mount namespace
+with an empty /run, and is reached through /proc/PID/root; as somebody else it is a session
+daemon in an XDG_RUNTIME_DIR of ours. holdfastd is simply moved with HOLDFAST_RUN_DIR.
+
+A daemon that dies before it is told to, or does not stop on SIGTERM, fails the test.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from . import wire
+from .processes import POLL, STOP_DEADLINE
+
+REPO = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+BUILD = os.environ.get("HF_BUILD", os.path.join(REPO, "build"))
+HOLDFASTD = os.path.join(BUILD, "src", "daemon", "holdfastd")
+START_DEADLINE = 10.0
+
+
+def virtlockd():
+    """The stock binary; its absence is a failure, since nothing can be compared without it."""
+    path = shutil.which("virtlockd", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+    assert path, "stock virtlockd is not installed (Debian: libvirt-daemon-system)"
+    return path
+
+
+def holdfastd():
+    assert os.access(HOLDFASTD, os.X_OK), \
+        f"{HOLDFASTD} is not built (make build, or set HF_BUILD to the build directory)"
+    return HOLDFASTD
+
+
+class Daemon:
+    """A running daemon. Subclasses say how it is started and where its sockets are."""
+
+    name = None
+
+    def __init__(self, nursery, directory, conf="", args=(), uid=None, rlimit_nofile=None,
+                 extra_env=None, pass_fds=(), wrapper=(), start=True, leashed=True):
+        self.nursery = nursery
+        self.directory = directory
+        os.makedirs(directory, exist_ok=True)
+        if uid is not None:
+            os.chown(directory, uid, uid)
+        self.uid = uid
+        self.conf = os.path.join(directory, "daemon.conf")
+        with open(self.conf, "w", encoding="utf-8") as out:
+            out.write(conf)
+        self.pidfile = os.path.join(directory, "daemon.pid")
+        self.logfile = os.path.join(directory, "daemon.log")
+        self.args = list(args)
+        self.rlimit_nofile = rlimit_nofile
+        self.extra_env = extra_env or {}
+        self.pass_fds = pass_fds
+        self.wrapper = list(wrapper)
+        self.leashed = leashed
+        self.process = None
+        self.expected_to_live = True
+        if start:
+            self.start()
+
+    # What a subclass provides.
+
+    def command(self):
+        raise NotImplementedError
+
+    def environment(self):
+        raise NotImplementedError
+
+    @property
+    def socket(self):
+        raise NotImplementedError
+
+    @property
+    def admin_socket(self):
+        raise NotImplementedError
+
+    # What all daemons can do.
+
+    def argv(self):
+        """Options of every run: explicit configuration and PID file, in the foreground."""
+        return ["-f", self.conf, "-p", self.pidfile, *self.args]
+
+    def start(self, wait=True):
+        command = self.command()
+        if self.rlimit_nofile:
+            command = ["prlimit", f"--nofile={self.rlimit_nofile}", "--", *command]
+        if self.uid is not None:
+            command = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups",
+                       "--", *command]
+        with open(self.logfile, "ab") as log:
+            self.process = self.nursery.spawn(
+                [*self.wrapper, *command], leashed=self.leashed, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, pass_fds=self.pass_fds, cwd=self.directory,
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **self.environment(),
+                     **self.extra_env})
+        self.expected_to_live = True
+        self.nursery.at_end(self.stop)
+        if wait:
+            self.await_answering()
+        return self
+
+    def await_answering(self):
+        end = time.monotonic() + START_DEADLINE
+        while not self.accepts():
+            assert self.process.poll() is None, \
+                f"{self.name} ended with {self.process.returncode} at start:\n{self.log()}"
+            assert time.monotonic() < end, f"{self.name} serves no socket:\n{self.log()}"
+            time.sleep(POLL)
+
+    def accepts(self):
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.settimeout(START_DEADLINE)
+                probe.connect(self.socket)
+            return True
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+            return False
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def alive(self):
+        return self.process.poll() is None
+
+    def connect(self, **how):
+        return wire.Connection(wire.Transport(self.socket), **how)
+
+    def connect_as(self, who):
+        """A connection already registered for `who`."""
+        connection = self.connect()
+        answer = connection.register(who)
+        assert answer.ok, answer
+        return connection
+
+    def log(self):
+        with open(self.logfile, encoding="utf-8", errors="replace") as text:
+            return text.read()[-8000:]
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait(self, timeout=STOP_DEADLINE):
+        """Exit status of a daemon that is meant to end by itself."""
+        self.expected_to_live = False
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"{self.name} still runs after {timeout} s:\n{self.log()}") from None
+
+    def check_alive(self):
+        assert not self.expected_to_live or self.alive, \
+            f"{self.name} died ({self.process.returncode}):\n{self.log()}"
+
+    def stop(self):
+        """SIGTERM; the daemon has to obey and to call it a success."""
+        if self.process is None or not self.expected_to_live:
+            return
+        self.check_alive()
+        self.expected_to_live = False
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(STOP_DEADLINE)
+            raise AssertionError(f"{self.name} ignores SIGTERM:\n{self.log()}") from None
+        assert code == 0, f"{self.name} stopped with {code}:\n{self.log()}"
+
+
+class StockVirtlockd(Daemon):
+    """Debian's virtlockd: system daemon in a namespace when we are root, else a session one."""
+
+    name = "virtlockd"
+
+    @property
+    def private(self):
+        return os.geteuid() == 0 and self.uid is None
+
+    def command(self):
+        if not self.private:
+            return [virtlockd(), *self.argv()]
+        script = 'mount -t tmpfs tmpfs /run && exec "$@"'
+        return ["unshare", "-m", "--propagation", "private", "--", "sh", "-c", script, "sh",
+                virtlockd(), *self.argv()]
+
+    def environment(self):
+        return {} if self.private else {"XDG_RUNTIME_DIR": self.directory,
+                                        "XDG_CONFIG_HOME": self.directory,
+                                        "XDG_CACHE_HOME": self.directory, "HOME": self.directory}
+
+    @property
+    def run_dir(self):
+        return f"/proc/{self.pid}/root/run" if self.private else self.directory
+
+    @property
+    def socket(self):
+        return f"{self.run_dir}/libvirt/virtlockd-sock"
+
+    @property
+    def admin_socket(self):
+        return f"{self.run_dir}/libvirt/virtlockd-admin-sock"
+
+    def virt_admin(self, *words):
+        if self.private:
+            return run_virt_admin(["nsenter", "-m", "-t", str(self.pid), "--"], "system", words)
+        return run_virt_admin([], "session", words, self.directory)
+
+
+class Holdfastd(Daemon):
+    """Our daemon, moved as a whole below a directory of the test."""
+
+    name = "holdfastd"
+
+    def command(self):
+        return [holdfastd(), *self.argv()]
+
+    def environment(self):
+        return {"HOLDFAST_RUN_DIR": self.run_dir, "HOME": self.directory}
+
+    @property
+    def run_dir(self):
+        return self.directory
+
+    @property
+    def socket(self):
+        return f"{self.run_dir}/libvirt/virtlockd-sock"
+
+    @property
+    def admin_socket(self):
+        return f"{self.run_dir}/libvirt/virtlockd-admin-sock"
+
+    @property
+    def own_socket(self):
+        return f"{self.run_dir}/holdfast/holdfast-sock"
+
+    @property
+    def own_socket_ro(self):
+        return f"{self.run_dir}/holdfast/holdfast-sock-ro"
+
+    def virt_admin(self, *words):
+        """Stock virt-admin looks below /run, so it gets a /run that is our run directory."""
+        if os.geteuid() == 0:
+            script = 'mount --bind "$0" /run && exec "$@"'
+            return run_virt_admin(["unshare", "-m", "--propagation", "private", "--", "sh", "-c",
+                                   script, self.run_dir], "system", words)
+        return run_virt_admin([], "session", words, self.run_dir)
+
+
+def run_virt_admin(prefix, instance, words, runtime_dir=None):
+    tool = shutil.which("virt-admin")
+    assert tool, "virt-admin is not installed (Debian: libvirt-clients)"
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    if runtime_dir:
+        env |= {"XDG_RUNTIME_DIR": runtime_dir, "XDG_CONFIG_HOME": runtime_dir,
+                "XDG_CACHE_HOME": runtime_dir, "HOME": runtime_dir}
+    return subprocess.run([*prefix, tool, "-c", f"virtlockd:///{instance}", *words], env=env,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20,
+                          check=False)
