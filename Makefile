@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The front door. Meson builds; this file only gives each errand its usual name
+# and makes sure that the packages for it are there. `make help` lists them.
+
+RUNS    = 1000000
+DESTDIR =
+prefix  =
+
+.PHONY: all build test test-lab run bench sanitize fuzz check install clean help
+
+all: build
+
+build: ## build everything into build/
+	@tools/deps build
+	@tools/build
+
+test: ## build, then every test: units, checks, and the programs from outside
+	@tools/deps build test check
+	@tools/build -Dtests=enabled
+	@tools/test
+
+test-lab: ## the tests that need a lab of several hosts
+	@tools/deps build test
+	@tools/build -Dtests=enabled
+	@tools/test --lab
+
+run: ## the demonstration: two guests on one disk, the second is refused
+	@tools/deps build run
+	@tools/build
+	@tools/demo
+
+bench: ## ours against the original, ratios
+	@tools/deps build bench
+	@tools/build -C build-bench -Dbuildtype=release
+	@ninja -C build-bench bench/lockload
+	@HF_BUILD=build-bench bench/run
+
+sanitize: ## every test on a build with AddressSanitizer and UndefinedBehaviorSanitizer
+	@tools/deps build test check
+	@tools/build -C build-sanitize -Dtests=enabled -Db_sanitize=address,undefined -Db_lundef=false
+	@tools/test --build build-sanitize
+
+fuzz: ## feed every decoder RUNS=1000000 mutated inputs (clang, libFuzzer)
+	@tools/deps build fuzz
+	@tools/fuzz $(RUNS)
+
+check: ## what needs no running program: layers, format, SPDX lines, man pages, sizes
+	@tools/deps build check
+	@tools/build
+	@tools/check
+
+install: build ## install; DESTDIR= and prefix= as usual
+	$(if $(prefix),@./configure --prefix='$(prefix)' && tools/build)
+	DESTDIR='$(DESTDIR)' meson install -C build --no-rebuild
+
+clean: ## remove what was built
+	rm -rf build build-sanitize build-fuzz build-bench
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' Makefile | awk -F' - ' '{ printf "  %-10s %s\n", $$1, $$2 }'

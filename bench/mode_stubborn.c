@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * A VM that ignores SIGTERM closes its own connection with a lock held. The
+ * daemon sets out to kill it; meanwhile another client asks on.
+ *
+ * That client keeps to a timetable, one call each millisecond, and a call that
+ * could not be sent in time counts from when it was due. Otherwise an answer
+ * that takes two seconds would be one slow call among many fast ones and vanish
+ * from every percentile, although a client that came at any moment of those two
+ * seconds would have waited.
+ */
+
+#include "modes.h"
+#include "samples.h"
+#include "scene.h"
+
+#include <err.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define INTERVAL_NS 1000000u
+
+/* Files of the other client. */
+#define DISKS 100
+
+/* By then either daemon has sent SIGKILL (virtlockd after 1.6 s). */
+#define PATIENCE_NS 10000000000u
+
+/* How long the same calls are made before the VM closes its connection, for comparison. */
+#define BEFORE_NS 200000000u
+
+static _Noreturn void be_stubborn(const char *socket, struct call *acquire, int ready, int go)
+{
+        char byte = 'r';
+        int fd;
+
+        (void)signal(SIGTERM, SIG_IGN);
+        fd = connect_for(socket, getpid());
+        wire_call(fd, acquire, "acquire");
+        if (write(ready, &byte, 1) != 1)
+                _exit(1);
+        (void)!read(go, &byte, 1);
+        (void)close(fd);
+        for (;;)
+                pause();
+}
+
+/* Starts the VM and returns its pidfd; closing *ret_go makes it close its connection. */
+static int stubborn_start(const char *socket, struct call *acquire, int *ret_go)
+{
+        int ready[2], go[2], pidfd;
+        char byte;
+        pid_t vm;
+
+        if (pipe(ready) < 0 || pipe(go) < 0)
+                err(1, "pipe");
+        vm = fork_bound();
+        if (vm == 0) {
+                (void)close(go[1]);
+                be_stubborn(socket, acquire, ready[1], go[0]);
+        }
+        (void)close(ready[1]);
+        (void)close(go[0]);
+        pidfd = (int)syscall(SYS_pidfd_open, vm, 0);
+        if (pidfd < 0)
+                err(1, "pidfd_open");
+        if (read(ready[0], &byte, 1) != 1)
+                errx(1, "the VM process did not get its lock");
+        (void)close(ready[0]);
+        *ret_go = go[1];
+        return pidfd;
+}
+
+static int has_ended(int pidfd)
+{
+        struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
+
+        return poll(&poll_fd, 1, 0) == 1;
+}
+
+static void wait_until(uint64_t when)
+{
+        struct timespec ts = {.tv_sec = (time_t)(when / 1000000000u),
+                              .tv_nsec = (long)(when % 1000000000u)};
+
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) != 0)
+                ;
+}
+
+/*
+ * Calls by the timetable, up to all that were due by `end`, or by the time at
+ * which the process behind `pidfd` (if not -1) was seen to have ended; those
+ * that are overdue by then are still made and counted. Finishes with nothing
+ * held. Returns that time.
+ */
+static uint64_t call_on_time(int fd, struct disks *disks, uint64_t end, int pidfd,
+                             struct samples *samples)
+{
+        uint64_t due = now_ns();
+
+        for (size_t i = 0;; i++) {
+                struct call **calls = i % 2 ? disks->release : disks->acquire;
+                uint64_t start = now_ns();
+
+                if (pidfd >= 0 && start < end && has_ended(pidfd))
+                        end = start;
+                if (i % 2 == 0 && due > end)
+                        return end;
+                if (start < due) {
+                        wait_until(due);
+                        start = now_ns();
+                } else {
+                        start = due;
+                }
+                wire_call(fd, calls[1 + i / 2 % (disks->count - 1)], "call of the other client");
+                samples_add(samples, now_ns() - start);
+                due += INTERVAL_NS;
+        }
+}
+
+void mode_stubborn(const struct options *options)
+{
+        struct samples quiet = {0}, during = {0};
+        struct disks disks = {0};
+        pid_t owner = owner_start();
+        int fd = connect_for(options->socket, owner);
+        uint64_t closed, dead;
+        int go, pidfd;
+
+        /*
+         * A dead child that nobody has reaped would look alive to a daemon that
+         * probes with kill(2), and this process may be waiting for that daemon.
+         */
+        (void)signal(SIGCHLD, SIG_IGN);
+        (void)prctl(PR_SET_TIMERSLACK, 1UL);
+        disks_prepare(&disks, options->folder, options->count ? options->count : DISKS);
+        samples_reserve(&quiet, 1000);
+        samples_reserve(&during, 20000);
+        pidfd = stubborn_start(options->socket, disks.acquire[0], &go);
+        (void)call_on_time(fd, &disks, now_ns() + BEFORE_NS, -1, &quiet);
+
+        (void)close(go);
+        closed = now_ns();
+        dead = call_on_time(fd, &disks, closed + PATIENCE_NS, pidfd, &during);
+        if (!has_ended(pidfd))
+                errx(1, "the daemon left the stubborn process alive");
+
+        (void)close(fd);
+        (void)close(pidfd);
+        (void)kill(owner, SIGKILL);
+        samples_sort(&quiet);
+        samples_sort(&during);
+        printf("{\"mode\": \"stubborn\", ");
+        samples_print(&quiet, "quiet");
+        samples_print(&during, "during");
+        printf("\"calls\": %zu, \"killed_after_ms\": %.1f}\n", during.count,
+               (double)(dead - closed) / 1e6);
+        samples_clear(&quiet);
+        samples_clear(&during);
+        disks_clear(&disks);
+}

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The check of the man pages sees where they and the programs disagree."""
+
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+
+PAGE = '''.\\" SPDX-License-Identifier: LGPL-2.1-or-later
+.Dd November 21, 2026
+.Dt {name} {section}
+.Os
+.Sh NAME
+.Nm {name}
+.Nd something
+.Sh DESCRIPTION
+.Bl -tag -width Ds
+{items}.El
+'''
+
+# Stands in for a program: $1 is a verb or an option; it knows --name and -v.
+PROGRAM = '''#!/bin/sh
+case $* in
+*--dump-options) printf '%s\\n' '-v, --verbose' '--name=NAME' ;;
+*--help) echo 'Usage: x [-v|--verbose] [--name=NAME]' ;;
+esac
+'''
+
+OPTIONS = ['Fl v , Fl -verbose', 'Fl -name Ns = Ns Ar name']
+PAGES = {
+    'holdfastd.8': OPTIONS,
+    'holdfast.1': OPTIONS,
+    'holdfastd.conf.5': ['Va log_level'],
+    'holdfast.conf.5': ['Va lock_manager'],
+}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    if not shutil.which('mandoc'):
+        pytest.skip('mandoc is not here')
+    for name in ('tools', 'docs/man', 'data', 'build/src/daemon', 'build/src/cli'):
+        (tmp_path / name).mkdir(parents=True)
+    shutil.copy(TOP / 'tools' / 'check-docs', tmp_path / 'tools')
+    (tmp_path / 'data/holdfastd.conf').write_text('# What is logged.\n#log_level = 3\n')
+    (tmp_path / 'data/holdfast.conf').write_text('lock_manager = "lockd"\n')
+    for program in ('build/src/daemon/holdfastd', 'build/src/cli/holdfast'):
+        (tmp_path / program).write_text(PROGRAM)
+        (tmp_path / program).chmod(0o755)
+    for name, items in PAGES.items():
+        write_page(tmp_path, name, items)
+    return tmp_path
+
+
+def write_page(tree, name, items):
+    title, _, section = name.rpartition('.')
+    text = ''.join(f'.It {item}\nSomething.\n' for item in items)
+    (tree / 'docs/man' / name).write_text(PAGE.format(name=title, section=section, items=text))
+
+
+def check(tree):
+    done = subprocess.run([tree / 'tools/check-docs', tree / 'build'], capture_output=True,
+                          text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def test_pages_that_agree_pass(tree):
+    assert check(tree) == (0, 'check-docs: 0 disagreements\n')
+
+
+def test_an_option_without_a_line_in_the_page_is_told(tree):
+    write_page(tree, 'holdfast.1', OPTIONS[:1])
+    status, said = check(tree)
+    assert status == 1
+    assert 'holdfast.1: does not tell of holdfast run --name' in said
+
+
+def test_an_option_that_is_gone_from_the_program_is_told(tree):
+    write_page(tree, 'holdfastd.8', [*OPTIONS, 'Fl -frobnicate'])
+    status, said = check(tree)
+    assert status == 1
+    assert 'holdfastd.8: --frobnicate is no option of holdfastd' in said
+
+
+def test_an_option_without_a_line_in_help_is_told(tree):
+    program = tree / 'build/src/cli/holdfast'
+    program.write_text(PROGRAM.replace(' [--name=NAME]', ''))
+    status, said = check(tree)
+    assert status == 1
+    assert 'holdfast run: --help does not tell of --name' in said
+
+
+def test_a_setting_without_a_line_in_the_page_is_told_and_back(tree):
+    write_page(tree, 'holdfastd.conf.5', ['Va log_depth'])
+    status, said = check(tree)
+    assert status == 1
+    assert 'does not tell of log_level' in said and 'has no line for log_depth' in said
+
+
+def test_a_fault_in_the_language_of_the_page_is_told(tree):
+    page = tree / 'docs/man/holdfast.1'
+    page.write_text(page.read_text() + '.Xx\n')
+    status, said = check(tree)
+    assert status == 1
+    assert 'holdfast.1' in said and 'Xx' in said
+
+
+def test_a_link_that_leads_nowhere_is_told(tree):
+    (tree / 'README.md').write_text('See [this](docs/man/holdfast.1) and [that](docs/gone.md).\n')
+    status, said = check(tree)
+    assert status == 1
+    assert 'docs/gone.md' in said and 'holdfast.1' not in said
+
+
+def test_a_program_that_is_not_built_is_a_skip_with_its_name(tree):
+    (tree / 'build/src/cli/holdfast').unlink()
+    status, said = check(tree)
+    assert status == 77
+    assert 'skipped: not built: src/cli/holdfast' in said

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""./configure, make and make install do what they do everywhere."""
+
+import os
+import subprocess
+
+import pytest
+
+# One after the other: they share a tree that is costly to build.
+pytestmark = pytest.mark.xdist_group('install')
+
+# What an installed tree must hold; (folder, file) below the prefix.
+PROGRAMS = ('bin/holdfast', 'sbin/holdfastd')
+DOCS = ('share/man/man1/holdfast.1', 'share/man/man8/holdfastd.8',
+        'share/man/man5/holdfastd.conf.5', 'share/man/man5/holdfast.conf.5')
+
+
+def run(*command, cwd, status=0, **env):
+    done = subprocess.run(command, cwd=cwd, env=os.environ | env, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == status, f'{command}: {done.returncode}\n{done.stdout}\n{done.stderr}'
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope='module')
+def home(tree, tmp_path_factory):
+    """A home prefix with the tree installed into it."""
+    prefix = tmp_path_factory.mktemp('home') / 'holdfast'
+    run('./configure', f'--prefix={prefix}', '-Dtests=disabled', cwd=tree)
+    run('make', cwd=tree)
+    run('make', 'install', cwd=tree)
+    return prefix
+
+
+def test_a_home_prefix_holds_programs_pages_and_settings(home):
+    missing = [f for f in (*PROGRAMS, *DOCS) if not (home / f).exists()]
+    assert not missing
+    assert (home / 'etc/holdfast/holdfastd.conf').exists()
+    assert (home / 'etc/holdfast/holdfast.conf').exists()
+
+
+@pytest.mark.parametrize('program', PROGRAMS)
+def test_an_installed_program_runs_without_any_help(home, program):
+    environment = {'PATH': '/usr/bin:/bin', 'HOME': str(home)}
+    done = subprocess.run([home / program, '--version'], env=environment, capture_output=True,
+                          text=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 0, done.stderr
+    assert '0.' in done.stdout
+
+
+def test_the_name_virtlockd_leads_to_the_installed_daemon(home):
+    assert (home / 'libexec/holdfast/virtlockd').resolve() == (home / 'sbin/holdfastd').resolve()
+
+
+def test_a_changed_setting_survives_the_next_install(home, tree):
+    conf = home / 'etc/holdfast/holdfastd.conf'
+    conf.write_text('log_level = 1\n')
+    run('make', 'install', cwd=tree)
+    assert conf.read_text() == 'log_level = 1\n'
+
+
+def test_the_system_prefix_puts_settings_into_etc(home, tree, tmp_path):
+    # Uses the same tree after `home`, so that the compiler has nothing new to do but paths.
+    run('./configure', '--prefix=/usr', '--sysconfdir=/etc', '--localstatedir=/var',
+        '-Dtests=disabled', cwd=tree)
+    run('make', 'install', f'DESTDIR={tmp_path}', cwd=tree)
+    assert (tmp_path / 'etc/holdfast/holdfastd.conf').exists()
+    assert (tmp_path / 'usr/sbin/holdfastd').exists()
+    assert not (tmp_path / 'usr/etc').exists()
+    text = subprocess.run(['readelf', '-d', tmp_path / 'usr/bin/holdfast'], capture_output=True,
+                          text=True, check=True).stdout
+    assert 'RUNPATH' not in text, 'a program in /usr finds its library without a path of its own'
+
+
+def test_configure_takes_the_options_that_every_package_builder_gives(tree, tmp_path):
+    said = run('./configure', '--build=x86_64-linux-gnu', '--prefix', '/opt/hf', '--disable-silent-rules',
+               '--runstatedir=/run/x', 'CFLAGS=-O1', '-Dtests=disabled', cwd=tree)
+    assert '--disable-silent-rules: nothing to choose here' in said
+    assert '/run/x/holdfast' in said and '/opt/hf/etc/holdfast' in said
+
+
+def test_configure_refuses_what_it_does_not_know(tree):
+    assert 'unknown argument' in run('./configure', '--prefxi=/usr', cwd=tree, status=1)
+
+
+def test_configure_leaves_a_folder_alone_that_is_not_its_own(tree, tmp_path):
+    (tree / 'build').rename(tmp_path / 'build')
+    try:
+        (tree / 'build').mkdir()
+        (tree / 'build' / 'thesis.tex').write_text('dear')
+        assert 'not ours' in run('./configure', cwd=tree, status=1)
+        assert (tree / 'build' / 'thesis.tex').read_text() == 'dear'
+    finally:
+        (tree / 'build' / 'thesis.tex').unlink()
+        (tree / 'build').rmdir()
+        (tmp_path / 'build').rename(tree / 'build')
