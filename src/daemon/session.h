@@ -35,6 +35,7 @@ struct hf_session {
         enum hf_service_kind kind;
         bool read_only;
         bool refused; /* over the limit: its first call is answered with an error */
+        bool leaving; /* asked to be closed once it has its answer */
         int fd;
         sd_event_source *source;
         uint32_t slot;
