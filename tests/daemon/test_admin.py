@@ -289,6 +289,11 @@ def test_a_list_of_clients_that_is_too_long_is_an_error_and_nothing_else_suffers
             assert (count.u32(), count.u32()) == (0, TOO_MANY)
         assert crowd[0].register(wire.Owner("guest", os.getpid())).ok
     finally:
-        for connection in crowd:
-            connection.close()
+        # In groups, so that the daemon keeps up: it is stopped right after this.
+        while len(crowd) > 1:
+            for connection in crowd[-100:]:
+                if connection is not crowd[0]:
+                    connection.close()
+            del crowd[max(1, len(crowd) - 100):]
+            crowd[0].call(0)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
