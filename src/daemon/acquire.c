@@ -134,22 +134,21 @@ static int enter_new(struct job *job, struct hf_error *err)
         return 0;
 }
 
-static void refuse(struct job *job, uint32_t hold, struct hf_acquired *ret)
+int hf_refuse(struct hf_server *server, uint32_t hold, const char *name, struct hf_error *err)
 {
-        struct hf_table *table = job->server->table;
         char holder[HF_DESCRIPTION_MAX];
 
-        hf_describe_holder(table, hold, job->server->host, hf_server_wall_clock(job->server),
-                           holder);
+        hf_describe_holder(server->table, hold, server->host, hf_server_wall_clock(server), holder);
+        return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE, "%s is held by %s",
+                            name, holder);
+}
+
+static void refuse(struct job *job, uint32_t hold, struct hf_acquired *ret)
+{
         ret->hold = hold;
-        if (hf_table_hold(table, hold)->owner == job->request.owner)
-                ret->status = hf_error_set(
-                        &ret->error, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
-                        "%s is held by the same VM in another mode: %s", job->name, holder);
-        else
-                ret->status = hf_error_set(&ret->error, EBUSY, HF_ERR_RESOURCE_BUSY,
-                                           HF_FROM_LOCKSPACE, "%s is held by %s", job->name,
-                                           holder);
+        ret->status = hf_refuse(job->server, hold, job->name, &ret->error);
+        if (hf_table_hold(job->server->table, hold)->owner == job->request.owner)
+                hf_error_prefix(&ret->error, "this VM has it already in another mode");
 }
 
 /* Acts on a verdict. Returns false when it is "free": go on. */
@@ -273,6 +272,34 @@ static int complete(struct job *job_arg, bool resume)
         return HF_ANSWERED;
 }
 
+/* How long an unsuccessful search for the thing of a hot-plugged disk stands, in seconds. */
+#define SEARCH_AGAIN_S 1
+
+/*
+ * A disk that was hot-plugged by a hashed name had not been opened by its VM
+ * when the lock was taken. By now it may have: look again, so that another name
+ * of the same disk is seen as what it is.
+ */
+static void learn_things(struct hf_server *server)
+{
+        struct hf_table *table = server->table;
+        uint32_t now = (uint32_t)(hf_server_wall_clock(server) / 1000000);
+
+        for (uint32_t next, i = hf_table_find_unknown(table, 0); i; i = next) {
+                struct hf_lock *lock = hf_table_lock(table, i);
+                const struct hf_hold *hold = hf_table_hold(table, lock->first_hold);
+                const char *name = hf_table_string(table, hold->name);
+                struct hf_thing thing;
+
+                next = hf_table_find_unknown(table, i);
+                if (now < lock->searched + SEARCH_AGAIN_S || !hf_behind_is_hash(name))
+                        continue;
+                lock->searched = now;
+                if (hf_behind_find(hf_table_owner(table, hold->owner)->pid, name, &thing) == 0)
+                        hf_table_set_thing(table, i, &thing);
+        }
+}
+
 /* The step that may block on a slow filesystem; done here and now. */
 static int run_step(struct job *job)
 {
@@ -283,6 +310,7 @@ static int run_step(struct job *job)
                 .autocreate = job->autocreate,
         };
 
+        learn_things(job->server);
         if (request->lockspace != HF_LOCKSPACE_DEFAULT && request->thing.kind == HF_THING_NONE &&
             hf_behind_is_hash(job->name))
                 (void)hf_behind_find(hf_table_owner(job->server->table, request->owner)->pid,
@@ -372,9 +400,13 @@ int hf_release(struct hf_session *session, const char *path, const char *name, s
         struct hf_server *server = session->server;
         uint32_t lockspace = hf_find_lockspace(server, path, err);
         uint32_t owner, hold;
+        int r;
 
         if (!lockspace)
                 return -ENOENT;
+        r = hf_check_resource_name(lockspace, name, err);
+        if (r < 0)
+                return r;
         if (!hf_table_find_name(server->table, lockspace, name))
                 return hf_error_set(err, ENOENT, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
                                     "%s is not locked", name);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -53,7 +54,12 @@ static int make_parts(struct hf_server *server)
         server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (server->spare_fd < 0)
                 return -errno;
-        return make_slots(server);
+        server->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (server->poll_fd < 0)
+                return -errno;
+        r = sd_event_add_io(server->event, &server->poll_source, server->poll_fd, EPOLLIN,
+                            hf_sessions_serve, server);
+        return r < 0 ? r : make_slots(server);
 }
 
 static void server_freep(struct hf_server **server)
@@ -69,7 +75,7 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_server **
 
         if (!server)
                 return hf_error_sys(err, ENOMEM, "cannot start the server");
-        server->spare_fd = -1;
+        server->spare_fd = server->poll_fd = -1;
         server->event = sd_event_ref(event);
         server->config = config;
         server->privileged = geteuid() == 0;
@@ -103,6 +109,8 @@ struct hf_server *hf_server_free(struct hf_server *server)
         if (server->slots)
                 (void)munmap(server->slots, server->slots_total * sizeof(struct hf_session_slot));
         (void)hf_table_free(server->table);
+        (void)sd_event_source_disable_unref(server->poll_source);
+        hf_close_fd(&server->poll_fd);
         hf_close_fd(&server->spare_fd);
         (void)sd_event_unref(server->event);
         free(server->owner_sources);

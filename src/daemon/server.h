@@ -61,6 +61,8 @@ struct hf_server {
         int spare_fd; /* given up to be able to accept, and refuse, when descriptors run out */
 
         struct hf_session *sessions; /* all, newest first */
+        int poll_fd;                 /* their epoll */
+        sd_event_source *poll_source;
         unsigned int clients[HF_SERVICE_KINDS];
         unsigned int refused; /* connections over the limit that wait to be told so */
         uint64_t next_client_id[HF_SERVICE_KINDS];

@@ -26,7 +26,8 @@ static struct hf_session_slot *slot_of(struct hf_session *session)
         return &session->server->slots[session->slot];
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t revents, void *data);
+/* Ready connections served in one go before other sources of the loop get their turn. */
+#define BATCH 64
 
 static void link_session(struct hf_session *session)
 {
@@ -49,7 +50,6 @@ int hf_session_new(const struct hf_listener *listener, int fd_arg, bool refused,
         hf_cleanup_fd int fd = fd_arg;
         hf_cleanup_free struct hf_session *session = calloc(1, sizeof(*session));
         struct hf_server *server = listener->server;
-        int r;
 
         if (!session)
                 return -ENOMEM;
@@ -61,9 +61,10 @@ int hf_session_new(const struct hf_listener *listener, int fd_arg, bool refused,
         session->read_only = listener->read_only;
         session->refused = refused;
         session->fd = fd;
-        r = sd_event_add_io(server->event, &session->source, fd, EPOLLIN, on_io, session);
-        if (r < 0)
-                return r;
+        if (epoll_ctl(server->poll_fd, EPOLL_CTL_ADD, fd,
+                      &(struct epoll_event){.events = EPOLLIN, .data.ptr = session}) < 0)
+                return -errno;
+        session->events = EPOLLIN;
         session->slot = server->free_slots[--server->n_free_slots];
         session->id = ++server->next_client_id[session->kind];
         session->connected = hf_server_wall_clock(server);
@@ -97,7 +98,7 @@ void hf_session_free(struct hf_session *session)
                 server->refused--;
         else
                 server->clients[session->kind]--;
-        (void)sd_event_source_disable_unref(session->source);
+        (void)epoll_ctl(server->poll_fd, EPOLL_CTL_DEL, session->fd, NULL);
         (void)close(session->fd);
         give_slot_back(session);
         free(session->owner_name);
@@ -118,9 +119,16 @@ void hf_session_close(struct hf_session *session)
         hf_server_check_idle(server);
 }
 
+/* Says what the session waits for; 0: nothing, not even its client's end. */
 static void want(struct hf_session *session, uint32_t events)
 {
-        (void)sd_event_source_set_io_events(session->source, events);
+        struct epoll_event event = {.events = events, .data.ptr = session};
+        int operation = !events ? EPOLL_CTL_DEL : session->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+        if (events == session->events)
+                return;
+        (void)epoll_ctl(session->server->poll_fd, operation, session->fd, &event);
+        session->events = events;
 }
 
 /*
@@ -281,30 +289,38 @@ static int read_more(struct hf_session *session)
         return 0;
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t revents, void *data)
+static void on_ready(struct hf_session *session, uint32_t events)
 {
-        struct hf_session *session = data;
         int r = 0;
 
-        (void)source;
-        (void)fd;
-        if (session->state == HF_SESSION_WORKING) {
-                /* The client has gone before its step completed; the end comes after that. */
-                (void)sd_event_source_set_enabled(session->source, SD_EVENT_OFF);
-                return 0;
-        }
-        if (session->state == HF_SESSION_READING && (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+        if (session->state == HF_SESSION_READING && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
                 r = read_more(session);
         if (r >= 0)
                 r = advance(session);
         if (r < 0)
                 hf_session_close(session);
+}
+
+/*
+ * Connections have an epoll of their own inside the loop's, so that a turn of
+ * the loop serves all that are ready: a session is only ever closed by its own
+ * turn here, by the listener or by its completion, so the batch stays valid.
+ */
+int hf_sessions_serve(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+        struct epoll_event events[BATCH];
+        int n = epoll_wait(fd, events, BATCH, 0);
+
+        (void)source;
+        (void)revents;
+        (void)data;
+        for (int i = 0; i < n; i++)
+                on_ready(events[i].data.ptr, events[i].events);
         return 0;
 }
 
 void hf_session_resume(struct hf_session *session)
 {
-        (void)sd_event_source_set_enabled(session->source, SD_EVENT_ON);
         if (advance(session) < 0)
                 hf_session_close(session);
 }

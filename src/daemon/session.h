@@ -37,7 +37,7 @@ struct hf_session {
         bool refused; /* over the limit: its first call is answered with an error */
         bool leaving; /* asked to be closed once it has its answer */
         int fd;
-        sd_event_source *source;
+        uint32_t events; /* what it waits for, as epoll has it */
         uint32_t slot;
 
         uint64_t id;        /* virt-admin's client id */
@@ -86,3 +86,6 @@ void hf_session_send_message(struct hf_session *session, const struct hf_rpc_hea
 
 /* The step of a WORKING session has completed and was answered: go on with the next request. */
 void hf_session_resume(struct hf_session *session);
+
+/* The handler of the server's poll_fd: serves the connections that are ready. */
+int hf_sessions_serve(sd_event_source *source, int fd, uint32_t revents, void *data);

@@ -341,6 +341,29 @@ int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
         return 0;
 }
 
+uint32_t hf_table_find_unknown(struct hf_table *table, uint32_t after)
+{
+        static const struct hf_thing unknown = {.kind = HF_THING_NONE};
+        uint32_t i = after ? hf_table_lock(table, after)->next_thing
+                           : *bucket_of_thing(table->map->lock_by_thing, &unknown);
+
+        while (i && hf_table_lock(table, i)->thing.kind != HF_THING_NONE)
+                i = hf_table_lock(table, i)->next_thing;
+        return i;
+}
+
+void hf_table_set_thing(struct hf_table *table, uint32_t index, const struct hf_thing *thing)
+{
+        struct map *map = table->map;
+        struct hf_lock *lock = hf_table_lock(table, index);
+        uint32_t *bucket = bucket_of_thing(map->lock_by_thing, thing);
+
+        UNCHAIN(map, bucket_of_thing(map->lock_by_thing, &lock->thing), lock, next_thing, index);
+        lock->thing = *thing;
+        lock->next_thing = *bucket;
+        *bucket = index;
+}
+
 void hf_table_remove_lock(struct hf_table *table, uint32_t index)
 {
         struct map *map = table->map;

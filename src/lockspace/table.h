@@ -85,6 +85,7 @@ struct hf_lock {
         uint32_t flags; /* enum hf_table_lock_flags */
         uint32_t first_hold;
         uint32_t holds;
+        uint32_t searched; /* when its thing was last looked for, seconds since the epoch */
 };
 
 struct hf_hold {
@@ -162,6 +163,10 @@ uint32_t hf_table_find_thing(struct hf_table *table, const struct hf_thing *thin
 /* The lock takes fd over: whoever removes the lock closes it. */
 int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
                       const struct hf_thing *thing, int fd, uint32_t flags, uint32_t *ret);
+/* Notes what a lock protects, where that was not known (kind none) before. */
+void hf_table_set_thing(struct hf_table *table, uint32_t lock, const struct hf_thing *thing);
+/* First lock of which it is not known, or the next one after that; 0 where there is none. */
+uint32_t hf_table_find_unknown(struct hf_table *table, uint32_t after);
 /* The lock must have no holds. */
 void hf_table_remove_lock(struct hf_table *table, uint32_t lock);
 

@@ -175,6 +175,8 @@ static int follow(struct chain *chain, const struct reference *ref, unsigned dep
         if (r >= 0 && asprintf(&from, "%s of %s", ref->what, ref->image) < 0) {
                 from = NULL;
                 r = hf_error_sys(chain->err, ENOMEM, "%s", ref->name);
+        } else if (r < 0) {
+                hf_error_prefix(chain->err, "%s of %s", ref->what, ref->image);
         }
         for (size_t i = 0; r >= 0 && i < found.n_disks; i++) {
                 const struct hf_vm_disk *disk = &found.disks[i];
@@ -208,10 +210,8 @@ static int follow_header(struct chain *chain, const struct hf_vm_disk *disk,
 
         if (*data.name && !(disk->flags & HF_VM_DISK_DATA_GIVEN)) {
                 r = follow(chain, &data, depth);
-                if (r < 0) {
-                        hf_error_prefix(chain->err, "data file of %s", disk->path);
+                if (r < 0)
                         return r;
-                }
         }
         if (!*backing.name || (disk->flags & HF_VM_DISK_BACKING_GIVEN))
                 return 0;

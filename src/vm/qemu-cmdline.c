@@ -286,24 +286,44 @@ static const struct handler *find_handler(const char *option)
         return NULL;
 }
 
-/* Where QEMU's name was not seen, "-name" or "-device" may well be somebody else's. */
+/* Where QEMU's name was not seen, "-name" or "-device" may well be somebody else's, and what
+ * is wrong with it is none of our business. */
+static bool is_lenient(const struct reader *reader, const struct handler *handler)
+{
+        return !reader->program && handler->phase != PHASE_NODE;
+}
+
 static int read_arg(struct reader *reader, const struct hf_qemu_arg *arg, struct hf_error *err)
 {
         const struct handler *handler = arg->option ? find_handler(arg->option) : &bare_image;
         int r;
 
-        if (!handler || (!arg->option && !reader->program))
-                return 0;
-        if (arg->missing && !reader->program)
+        if (!handler || (!reader->program && (!arg->option || arg->missing)))
                 return 0;
         if (arg->missing)
                 return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_LOCKING,
                                     "%s: its value is missing", handler->shown);
+        if (is_lenient(reader, handler)) {
+                r = handler->read(reader, handler, arg->value, NULL);
+                return r == -ENOMEM ? no_memory(err) : 0;
+        }
         r = handler->read(reader, handler, arg->value, err);
-        if (r < 0 && r != -ENOMEM && !reader->program && handler->phase != PHASE_NODE)
-                return 0;
         if (r < 0)
                 hf_error_prefix(err, "%s %.200s", handler->shown, arg->value);
+        return r;
+}
+
+static int finish_item(struct reader *reader, struct item *item, struct hf_error *err)
+{
+        int r;
+
+        if (is_lenient(reader, item->handler)) {
+                r = item->handler->finish(reader, item, NULL);
+                return r == -ENOMEM ? no_memory(err) : 0;
+        }
+        r = item->handler->finish(reader, item, err);
+        if (r < 0)
+                hf_error_prefix(err, "%s %.200s", item->handler->shown, item->text);
         return r;
 }
 
@@ -314,13 +334,9 @@ static int finish_phase(struct reader *reader, enum phase phase, struct hf_error
         for (struct item *item = reader->first; item; item = item->next) {
                 if (item->handler->phase != phase)
                         continue;
-                r = item->handler->finish(reader, item, err);
-                if (r < 0 && r != -ENOMEM && !reader->program && phase != PHASE_NODE)
-                        continue;
-                if (r < 0) {
-                        hf_error_prefix(err, "%s %.200s", item->handler->shown, item->text);
+                r = finish_item(reader, item, err);
+                if (r < 0)
                         return r;
-                }
         }
         return 0;
 }

@@ -43,7 +43,8 @@ class Daemon:
     name = None
 
     def __init__(self, nursery, directory, conf="", args=(), uid=None, rlimit_nofile=None,
-                 extra_env=None, pass_fds=(), wrapper=(), start=True, leashed=True):
+                 extra_env=None, pass_fds=(), wrapper=(), start=True, leashed=True,
+                 exactly=None):
         self.nursery = nursery
         self.directory = directory
         os.makedirs(directory, exist_ok=True)
@@ -61,6 +62,7 @@ class Daemon:
         self.pass_fds = pass_fds
         self.wrapper = list(wrapper)
         self.leashed = leashed
+        self.exactly = exactly
         self.process = None
         self.expected_to_live = True
         if start:
@@ -86,6 +88,8 @@ class Daemon:
 
     def argv(self):
         """Options of every run: explicit configuration and PID file, in the foreground."""
+        if self.exactly is not None:
+            return list(self.exactly)
         return ["-f", self.conf, "-p", self.pidfile, *self.args]
 
     def start(self, wait=True):
@@ -149,6 +153,15 @@ class Daemon:
     def signal(self, number):
         self.process.send_signal(number)
 
+    @classmethod
+    def outcome(cls, nursery, directory, argv, conf="", timeout=STOP_DEADLINE, **how):
+        """Runs the program for what it says and its exit status; it has to end by itself."""
+        run = cls(nursery, directory, conf=conf, start=False, **how)
+        run.exactly = [word.replace("CONF", run.conf).replace("DIR", directory) for word in argv]
+        run.start(wait=False)
+        status = run.wait(timeout)
+        return status, run.log()
+
     def wait(self, timeout=STOP_DEADLINE):
         """Exit status of a daemon that is meant to end by itself."""
         self.expected_to_live = False
@@ -183,6 +196,11 @@ class StockVirtlockd(Daemon):
 
     name = "virtlockd"
 
+    def __init__(self, *args, run=None, **how):
+        """run: a folder to serve in, instead of a /run that nobody else sees."""
+        self.shared_run = run
+        super().__init__(*args, **how)
+
     @property
     def private(self):
         return os.geteuid() == 0 and self.uid is None
@@ -190,18 +208,24 @@ class StockVirtlockd(Daemon):
     def command(self):
         if not self.private:
             return [virtlockd(), *self.argv()]
-        script = 'mount -t tmpfs tmpfs /run && exec "$@"'
+        mount = "mount -t tmpfs tmpfs /run"
+        if self.shared_run:
+            mount = f"mount --bind '{self.shared_run}' /run"
+        script = mount + ' && exec "$@"'
         return ["unshare", "-m", "--propagation", "private", "--", "sh", "-c", script, "sh",
                 virtlockd(), *self.argv()]
 
     def environment(self):
-        return {} if self.private else {"XDG_RUNTIME_DIR": self.directory,
+        runtime = self.shared_run or self.directory
+        return {} if self.private else {"XDG_RUNTIME_DIR": runtime, "HOME": self.directory,
                                         "XDG_CONFIG_HOME": self.directory,
-                                        "XDG_CACHE_HOME": self.directory, "HOME": self.directory}
+                                        "XDG_CACHE_HOME": self.directory}
 
     @property
     def run_dir(self):
-        return f"/proc/{self.pid}/root/run" if self.private else self.directory
+        if self.private:
+            return f"/proc/{self.pid}/root/run"
+        return self.shared_run or self.directory
 
     @property
     def socket(self):

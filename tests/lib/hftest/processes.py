@@ -116,11 +116,14 @@ class RemoteTransport:
         return None if data is None else bytes.fromhex(data)
 
     def half_close(self):
-        self.vm.ask("half_close", conn=self.number)
+        self.vm.ask_last("half_close", conn=self.number)
 
     def close(self):
-        if self.vm.child.poll() is None:
-            self.vm.ask("close", conn=self.number)
+        self.vm.ask_last("close", conn=self.number)
+
+
+class VmEnded(AssertionError):
+    """A VM was told to do something and is no more."""
 
 
 class Vm:
@@ -128,12 +131,16 @@ class Vm:
 
     def __init__(self, nursery, name, argv=(), uid=None, **how):
         helper = os.path.join(os.path.dirname(__file__), "vm_helper.py")
-        drop = [] if uid is None else ["setpriv", f"--reuid={uid}", f"--regid={uid}",
-                                       "--clear-groups", "--"]
+        program, drop = [helper], []
+        if uid is not None:
+            # Another user may not be able to read this tree: the program goes along as text.
+            with open(helper, encoding="utf-8") as text:
+                program = ["-c", text.read()]
+            drop = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
         self.nursery = nursery
         self.name = name
         self.child = nursery.spawn(
-            [*drop, sys.executable, "-I", "-S", helper, str(nursery.leash), *argv],
+            [*drop, sys.executable, "-I", "-S", *program, str(nursery.leash), *argv],
             leashed=False, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             pass_fds=(nursery.leash,), **how)
         self.pid = self.child.pid
@@ -141,17 +148,24 @@ class Vm:
 
     def ask(self, verb, **arguments):
         try:
-            self.child.stdin.write(json.dumps([verb, arguments]).encode() + b"\n")
-            self.child.stdin.flush()
+            # Past the buffer: what a dead VM did not take must not wait there for close().
+            os.write(self.child.stdin.fileno(), json.dumps([verb, arguments]).encode() + b"\n")
             line = self.child.stdout.readline()
         except BrokenPipeError:
             line = b""
         if not line:
-            raise AssertionError(f"VM {self.name} ended while asked to {verb}")
+            raise VmEnded(f"VM {self.name} ended while asked to {verb}")
         result = json.loads(line)
         if "error" in result:
             raise OSError(result["errno"], result["error"])
         return result["value"]
+
+    def ask_last(self, verb, **arguments):
+        """For what may end the VM: the daemon can be faster than the VM's reply."""
+        try:
+            self.ask(verb, **arguments)
+        except VmEnded:
+            pass
 
     def connect(self, path):
         """A connection of this VM; from outside it is used like any other."""

@@ -63,6 +63,7 @@ class Code(enum.IntEnum):
 
 
 class Domain(enum.IntEnum):
+    NONE = 0
     RPC = 7
     LOCKSPACE = 51
 

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef HOLDFAST_H
+#define HOLDFAST_H
+
+/*
+ * libholdfast: a virtual machine's disks and leases belong to one virtual
+ * machine at a time.
+ *
+ * A program that runs VMs makes one holdfast_vm per VM, adds what the VM uses,
+ * and calls
+ *
+ *     holdfast_vm_start     in the process that becomes the VMM, between fork
+ *                           and exec; the descriptor it gives stays open in the
+ *                           VMM and is how its end is noticed
+ *     holdfast_vm_pause     from anywhere, when the VM stopped writing
+ *     holdfast_vm_resume    from anywhere, before it writes again
+ *     ..._attach, _detach   from anywhere, around hot plug
+ *
+ * A program that wants to know who holds what uses holdfast_list_vms,
+ * holdfast_list_locks and holdfast_who.
+ *
+ * Functions that can fail return a negative errno and fill *err (which may be
+ * NULL); outputs are set only on success. The library never aborts, never
+ * writes to a log or a terminal, starts no threads and has no event loop.
+ * Objects are not locked: one object, one thread at a time. Different objects
+ * may be used by different threads.
+ *
+ * Structures that carry `size` grow at the end only. Those that the caller
+ * fills are made by their _init function; those that the library returns are
+ * reached by pointers, so their size need not be known.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Of a UUID in its binary form. */
+#define HOLDFAST_UUID_SIZE 16
+
+/* Room for an error's text and its NUL. */
+#define HOLDFAST_ERROR_TEXT_MAX 1024
+
+enum holdfast_code {
+        HOLDFAST_OK = 0,
+        HOLDFAST_E_SYSTEM = 1,      /* a system call failed, here or in the daemon; see sys */
+        HOLDFAST_E_INVALID = 2,     /* the caller asked for something that makes no sense */
+        HOLDFAST_E_BUSY = 3,        /* held by another; holdfast_vm_refusal says by whom */
+        HOLDFAST_E_NO_DAEMON = 4,   /* no lock daemon answers */
+        HOLDFAST_E_DENIED = 5,      /* not permitted */
+        HOLDFAST_E_CONFIG = 6,      /* configuration file or driver cannot be used */
+        HOLDFAST_E_PROTOCOL = 7,    /* the daemon went away or sent what cannot be understood */
+        HOLDFAST_E_UNSUPPORTED = 8, /* this driver or daemon cannot do that */
+        HOLDFAST_E_TIMEOUT = 9,
+        HOLDFAST_E_INTERNAL = 10
+};
+
+struct holdfast_error {
+        int code;                           /* enum holdfast_code */
+        int sys;                            /* positive errno, or 0 */
+        char text[HOLDFAST_ERROR_TEXT_MAX]; /* complete as it is, without a prefix */
+};
+
+/* The version of the library that runs, e.g. "0.1.0". */
+const char *holdfast_version(void);
+
+/* ---- what a lock is worth -------------------------------------------------------------- */
+
+enum holdfast_guarantee {
+        HOLDFAST_GUARANTEE_NONE = 0,             /* not known, or no lock at all (driver nop) */
+        HOLDFAST_GUARANTEE_HOST = 1,             /* excludes VMs of this host */
+        HOLDFAST_GUARANTEE_CLUSTER_ADVISORY = 2, /* all hosts of the shared filesystem */
+        HOLDFAST_GUARANTEE_CLUSTER_FENCED = 3    /* all hosts; a host that fails is kept out */
+};
+
+/* "host", "cluster-advisory", "cluster-fenced"; "none" for any other number. */
+const char *holdfast_guarantee_name(unsigned int guarantee);
+
+/* Who stood against the last refused request. What is not known is empty or 0. */
+struct holdfast_holder {
+        size_t size; /* set by the caller: sizeof(struct holdfast_holder) */
+        char name[256];
+        unsigned char uuid[HOLDFAST_UUID_SIZE];
+        pid_t pid;
+        char host[256];
+        uint64_t since;      /* microseconds since the epoch */
+        char via[64];        /* through what: "holdfast run", "libvirt", ... */
+        char resource[4096]; /* the path or key that was refused, as this side named it */
+        unsigned int shared; /* whether the holder reads only */
+};
+
+/* ---- a VM and what it holds ------------------------------------------------------------ */
+
+/* What to do with the VM when a lock is lost while it runs. Kept for drivers that can lose one. */
+enum holdfast_on_lost {
+        HOLDFAST_ON_LOST_DEFAULT = 0, /* as the driver does */
+        HOLDFAST_ON_LOST_WARN = 1,
+        HOLDFAST_ON_LOST_PAUSE = 2,
+        HOLDFAST_ON_LOST_KILL = 3
+};
+
+struct holdfast_vm_params {
+        size_t size;
+        const char *name;                       /* needed, not empty */
+        unsigned char uuid[HOLDFAST_UUID_SIZE]; /* all zero: a random one is made */
+        uint32_t id;          /* the manager's number for the VM; 0: the VMM's pid is used */
+        pid_t pid;            /* of the VMM; 0: set by start or holdfast_vm_set_pid */
+        const char *via;      /* shown as "through"; NULL: "libholdfast" */
+        const char *driver;   /* NULL: lock_manager of holdfast.conf, else "lockd" */
+        const char *config;   /* path of holdfast.conf, must then exist; NULL: the usual place */
+        int timeout_ms;       /* of one call on this object; 0: 30 seconds; < 0: none */
+        unsigned int on_lost; /* enum holdfast_on_lost */
+};
+
+static inline void holdfast_vm_params_init(struct holdfast_vm_params *params)
+{
+        memset(params, 0, sizeof(*params));
+        params->size = sizeof(*params);
+}
+
+struct holdfast_vm;
+
+/*
+ * Makes a VM object: reads holdfast.conf, loads and initialises the driver.
+ * Nothing is connected or locked. Strings in params are copied. Free *ret with
+ * holdfast_vm_free.
+ */
+int holdfast_vm_new(const struct holdfast_vm_params *params, struct holdfast_vm **ret,
+                    struct holdfast_error *err);
+
+/* Frees the object. What the VM holds it keeps: only release or its end frees locks. */
+void holdfast_vm_free(struct holdfast_vm *vm);
+
+/* The pid of the VMM, when it became known after holdfast_vm_new (the parent of a fork). */
+void holdfast_vm_set_pid(struct holdfast_vm *vm, pid_t pid);
+
+/* The name of the driver in use, e.g. "lockd"; belongs to vm. */
+const char *holdfast_vm_driver(const struct holdfast_vm *vm);
+
+/* The VM's UUID, the random one included. */
+void holdfast_vm_uuid(const struct holdfast_vm *vm, unsigned char ret[HOLDFAST_UUID_SIZE]);
+
+enum holdfast_resource_flags {
+        HOLDFAST_READONLY = 1, /* the VM does not write it. Alone: not locked, as under libvirt */
+        HOLDFAST_SHARED = 2    /* others may have it too, if they also ask shared: a read lock */
+};
+
+/*
+ * Adds a disk (absolute path of an image or block device) or a lease to what
+ * the VM uses; nothing is locked yet. The lease is the file KEY in the
+ * directory PATH/LOCKSPACE for the driver lockd (lockspace may be NULL, offset
+ * must be 0 there). -EEXIST if it is there already.
+ */
+int holdfast_vm_add_disk(struct holdfast_vm *vm, const char *path, unsigned int flags,
+                         struct holdfast_error *err);
+int holdfast_vm_add_lease(struct holdfast_vm *vm, const char *lockspace, const char *key,
+                          const char *path, uint64_t offset, struct holdfast_error *err);
+
+enum holdfast_start_flags {
+        HOLDFAST_START_PAUSED = 1 /* lock nothing yet; holdfast_vm_resume will */
+};
+
+/*
+ * To be called in the process that becomes the VMM. Connects, registers this
+ * process as the owner, takes the locks (unless paused) and gives up every
+ * other right on that connection. *ret_fd is the connection, or -1 if the
+ * driver has none; it is the caller's, is not close-on-exec, and must stay
+ * open for as long as the VM lives: closing it says that the VM has ended.
+ * If any lock is refused, none is kept.
+ *
+ * After a fork in a program with threads, the usual caution holds: this
+ * allocates memory.
+ */
+int holdfast_vm_start(struct holdfast_vm *vm, unsigned int flags, int *ret_fd,
+                      struct holdfast_error *err);
+
+/*
+ * Releases everything. *ret_state (may be NULL) is a string for
+ * holdfast_vm_resume, to be freed with free(), or NULL if the driver has none.
+ * All resources are tried, also behind one that fails. What was not held is no
+ * error.
+ */
+int holdfast_vm_pause(struct holdfast_vm *vm, char **ret_state, struct holdfast_error *err);
+
+/* Takes everything again. state as pause or inquire gave it, or NULL. All or nothing. */
+int holdfast_vm_resume(struct holdfast_vm *vm, const char *state, struct holdfast_error *err);
+
+/* The state that pause would give, releasing nothing; *ret_state as there. */
+int holdfast_vm_inquire(struct holdfast_vm *vm, char **ret_state, struct holdfast_error *err);
+
+/* Hot plug: add and lock, unlock and remove. A resource whose lock is refused is not added. */
+int holdfast_vm_attach_disk(struct holdfast_vm *vm, const char *path, unsigned int flags,
+                            struct holdfast_error *err);
+int holdfast_vm_detach_disk(struct holdfast_vm *vm, const char *path, unsigned int flags,
+                            struct holdfast_error *err);
+int holdfast_vm_attach_lease(struct holdfast_vm *vm, const char *lockspace, const char *key,
+                             const char *path, uint64_t offset, struct holdfast_error *err);
+int holdfast_vm_detach_lease(struct holdfast_vm *vm, const char *lockspace, const char *key,
+                             const char *path, uint64_t offset, struct holdfast_error *err);
+
+/*
+ * Who stood against the last call on vm that failed with -EBUSY: fills *ret
+ * (its size is set by the caller) and returns 1, or returns 0 if that is not
+ * known. A stock virtlockd never tells: only `resource` is then set.
+ */
+int holdfast_vm_refusal(const struct holdfast_vm *vm, struct holdfast_holder *ret);
+
+/* The weakest guarantee among the locks of the last call that took any. */
+unsigned int holdfast_vm_guarantee(const struct holdfast_vm *vm);
+
+/* ---- the daemon ------------------------------------------------------------------------ */
+
+/*
+ * Makes sure that the session's lock daemon serves: does nothing for root
+ * unless HOLDFAST_RUN_DIR is set (the system's daemon is started by the
+ * system), else starts one that ends by itself when nobody has used it for two
+ * minutes and it holds nothing. The program is $HOLDFAST_DAEMON or the
+ * installed holdfastd. Returns 1 if it was started, 0 if one answers already or
+ * root's is left to the system. -ETIMEDOUT after five seconds.
+ */
+int holdfast_daemon_start(unsigned int flags, struct holdfast_error *err);
+
+struct holdfast_daemon_info {
+        size_t size;
+        const char *version;
+        const char *host;
+        pid_t pid;
+        const char *socket;     /* that it was reached by */
+        unsigned int read_only; /* reached by the read-only socket */
+};
+
+/* Who serves. Free with holdfast_daemon_info_free. */
+int holdfast_get_daemon_info(struct holdfast_daemon_info **ret, struct holdfast_error *err);
+void holdfast_daemon_info_free(struct holdfast_daemon_info *info);
+
+/* ---- who holds what -------------------------------------------------------------------- */
+
+enum holdfast_vm_state {
+        HOLDFAST_VM_ALIVE = 0,
+        HOLDFAST_VM_CARRIED = 1, /* its process is dead, another has its connection open */
+        HOLDFAST_VM_ENDING = 2,  /* told to end: its connection was closed with locks held */
+        HOLDFAST_VM_STUBBORN = 3 /* killed and still there; it keeps its locks */
+};
+
+struct holdfast_vm_info {
+        size_t size;
+        const char *name;
+        unsigned char uuid[HOLDFAST_UUID_SIZE];
+        uint32_t id;
+        pid_t pid;
+        uint64_t start;     /* of the process, clock ticks since boot */
+        unsigned int state; /* enum holdfast_vm_state; others may come */
+        uint64_t since;     /* microseconds since the epoch */
+        const char *via;
+        unsigned int locks;
+        size_t n_connections;
+        const uint64_t *connections; /* inodes of the daemon's ends of its own connections */
+};
+
+/* What a name leads to. */
+struct holdfast_thing {
+        unsigned int kind; /* 0 not known, 1 file, 2 block device */
+        uint64_t dev;
+        uint64_t ino; /* 0 for a block device, whose number is dev */
+};
+
+struct holdfast_lock_info {
+        size_t size;
+        const char *lockspace; /* directory; empty: the name is a path */
+        const char *name;
+        struct holdfast_thing file;  /* that carries the lock */
+        struct holdfast_thing thing; /* that is protected; kind 0: only the name counts */
+        unsigned int shared;
+        unsigned int guarantee; /* enum holdfast_guarantee */
+        uint64_t since;         /* microseconds since the epoch */
+        const struct holdfast_vm_info *vm;
+};
+
+struct holdfast_vm_list {
+        size_t size;
+        size_t n;
+        const struct holdfast_vm_info *const *vms;
+};
+
+struct holdfast_lock_list {
+        size_t size;
+        size_t n;
+        const struct holdfast_lock_info *const *locks;
+};
+
+/*
+ * Everything that the daemon holds; asked over holdfast-sock, or, where that is
+ * not permitted, over holdfast-sock-ro. What changes while the pages are
+ * fetched may be in or out. flags must be 0. The lists and all that they point
+ * to are freed by one call.
+ */
+int holdfast_list_vms(unsigned int flags, struct holdfast_vm_list **ret,
+                      struct holdfast_error *err);
+int holdfast_list_locks(unsigned int flags, struct holdfast_lock_list **ret,
+                        struct holdfast_error *err);
+
+/*
+ * Who holds path, by whatever name: the locks on it, none if it is free. A
+ * relative path is taken from the current directory.
+ */
+int holdfast_who(const char *path, unsigned int flags, struct holdfast_lock_list **ret,
+                 struct holdfast_error *err);
+
+void holdfast_vm_list_free(struct holdfast_vm_list *list);
+void holdfast_lock_list_free(struct holdfast_lock_list *list);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

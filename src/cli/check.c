@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * holdfast check: would it start here and now, and if not, why.
+ *
+ * The same questions as `run` asks, in the same order, but all of them, and
+ * nothing is taken: the exit status is that of the first that is answered no.
+ * It is an answer about this moment only; who needs to know starts the VM.
+ */
+
+#include "cli/foreign.h"
+#include "cli/holder.h"
+#include "cli/launch.h"
+#include "cli/message.h"
+#include "cli/print.h"
+#include "cli/report.h"
+#include "cli/verb.h"
+
+#include "base/cleanup.h"
+
+#include <string.h>
+
+static const struct hf_option option_table[] = {
+        HF_PLAN_OPTIONS,
+        {.long_name = "json",
+         .help = "print JSON, for programs",
+         .kind = HF_OPTION_FLAG,
+         .offset = offsetof(struct hf_plan, json)},
+        HF_STANDARD_OPTIONS(struct hf_plan, standard),
+};
+
+static const struct hf_options options = {
+        .program = "holdfast check",
+        .usage = "[OPTION]... -- VMM [ARGUMENT]...",
+        .summary = "Tells whether 'holdfast run' would start this VM here and now, and if not, "
+                   "why. Changes nothing and starts nothing.",
+        .table = option_table,
+        .n = HF_ARRAY_LEN(option_table),
+        .stop_early = true,
+};
+
+static const struct hf_print_column columns[] = {
+        {"IMAGE", "path"}, {"MODE", "mode"}, {"FROM", "from"}, {"STATE", "state"}};
+
+struct check {
+        const struct hf_plan *plan;
+        struct json_object *images;
+        int status;  /* of the first no */
+        bool locks;  /* the driver does more than nothing */
+        bool daemon; /* one answers and can tell who holds what */
+        char *host;
+};
+
+/* A no; only the first one decides how we end. */
+static void refuse(struct check *check, int status)
+{
+        if (check->status == HF_EXIT_OK)
+                check->status = status;
+}
+
+static void check_vmm(struct check *check)
+{
+        int r = hf_plan_find_vmm(check->plan);
+
+        if (r < 0)
+                refuse(check, hf_launch_no_vmm(check->plan, -r));
+}
+
+static void check_files(struct check *check)
+{
+        for (size_t i = 0; i < check->plan->n_images; i++) {
+                const struct hf_plan_image *image = &check->plan->images[i];
+
+                if (!image->problem)
+                        continue;
+                hf_plan_image_report(image);
+                refuse(check, hf_plan_image_status(image));
+        }
+}
+
+static void check_driver(struct check *check)
+{
+        struct holdfast_vm *vm;
+        int status;
+
+        if (hf_launch_prepare(check->plan, &vm, &status) < 0) {
+                refuse(check, status);
+                return;
+        }
+        check->locks = strcmp(holdfast_vm_driver(vm), "nop") != 0;
+        holdfast_vm_free(vm);
+}
+
+/* As the library decides: for root only where everything was moved elsewhere. */
+static bool would_start_daemon(void)
+{
+        return geteuid() != 0 || secure_getenv("HOLDFAST_RUN_DIR");
+}
+
+static void check_daemon(struct check *check)
+{
+        struct holdfast_daemon_info *info;
+        struct holdfast_error error = {0};
+
+        if (!check->locks)
+                return;
+        if (holdfast_get_daemon_info(&info, &error) >= 0) {
+                check->daemon = true;
+                check->host = strdup(info->host);
+                holdfast_daemon_info_free(info);
+                return;
+        }
+        if (error.code == HOLDFAST_E_UNSUPPORTED ||
+            (error.code == HOLDFAST_E_NO_DAEMON && would_start_daemon()))
+                return;
+        hf_message("%s", error.text);
+        refuse(check, hf_message_status(&error));
+}
+
+/* Who stands against it, in text; false if nobody does. */
+static bool daemon_refuses(const struct check *check, const char *path, bool shared,
+                           char text[static HF_HOLDER_TEXT_MAX])
+{
+        struct holdfast_lock_list *list;
+        struct holdfast_error error = {0};
+        bool found = false;
+
+        if (!check->daemon || holdfast_who(path, 0, &list, &error) < 0)
+                return false;
+        for (size_t i = 0; i < list->n && !found; i++) {
+                found = hf_lock_opposes(list->locks[i], shared);
+                if (found)
+                        hf_lock_holder_text(list->locks[i], check->host, text);
+        }
+        holdfast_lock_list_free(list);
+        return found;
+}
+
+static bool is_held(const struct check *check, const struct hf_plan_image *image,
+                    char text[static HF_HOLDER_TEXT_MAX])
+{
+        if (!check->locks || image->problem)
+                return false;
+        if (daemon_refuses(check, image->path, hf_plan_image_shared(image), text))
+                return true;
+        if (hf_foreign_opposes(image, true) <= 0)
+                return false;
+        hf_foreign_opponent(image, text);
+        return true;
+}
+
+static const char *mode_of(const struct hf_plan_image *image)
+{
+        if (image->flags & HF_VM_DISK_READONLY)
+                return "read-only";
+        return image->flags & HF_VM_DISK_SHARED ? "shared" : "exclusive";
+}
+
+static void check_image(struct check *check, const struct hf_plan_image *image)
+{
+        struct json_object *object = json_object_new_object();
+        char holder[HF_HOLDER_TEXT_MAX];
+        bool held = is_held(check, image, holder);
+        const char *state = held ? "held" : image->problem ? "unusable" : "free";
+
+        hf_print_put(object, "path", hf_print_string(image->path));
+        hf_print_put(object, "mode", json_object_new_string(mode_of(image)));
+        hf_print_put(object, "from", hf_print_string(image->from));
+        hf_print_put(object, "state", json_object_new_string(state));
+        hf_print_put(object, "holder", held ? hf_print_string(holder) : NULL);
+        (void)json_object_array_add(check->images, object);
+        if (!held)
+                return;
+        hf_message("%s is held by %s", hf_launch_short(image->path), holder);
+        refuse(check, HF_EXIT_HELD);
+}
+
+/* The lease of the driver lockd is a file; others have no way to be asked. */
+static void check_lease(struct check *check, const struct hf_vm_lease *lease)
+{
+        hf_cleanup_free char *path = NULL;
+        char holder[HF_HOLDER_TEXT_MAX];
+
+        if (asprintf(&path, "%s/%s/%s", lease->path, lease->lockspace, lease->key) < 0) {
+                path = NULL;
+                return;
+        }
+        if (!daemon_refuses(check, path, false, holder))
+                return;
+        hf_message("the lease %s in %s is held by %s", lease->key, lease->lockspace, holder);
+        refuse(check, HF_EXIT_HELD);
+}
+
+static void show(struct check *check)
+{
+        const struct hf_plan *plan = check->plan;
+        struct json_object *document = hf_print_document("holdfast.check");
+
+        hf_print_put(document, "name", hf_print_string(plan->vm_name));
+        hf_print_put(document, "would_start", json_object_new_boolean(check->status == HF_EXIT_OK));
+        hf_print_put(document, "status", json_object_new_int(check->status));
+        hf_print_put(document, "daemon", json_object_new_boolean(check->daemon));
+        hf_print_put(document, "images", json_object_get(check->images));
+        if (plan->json) {
+                hf_print_json(document);
+        } else {
+                if (plan->n_images)
+                        hf_print_table(check->images, columns, HF_ARRAY_LEN(columns), NULL);
+                hf_print_line("%s would %sstart here.", plan->vm_name,
+                              check->status == HF_EXIT_OK ? "" : "not ");
+        }
+        (void)json_object_put(document);
+}
+
+int hf_verb_check(int argc, char **argv)
+{
+        hf_cleanup_plan struct hf_plan plan;
+        struct check check = {.plan = &plan};
+        int status;
+
+        if (hf_plan_read(&plan, &options, argc, argv, &status) < 0)
+                return status;
+        check.images = json_object_new_array();
+        check_vmm(&check);
+        check_files(&check);
+        check_driver(&check);
+        check_daemon(&check);
+        for (size_t i = 0; i < plan.n_images; i++)
+                check_image(&check, &plan.images[i]);
+        for (size_t i = 0; i < plan.said.n_leases && check.locks; i++)
+                check_lease(&check, &plan.said.leases[i]);
+        show(&check);
+        (void)json_object_put(check.images);
+        free(check.host);
+        return hf_print_end(check.status);
+}

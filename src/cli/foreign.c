@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/foreign.h"
+
+#include "cli/message.h"
+
+#include "base/cleanup.h"
+#include "base/process.h"
+
+#include <fcntl.h>
+#include <holdfast/holdfast.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Processes looked at in one go; nobody waits for us meanwhile. */
+#define SCAN_STEP 4096
+
+enum qemu_byte {
+        DAEMON_BYTE = 0,
+        QEMU_WRITES = 101,
+        QEMU_ALONE_IN_WRITING = 201,
+};
+
+/* Whether somebody's lock on that byte stands against one of ours. */
+static bool is_locked(int fd, short type, off_t byte)
+{
+        struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+        return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+int hf_foreign_opposes(const struct hf_plan_image *image, bool with_daemons)
+{
+        bool reads = image->flags & HF_VM_DISK_READONLY, shares = image->flags & HF_VM_DISK_SHARED;
+        hf_cleanup_fd int fd = open(image->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        if (with_daemons && is_locked(fd, reads || shares ? F_RDLCK : F_WRLCK, DAEMON_BYTE))
+                return 1;
+        /* QEMU takes read locks only, which a write lock would run against. */
+        if (!shares && is_locked(fd, F_WRLCK, QEMU_WRITES))
+                return 1;
+        return !reads && is_locked(fd, F_WRLCK, QEMU_ALONE_IN_WRITING);
+}
+
+int hf_foreign_know(struct hf_foreign_known *known, pid_t pid)
+{
+        pid_t *grown = reallocarray(known->pids, known->n + 1, sizeof(*grown));
+
+        if (!grown)
+                return -ENOMEM;
+        known->pids = grown;
+        known->pids[known->n++] = pid;
+        return 0;
+}
+
+void hf_foreign_forget(struct hf_foreign_known *known)
+{
+        free(known->pids);
+        *known = (struct hf_foreign_known){0};
+}
+
+/* The parent of a process, or 0. */
+static pid_t parent_of(pid_t pid)
+{
+        hf_cleanup_file FILE *file = NULL;
+        char path[64], line[256];
+        const char *rest;
+        int parent = 0;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+        file = fopen(path, "re");
+        if (!file || !fgets(line, sizeof(line), file))
+                return 0;
+        /* The name stands in parentheses and may hold some itself. */
+        rest = strrchr(line, ')');
+        return rest && sscanf(rest + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+int hf_foreign_know_daemon(struct hf_foreign_known *known, pid_t pid)
+{
+        char own[HF_PROCESS_COMM_MAX], parents[HF_PROCESS_COMM_MAX];
+        pid_t parent = parent_of(pid);
+        int r = hf_foreign_know(known, pid);
+
+        if (r < 0 || hf_process_comm(pid, own, sizeof(own)) < 0 || parent <= 1 ||
+            hf_process_comm(parent, parents, sizeof(parents)) < 0 || strcmp(own, parents) != 0)
+                return r;
+        return hf_foreign_know(known, parent);
+}
+
+static bool is_known(const struct hf_foreign_known *known, pid_t pid)
+{
+        for (size_t i = 0; i < known->n; i++)
+                if (known->pids[i] == pid)
+                        return true;
+        return false;
+}
+
+static void end_scan(struct hf_user_scan **scan)
+{
+        *scan = hf_user_scan_free(*scan);
+}
+
+int hf_foreign_find(const struct hf_thing *thing, const struct hf_foreign_known *known,
+                    void (*told)(const struct hf_user *user, void *context), void *context)
+{
+        hf_cleanup(end_scan) struct hf_user_scan *scan = NULL;
+        const struct hf_user *users;
+        size_t n;
+        int r = hf_user_scan_new(thing, getpid(), &scan), found = 0;
+
+        if (r < 0)
+                return r;
+        while (hf_user_scan_step(scan, SCAN_STEP) > 0)
+                ;
+        users = hf_user_scan_result(scan, &n);
+        for (size_t i = 0; i < n; i++) {
+                if (!(users[i].locks || users[i].writes) || is_known(known, users[i].pid))
+                        continue;
+                told(&users[i], context);
+                found++;
+        }
+        return found;
+}
+
+char *hf_foreign_text(const struct hf_user *user, char text[static HF_FOREIGN_TEXT_MAX])
+{
+        (void)snprintf(text, HF_FOREIGN_TEXT_MAX, "%s (pid %d, %s)", user->comm, (int)user->pid,
+                       hf_foreign_means(user));
+        return hf_message_clean(text);
+}
+
+const char *hf_foreign_means(const struct hf_user *user)
+{
+        if (user->our_byte)
+                return "another lock daemon";
+        if (user->locks)
+                return "by locks of its own, not by Holdfast";
+        return "writes it without any lock";
+}
+
+struct opponent {
+        struct hf_user user;
+        bool found;
+};
+
+/* A writer says more than a reader. */
+static void note_opponent(const struct hf_user *user, void *context)
+{
+        struct opponent *opponent = context;
+
+        if (!opponent->found || (user->writes && !opponent->user.writes))
+                opponent->user = *user;
+        opponent->found = true;
+}
+
+char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF_FOREIGN_TEXT_MAX])
+{
+        struct hf_foreign_known known = {0};
+        struct opponent opponent = {0};
+        struct holdfast_daemon_info *daemon;
+
+        /* Our daemon holds its locks for others; it would have named them. */
+        if (holdfast_get_daemon_info(&daemon, NULL) >= 0) {
+                (void)hf_foreign_know_daemon(&known, daemon->pid);
+                holdfast_daemon_info_free(daemon);
+        }
+        (void)hf_foreign_find(&image->thing, &known, note_opponent, &opponent);
+        hf_foreign_forget(&known);
+        if (opponent.found)
+                return hf_foreign_text(&opponent.user, text);
+        (void)snprintf(text, HF_FOREIGN_TEXT_MAX,
+                       "a process that we may not look at, or one on another host");
+        return text;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Holders that are not ours: a QEMU that was started by hand, another lock
+ * daemon. Whether there is one the kernel tells at once, by file locks; who it
+ * is takes a look at every process in /proc, so that comes second.
+ *
+ * QEMU marks an image that it uses by locks on single bytes (docs of -drive,
+ * "file.locking"): 100 + N says that it uses the image in way N, 200 + N that
+ * it bears nobody else doing so; N is 0 for reading and 1 for writing. Byte 0
+ * is a lock daemon's.
+ */
+
+#include "cli/plan.h"
+#include "storage/users.h"
+
+/* How much of a process's own name and what it does is told. */
+#define HF_FOREIGN_TEXT_MAX 128
+
+/*
+ * Whether such a lock stands against the image in its mode. with_daemons: byte
+ * 0 counts too; not meant for images that our own daemon may have locked.
+ * Returns 1 or 0, or a negative errno when the image cannot be opened.
+ */
+int hf_foreign_opposes(const struct hf_plan_image *image, bool with_daemons);
+
+/* Processes that are known and not to be reported. */
+struct hf_foreign_known {
+        pid_t *pids;
+        size_t n;
+};
+
+int hf_foreign_know(struct hf_foreign_known *known, pid_t pid);
+
+/* The lock daemon and its other processes. */
+int hf_foreign_know_daemon(struct hf_foreign_known *known, pid_t pid);
+void hf_foreign_forget(struct hf_foreign_known *known);
+
+/*
+ * Calls told() for each process that has the thing open, and writes it or has a
+ * lock on it. Only processes that we may look at are found. Returns how many
+ * there were, or a negative errno.
+ */
+int hf_foreign_find(const struct hf_thing *thing, const struct hf_foreign_known *known,
+                    void (*told)(const struct hf_user *user, void *context), void *context);
+
+/* "qemu-system-x86 (pid 4711), not by Holdfast". Returns text. */
+char *hf_foreign_text(const struct hf_user *user, char text[static HF_FOREIGN_TEXT_MAX]);
+
+/* Through what it holds the thing: "QEMU's own locks" and so on. */
+const char *hf_foreign_means(const struct hf_user *user);
+
+/*
+ * Who holds the image against us, in words, looked up in /proc; "a process
+ * that we may not look at, or one on another host" when nobody is found there.
+ */
+char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF_FOREIGN_TEXT_MAX]);

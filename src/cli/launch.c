@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/launch.h"
+
+#include "cli/foreign.h"
+#include "cli/holder.h"
+#include "cli/message.h"
+#include "cli/verb.h"
+
+#include "base/cleanup.h"
+
+#include <limits.h>
+#include <string.h>
+
+static void free_vm(struct holdfast_vm **vm)
+{
+        holdfast_vm_free(*vm);
+}
+
+/*
+ * A reader takes a read lock, which keeps writers out; READONLY alone would lock
+ * nothing, for that is what it means under libvirt.
+ */
+static unsigned int library_flags(unsigned flags)
+{
+        if (flags & HF_VM_DISK_READONLY)
+                return HOLDFAST_READONLY | HOLDFAST_SHARED;
+        return flags & HF_VM_DISK_SHARED ? HOLDFAST_SHARED : 0;
+}
+
+static int add_resources(const struct hf_plan *plan, struct holdfast_vm *vm,
+                         struct holdfast_error *err)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < plan->n_images && r >= 0; i++)
+                r = holdfast_vm_add_disk(vm, plan->images[i].path,
+                                         library_flags(plan->images[i].flags), err);
+        for (size_t i = 0; i < plan->said.n_leases && r >= 0; i++) {
+                const struct hf_vm_lease *lease = &plan->said.leases[i];
+
+                r = holdfast_vm_add_lease(vm, lease->lockspace, lease->key, lease->path,
+                                          lease->offset, err);
+        }
+        return r;
+}
+
+int hf_launch_prepare(const struct hf_plan *plan, struct holdfast_vm **ret, int *ret_status)
+{
+        hf_cleanup(free_vm) struct holdfast_vm *vm = NULL;
+        struct holdfast_error error = {0};
+        struct holdfast_vm_params params;
+        int r;
+
+        holdfast_vm_params_init(&params);
+        params.name = plan->vm_name;
+        params.via = "holdfast run";
+        params.driver = plan->driver;
+        memcpy(params.uuid, plan->vm_uuid, sizeof(params.uuid));
+        r = holdfast_vm_new(&params, &vm, &error);
+        if (r >= 0)
+                r = add_resources(plan, vm, &error);
+        if (r < 0) {
+                hf_message("%s", error.text);
+                *ret_status = hf_message_status(&error);
+                return r;
+        }
+        *ret = hf_steal_ptr(vm);
+        return 0;
+}
+
+const char *hf_launch_short(const char *path)
+{
+        static char here[PATH_MAX];
+        size_t len;
+
+        if (!here[0] && !getcwd(here, sizeof(here)))
+                return path;
+        len = strlen(here);
+        return len > 1 && !strncmp(path, here, len) && path[len] == '/' ? path + len + 1 : path;
+}
+
+static const struct hf_plan_image *image_of(const struct hf_plan *plan, const char *path)
+{
+        for (size_t i = 0; i < plan->n_images; i++)
+                if (!strcmp(plan->images[i].path, path))
+                        return &plan->images[i];
+        return NULL;
+}
+
+static void report_held(const char *path, const char *holder)
+{
+        path = hf_launch_short(path);
+        hf_message("%s is held by %s. Stop it first, or see 'holdfast who %s'.", path, holder,
+                   path);
+}
+
+/* Names the holder, also where the daemon cannot. */
+static void report_refusal(const struct hf_plan *plan, const struct holdfast_vm *vm,
+                           const struct holdfast_error *error)
+{
+        struct holdfast_holder holder = {.size = sizeof(holder)};
+        const struct hf_plan_image *image;
+        char text[HF_HOLDER_TEXT_MAX];
+
+        if (!holdfast_vm_refusal(vm, &holder)) {
+                hf_message("%s", error->text);
+                return;
+        }
+        image = image_of(plan, holder.resource);
+        if (holder.pid || *holder.name)
+                report_held(holder.resource, hf_holder_text(&holder, text));
+        else if (image)
+                report_held(holder.resource, hf_foreign_opponent(image, text));
+        else
+                hf_message("%s", error->text);
+}
+
+static int start(struct holdfast_vm *vm, struct holdfast_error *err)
+{
+        int connection;
+        int r = holdfast_vm_start(vm, 0, &connection, err);
+
+        if (r >= 0 || err->code != HOLDFAST_E_NO_DAEMON)
+                return r;
+        /* Usually one serves already, so it is looked for only now. */
+        r = holdfast_daemon_start(0, err);
+        return r < 0 ? r : holdfast_vm_start(vm, 0, &connection, err);
+}
+
+/* Our lock does not keep out a QEMU that never asked for one, but its own locks show. */
+static int check_foreign(const struct hf_plan *plan)
+{
+        char text[HF_FOREIGN_TEXT_MAX];
+
+        for (size_t i = 0; i < plan->n_images; i++) {
+                if (hf_foreign_opposes(&plan->images[i], false) <= 0)
+                        continue;
+                report_held(plan->images[i].path, hf_foreign_opponent(&plan->images[i], text));
+                return HF_EXIT_HELD;
+        }
+        return HF_EXIT_OK;
+}
+
+int hf_launch_no_vmm(const struct hf_plan *plan, int number)
+{
+        hf_message("cannot run %s: %s", plan->vmm[0], strerror(number));
+        return number == ENOENT ? HF_EXIT_NOT_FOUND : HF_EXIT_CANNOT_RUN;
+}
+
+int hf_launch_become(const struct hf_plan *plan, struct holdfast_vm *vm)
+{
+        struct holdfast_error error = {0};
+        int status;
+
+        if (start(vm, &error) < 0) {
+                if (error.code == HOLDFAST_E_BUSY)
+                        report_refusal(plan, vm, &error);
+                else
+                        hf_message("%s", error.text);
+                return hf_message_status(&error);
+        }
+        if (strcmp(holdfast_vm_driver(vm), "nop") != 0) {
+                status = check_foreign(plan);
+                if (status != HF_EXIT_OK)
+                        return status;
+        }
+        (void)execvp(plan->vmm[0], plan->vmm);
+        return hf_launch_no_vmm(plan, errno);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * holdfast: the command. Finds the verb; all else is the verb's.
+ */
+
+#include "cli/message.h"
+#include "cli/verb.h"
+
+#include "base/cleanup.h"
+
+#include <holdfast/holdfast.h>
+#include <string.h>
+
+#define VERSION_LINE "holdfast " HF_VERSION
+
+static const struct hf_verb verbs[] = {
+        {"run", "start a VM with its disks locked", hf_verb_run},
+        {"check", "tell whether a VM would start here, and if not, why", hf_verb_check},
+        {"ps", "list VMs and what they hold", hf_verb_ps},
+        {"who", "tell who holds a disk", hf_verb_who},
+};
+
+struct main_options {
+        struct hf_standard_options standard;
+};
+
+static const struct hf_option option_table[] = {
+        HF_STANDARD_OPTIONS(struct main_options, standard),
+};
+
+static const struct hf_options main_options = {
+        .program = "holdfast",
+        .usage = "VERB [OPTION]... [ARGUMENT]...",
+        .summary = "Makes sure that a disk belongs to one virtual machine at a time.",
+        .table = option_table,
+        .n = HF_ARRAY_LEN(option_table),
+        .stop_early = true,
+};
+
+int hf_verb_options(const struct hf_options *options, int argc, char **argv, void *out,
+                    const struct hf_standard_options *standard, int *ret_first, int *ret_status)
+{
+        struct hf_error error = {0};
+
+        if (hf_options_parse(options, argc, argv, out, ret_first, &error) < 0) {
+                hf_message("%s", error.text);
+                *ret_status = HF_EXIT_USAGE;
+                return -EINVAL;
+        }
+        if (hf_options_answer(options, standard, VERSION_LINE)) {
+                *ret_status = HF_EXIT_OK;
+                return -ECANCELED;
+        }
+        return 0;
+}
+
+static void list_verbs(void)
+{
+        printf("\nVerbs:\n");
+        for (size_t i = 0; i < HF_ARRAY_LEN(verbs); i++)
+                printf("  %-8s%s\n", verbs[i].name, verbs[i].summary);
+        printf("\n\"holdfast VERB --help\" tells more.\n");
+}
+
+static int run_verb(int argc, char **argv)
+{
+        for (size_t i = 0; i < HF_ARRAY_LEN(verbs); i++)
+                if (!strcmp(verbs[i].name, argv[0]))
+                        return verbs[i].run(argc, argv);
+        hf_message("there is no verb \"%s\"; see 'holdfast --help'", argv[0]);
+        return HF_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+        struct main_options given = {0};
+        int first, status;
+
+        if (hf_verb_options(&main_options, argc, argv, &given, &given.standard, &first, &status) <
+            0) {
+                if (given.standard.help)
+                        list_verbs();
+                return status;
+        }
+        if (first == argc) {
+                hf_message("which verb? See 'holdfast --help'");
+                return HF_EXIT_USAGE;
+        }
+        return run_verb(argc - first, argv + first);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What `run` and `check` are asked to do: the VMM's command line and what its
+ * VM holds, put together from the options and from that command line.
+ *
+ * An image that is named twice, also by two names of one file, is in the plan
+ * once. What the user said with --disk counts, whatever the command line says;
+ * otherwise the stronger wish does.
+ */
+
+#include "base/options.h"
+#include "base/thing.h"
+#include "vm/resources.h"
+
+struct hf_plan_image {
+        char *path;     /* absolute; links in it are kept, for that is its name */
+        char *from;     /* "-drive", "--disk" */
+        unsigned flags; /* enum hf_vm_disk_flags */
+        bool said;      /* by --disk */
+        struct hf_thing thing;
+        int problem; /* why it cannot be used: positive errno, or 0 */
+};
+
+struct hf_plan {
+        /* Options. */
+        struct hf_standard_options standard;
+        const char *name, *uuid, *driver;
+        bool no_scan, no_backing, exec, json;
+        struct hf_vm_spec said;
+        /* What came of them. */
+        struct hf_vm_spec found;
+        char **vmm; /* belongs to argv */
+        const char *vm_name;
+        uint8_t vm_uuid[16]; /* all zero: none was given */
+        struct hf_plan_image *images;
+        size_t n_images;
+};
+
+/* The rows of both verbs' option tables. */
+int hf_plan_disk_option(const struct hf_option *option, const char *argument, void *out,
+                        struct hf_error *err);
+int hf_plan_lease_option(const struct hf_option *option, const char *argument, void *out,
+                         struct hf_error *err);
+
+#define HF_PLAN_OPTIONS                                                                            \
+        {.long_name = "name",                                                                      \
+         .argument = "NAME",                                                                       \
+         .help = "name of the VM (default: QEMU's -name, its first image, or the VMM)",            \
+         .kind = HF_OPTION_STRING,                                                                 \
+         .offset = offsetof(struct hf_plan, name)},                                                \
+                {.long_name = "uuid",                                                              \
+                 .argument = "UUID",                                                               \
+                 .help = "its UUID (default: QEMU's -uuid, or a new one)",                         \
+                 .kind = HF_OPTION_STRING,                                                         \
+                 .offset = offsetof(struct hf_plan, uuid)},                                        \
+                {.long_name = "disk",                                                              \
+                 .argument = "PATH[:ro|:shared]",                                                  \
+                 .help = "lock this image too: for this VM alone, for reading, or shared with "    \
+                         "others that say so; may be repeated",                                    \
+                 .kind = HF_OPTION_CALL,                                                           \
+                 .call = hf_plan_disk_option},                                                     \
+                {.long_name = "lease",                                                             \
+                 .argument = "LOCKSPACE:KEY:PATH[:OFFSET]",                                        \
+                 .help = "hold this lease too; may be repeated",                                   \
+                 .kind = HF_OPTION_CALL,                                                           \
+                 .call = hf_plan_lease_option},                                                    \
+                {.long_name = "driver",                                                            \
+                 .argument = "NAME",                                                               \
+                 .help = "lock driver (default: lock_manager of holdfast.conf)",                   \
+                 .kind = HF_OPTION_STRING,                                                         \
+                 .offset = offsetof(struct hf_plan, driver)},                                      \
+                {.long_name = "no-scan",                                                           \
+                 .help = "do not look for images in the VMM's command line",                       \
+                 .kind = HF_OPTION_FLAG,                                                           \
+                 .offset = offsetof(struct hf_plan, no_scan)},                                     \
+        {                                                                                          \
+                .long_name = "no-backing", .help = "do not lock the images' backing files",        \
+                .kind = HF_OPTION_FLAG, .offset = offsetof(struct hf_plan, no_backing)             \
+        }
+
+/*
+ * Reads the command line of the verb, then the VMM's. Returns 0 to go on;
+ * otherwise the verb ends with *ret_status, and any fault was reported. Free
+ * the plan with hf_plan_clear in both cases; *plan is zeroed before.
+ */
+int hf_plan_read(struct hf_plan *plan, const struct hf_options *options, int argc, char **argv,
+                 int *ret_status);
+void hf_plan_clear(struct hf_plan *plan);
+
+#define hf_cleanup_plan hf_cleanup(hf_plan_clear)
+
+/*
+ * Whether execvp would find the VMM. Returns 0, or -ENOENT, or -EACCES when
+ * something by that name is there but cannot be run.
+ */
+int hf_plan_find_vmm(const struct hf_plan *plan);
+
+/* The exit status for an image's problem. */
+int hf_plan_image_status(const struct hf_plan_image *image);
+
+/* Says what is wrong with an image. */
+void hf_plan_image_report(const struct hf_plan_image *image);
+
+/* Whether the VM only asks to share it. */
+static inline bool hf_plan_image_shared(const struct hf_plan_image *image)
+{
+        return image->flags & (HF_VM_DISK_READONLY | HF_VM_DISK_SHARED);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "cli/report.h"
+
+#include "cli/holder.h"
+#include "cli/print.h"
+#include "vm/resources.h"
+
+#include "base/process.h"
+
+struct json_object *hf_report_vm(const struct holdfast_vm_info *vm)
+{
+        struct json_object *object = json_object_new_object();
+        char uuid[HF_VM_UUID_TEXT];
+
+        hf_print_put(object, "name", hf_print_string(vm->name));
+        hf_print_put(object, "uuid", json_object_new_string(hf_vm_uuid_format(vm->uuid, uuid)));
+        hf_print_put(object, "id", json_object_new_int64(vm->id));
+        hf_print_put(object, "pid", json_object_new_int(vm->pid));
+        hf_print_put(object, "state", json_object_new_string(hf_state_name(vm->state)));
+        hf_print_put(object, "since", hf_print_time(vm->since));
+        hf_print_put(object, "via", hf_print_string(vm->via));
+        return object;
+}
+
+const char *hf_report_mode(unsigned int shared)
+{
+        return shared ? "shared" : "exclusive";
+}
+
+struct json_object *hf_report_lock(const struct holdfast_lock_info *lock)
+{
+        struct json_object *object = json_object_new_object();
+        const char *guarantee = holdfast_guarantee_name(lock->guarantee);
+
+        hf_print_put(object, "name", hf_print_string(lock->name));
+        hf_print_put(object, "lockspace",
+                     *lock->lockspace ? hf_print_string(lock->lockspace) : NULL);
+        hf_print_put(object, "mode", json_object_new_string(hf_report_mode(lock->shared)));
+        hf_print_put(object, "guarantee", json_object_new_string(guarantee));
+        hf_print_put(object, "by_name_only", json_object_new_boolean(lock->thing.kind == 0));
+        hf_print_put(object, "since", hf_print_time(lock->since));
+        return object;
+}
+
+struct json_object *hf_report_carriers(const struct holdfast_vm_info *vm,
+                                       struct hf_foreign_known *known)
+{
+        struct json_object *carriers = json_object_new_array();
+        pid_t pids[HF_REPORT_CARRIERS_MAX];
+        int n = vm->n_connections ? hf_socket_carriers(vm->connections, vm->n_connections, pids,
+                                                       HF_REPORT_CARRIERS_MAX)
+                                  : 0;
+
+        for (int i = 0; i < n; i++) {
+                struct json_object *carrier = json_object_new_object();
+                char comm[HF_PROCESS_COMM_MAX];
+
+                if (hf_process_comm(pids[i], comm, sizeof(comm)) < 0)
+                        comm[0] = '\0';
+                hf_print_put(carrier, "pid", json_object_new_int(pids[i]));
+                hf_print_put(carrier, "command", hf_print_string(comm));
+                if (json_object_array_add(carriers, carrier) < 0)
+                        (void)json_object_put(carrier);
+                if (known)
+                        (void)hf_foreign_know(known, pids[i]);
+        }
+        return carriers;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the daemon says of VMs and locks, as JSON: the same members wherever a
+ * verb shows them.
+ */
+
+#include "cli/foreign.h"
+
+#include <holdfast/holdfast.h>
+#include <json-c/json.h>
+
+/* Processes that are looked for per VM; a VM with more is told with these. */
+#define HF_REPORT_CARRIERS_MAX 64
+
+/* name, uuid, id, pid, state, since, via. */
+struct json_object *hf_report_vm(const struct holdfast_vm_info *vm);
+
+/* name, lockspace, mode, guarantee, by_name_only, since. */
+struct json_object *hf_report_lock(const struct holdfast_lock_info *lock);
+
+/*
+ * The processes that have the VM's connection open, as far as we may see: an
+ * array of {pid, command}. known, if not NULL, learns of them.
+ */
+struct json_object *hf_report_carriers(const struct holdfast_vm_info *vm,
+                                       struct hf_foreign_known *known);
+
+/* "exclusive" or "shared". */
+const char *hf_report_mode(unsigned int shared);

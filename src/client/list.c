@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Lists: pages of the wire's structs become public ones. Each entry is
+ * allocated by itself and reached by a pointer, so that a program that was
+ * compiled with a shorter structure finds the next one all the same.
+ */
+#include "client/query.h"
+
+#include "base/cleanup.h"
+#include "base/thing.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* As many holds as the daemon's table has room for, twice over: it may change between pages. */
+#define LIST_MAX (1U << 20)
+
+/* Grows *array by one pointer when its length is a power of two. -ENOMEM. */
+static int make_room(void ***array, size_t n)
+{
+        void **grown;
+
+        if (n != 0 && (n & (n - 1)) != 0)
+                return 0;
+        grown = reallocarray(*array, n ? 2 * n : 1, sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        *array = grown;
+        return 0;
+}
+
+static void free_vm(const struct holdfast_vm_info *info)
+{
+        if (!info)
+                return;
+        free((char *)(uintptr_t)info->name);
+        free((char *)(uintptr_t)info->via);
+        free((uint64_t *)(uintptr_t)info->connections);
+        free((struct holdfast_vm_info *)(uintptr_t)info);
+}
+
+static void free_lock(const struct holdfast_lock_info *info)
+{
+        if (!info)
+                return;
+        free((char *)(uintptr_t)info->lockspace);
+        free((char *)(uintptr_t)info->name);
+        free_vm(info->vm);
+        free((struct holdfast_lock_info *)(uintptr_t)info);
+}
+
+/* NULL: out of memory. */
+static struct holdfast_vm_info *make_vm(const struct hf_holdfast_owner *from)
+{
+        size_t n = from->connections.connections_len;
+        struct holdfast_vm_info *info = calloc(1, sizeof(*info));
+        uint64_t *connections = calloc(n ? n : 1, sizeof(*connections));
+
+        if (!info || !connections) {
+                free(info);
+                free(connections);
+                return NULL;
+        }
+        for (size_t i = 0; i < n; i++)
+                connections[i] = from->connections.connections_val[i];
+        *info = (struct holdfast_vm_info){
+                .size = sizeof(*info),
+                .name = strdup(from->name),
+                .id = from->id,
+                .pid = (pid_t)from->pid,
+                .start = from->start,
+                .state = from->state,
+                .since = from->since,
+                .via = strdup(from->via),
+                .locks = from->locks,
+                .n_connections = n,
+                .connections = connections,
+        };
+        memcpy(info->uuid, from->uuid, sizeof(info->uuid));
+        if (!info->name || !info->via) {
+                free_vm(info);
+                return NULL;
+        }
+        return info;
+}
+
+static struct holdfast_thing make_thing(const struct hf_holdfast_thing *from)
+{
+        return (struct holdfast_thing){from->kind, from->dev, from->ino};
+}
+
+static struct holdfast_lock_info *make_lock(const struct hf_holdfast_lock *from)
+{
+        struct holdfast_lock_info *info = calloc(1, sizeof(*info));
+
+        if (!info)
+                return NULL;
+        *info = (struct holdfast_lock_info){
+                .size = sizeof(*info),
+                .lockspace = strdup(from->lockspace),
+                .name = strdup(from->name),
+                .file = make_thing(&from->file),
+                .thing = make_thing(&from->thing),
+                .shared = from->shared,
+                .guarantee = from->guarantee,
+                .since = from->since,
+                .vm = make_vm(&from->owner),
+        };
+        if (!info->lockspace || !info->name || !info->vm) {
+                free_lock(info);
+                return NULL;
+        }
+        return info;
+}
+
+HF_PUBLIC void holdfast_vm_list_free(struct holdfast_vm_list *list)
+{
+        if (!list)
+                return;
+        for (size_t i = 0; i < list->n; i++)
+                free_vm(list->vms[i]);
+        free((void *)(uintptr_t)list->vms);
+        free(list);
+}
+
+HF_PUBLIC void holdfast_lock_list_free(struct holdfast_lock_list *list)
+{
+        if (!list)
+                return;
+        for (size_t i = 0; i < list->n; i++)
+                free_lock(list->locks[i]);
+        free((void *)(uintptr_t)list->locks);
+        free(list);
+}
+
+static int add_vms(struct holdfast_vm_list *list, const struct hf_holdfast_owner *from, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                void **array = (void **)(uintptr_t)list->vms;
+                struct holdfast_vm_info *info;
+
+                if (make_room(&array, list->n) < 0)
+                        return -ENOMEM;
+                list->vms = (const struct holdfast_vm_info *const *)array;
+                info = make_vm(&from[i]);
+                if (!info)
+                        return -ENOMEM;
+                array[list->n++] = info;
+        }
+        return 0;
+}
+
+static int add_locks(struct holdfast_lock_list *list, const struct hf_holdfast_lock *from, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                void **array = (void **)(uintptr_t)list->locks;
+                struct holdfast_lock_info *info;
+
+                if (make_room(&array, list->n) < 0)
+                        return -ENOMEM;
+                list->locks = (const struct holdfast_lock_info *const *)array;
+                info = make_lock(&from[i]);
+                if (!info)
+                        return -ENOMEM;
+                array[list->n++] = info;
+        }
+        return 0;
+}
+
+/* A daemon that goes on for ever, or without giving anything, is not to keep us for ever. */
+static int check_page(size_t total, size_t n, unsigned int next, struct holdfast_error *err)
+{
+        if (total > LIST_MAX || (n == 0 && next != 0))
+                return hf_fail(err, EBADMSG, HOLDFAST_E_PROTOCOL,
+                               "the lock daemon sent a list without an end");
+        return 0;
+}
+
+static int check_flags(unsigned int flags, struct holdfast_error *err)
+{
+        if (flags == 0)
+                return 0;
+        return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "unknown flags 0x%x", flags);
+}
+
+/* Each of these three fetches a page, adds it to the list, and moves the cursor. */
+static int fetch_vms(struct hf_query *query, struct holdfast_vm_list *list, unsigned int *cursor,
+                     struct holdfast_error *err)
+{
+        struct hf_holdfast_list_args args = {.cursor = *cursor};
+        struct hf_holdfast_list_owners_ret page = {0};
+        int r;
+
+        r = hf_query_call(query, HF_HOLDFAST_LIST_OWNERS, (xdrproc_t)xdr_hf_holdfast_list_args,
+                          &args, (xdrproc_t)xdr_hf_holdfast_list_owners_ret, &page, err);
+        if (r < 0)
+                return r;
+        r = add_vms(list, page.owners.owners_val, page.owners.owners_len);
+        r = r < 0 ? hf_fail_no_memory(err)
+                  : check_page(list->n, page.owners.owners_len, page.next, err);
+        *cursor = page.next;
+        hf_rpc_free((xdrproc_t)xdr_hf_holdfast_list_owners_ret, &page);
+        return r;
+}
+
+static int fetch_locks(struct hf_query *query, struct holdfast_lock_list *list,
+                       unsigned int *cursor, struct holdfast_error *err)
+{
+        struct hf_holdfast_list_args args = {.cursor = *cursor};
+        struct hf_holdfast_list_locks_ret page = {0};
+        int r;
+
+        r = hf_query_call(query, HF_HOLDFAST_LIST_LOCKS, (xdrproc_t)xdr_hf_holdfast_list_args,
+                          &args, (xdrproc_t)xdr_hf_holdfast_list_locks_ret, &page, err);
+        if (r < 0)
+                return r;
+        r = add_locks(list, page.locks.locks_val, page.locks.locks_len);
+        r = r < 0 ? hf_fail_no_memory(err)
+                  : check_page(list->n, page.locks.locks_len, page.next, err);
+        *cursor = page.next;
+        hf_rpc_free((xdrproc_t)xdr_hf_holdfast_list_locks_ret, &page);
+        return r;
+}
+
+/* The last page may be empty here: the daemon looks for matches only as it goes. */
+static int fetch_who(struct hf_query *query, struct hf_holdfast_who_args *args,
+                     struct holdfast_lock_list *list, struct holdfast_error *err)
+{
+        struct hf_holdfast_who_ret page = {0};
+        int r;
+
+        r = hf_query_call(query, HF_HOLDFAST_WHO, (xdrproc_t)xdr_hf_holdfast_who_args, args,
+                          (xdrproc_t)xdr_hf_holdfast_who_ret, &page, err);
+        if (r < 0)
+                return r;
+        r = add_locks(list, page.locks.locks_val, page.locks.locks_len);
+        r = r < 0 ? hf_fail_no_memory(err)
+                  : check_page(list->n, page.locks.locks_len, page.next, err);
+        args->cursor = page.next;
+        hf_rpc_free((xdrproc_t)xdr_hf_holdfast_who_ret, &page);
+        return r;
+}
+
+static void vm_list_freep(struct holdfast_vm_list **list)
+{
+        holdfast_vm_list_free(*list);
+}
+
+static void lock_list_freep(struct holdfast_lock_list **list)
+{
+        holdfast_lock_list_free(*list);
+}
+
+HF_PUBLIC int holdfast_list_vms(unsigned int flags, struct holdfast_vm_list **ret,
+                                struct holdfast_error *err)
+{
+        hf_cleanup_query struct hf_query query = HF_QUERY_INIT;
+        hf_cleanup(vm_list_freep) struct holdfast_vm_list *list = calloc(1, sizeof(*list));
+        unsigned int cursor = 0;
+        int r = list ? check_flags(flags, err) : hf_fail_no_memory(err);
+
+        if (r >= 0)
+                r = hf_query_open(&query, err);
+        if (r < 0)
+                return r;
+        list->size = sizeof(*list);
+        do {
+                r = fetch_vms(&query, list, &cursor, err);
+                if (r < 0)
+                        return r;
+        } while (cursor != 0);
+        *ret = hf_steal_ptr(list);
+        return 0;
+}
+
+HF_PUBLIC int holdfast_list_locks(unsigned int flags, struct holdfast_lock_list **ret,
+                                  struct holdfast_error *err)
+{
+        hf_cleanup_query struct hf_query query = HF_QUERY_INIT;
+        hf_cleanup(lock_list_freep) struct holdfast_lock_list *list = calloc(1, sizeof(*list));
+        unsigned int cursor = 0;
+        int r = list ? check_flags(flags, err) : hf_fail_no_memory(err);
+
+        if (r >= 0)
+                r = hf_query_open(&query, err);
+        if (r < 0)
+                return r;
+        list->size = sizeof(*list);
+        do {
+                r = fetch_locks(&query, list, &cursor, err);
+                if (r < 0)
+                        return r;
+        } while (cursor != 0);
+        *ret = hf_steal_ptr(list);
+        return 0;
+}
+
+/* The path as the daemon knows it: absolute, otherwise as written. */
+static int make_absolute(const char *path, char **ret, struct holdfast_error *err)
+{
+        hf_cleanup_free char *cwd = NULL;
+        int r;
+
+        if (!path[0])
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "the path is empty");
+        cwd = path[0] == '/' ? strdup("") : getcwd(NULL, 0);
+        if (!cwd)
+                return hf_fail(err, errno, HOLDFAST_E_SYSTEM,
+                               "cannot tell the current directory: %m");
+        r = asprintf(ret, path[0] == '/' ? "%s%s" : "%s/%s", cwd, path);
+        if (r < 0) {
+                *ret = NULL;
+                return hf_fail_no_memory(err);
+        }
+        if (r < PATH_MAX)
+                return 0;
+        free(hf_steal_ptr(*ret));
+        return hf_fail(err, ENAMETOOLONG, HOLDFAST_E_INVALID, "the path is longer than any file's");
+}
+
+HF_PUBLIC int holdfast_who(const char *path, unsigned int flags, struct holdfast_lock_list **ret,
+                           struct holdfast_error *err)
+{
+        hf_cleanup_query struct hf_query query = HF_QUERY_INIT;
+        hf_cleanup(lock_list_freep) struct holdfast_lock_list *list = calloc(1, sizeof(*list));
+        hf_cleanup_free char *absolute = NULL;
+        struct hf_holdfast_who_args args = {0};
+        struct hf_thing thing = {0};
+        struct stat st;
+        int r = list ? check_flags(flags, err) : hf_fail_no_memory(err);
+
+        if (r >= 0)
+                r = make_absolute(path, &absolute, err);
+        if (r >= 0)
+                r = hf_query_open(&query, err);
+        if (r < 0)
+                return r;
+        list->size = sizeof(*list);
+        args.path = absolute;
+        /* What is not there, or cannot be seen from here, is asked for by its name alone. */
+        if (stat(absolute, &st) == 0 && hf_thing_of(&st, &thing) >= 0)
+                args.thing = (struct hf_holdfast_thing){thing.kind, thing.dev, thing.ino};
+        do {
+                r = fetch_who(&query, &args, list, err);
+                if (r < 0)
+                        return r;
+        } while (args.cursor != 0);
+        *ret = hf_steal_ptr(list);
+        return 0;
+}

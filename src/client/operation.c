@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Operations on a VM. Each makes a driver's object with what it is about, makes
+ * one call, and ends the object again.
+ */
+#include "client/vm.h"
+
+#include "base/cleanup.h"
+
+#include <string.h>
+#include <time.h>
+
+struct operation {
+        const struct hf_lock_driver *ops;
+        void *vm; /* the driver's */
+        bool made;
+};
+
+static void end_operation(struct operation *operation)
+{
+        if (operation->made)
+                operation->ops->vm_free(operation->vm);
+}
+
+#define cleanup_operation hf_cleanup(end_operation)
+
+/* One resource of the operation. What the driver refuses then is the caller's mistake. */
+static int add(struct operation *operation, const struct hf_vm_resource *resource,
+               struct holdfast_error *err)
+{
+        const struct hf_lock_resource add = {
+                .size = sizeof(add),
+                .type = resource->type,
+                .flags = resource->flags,
+                .name = resource->name,
+                .path = resource->path,
+                .lockspace = resource->lockspace,
+                .offset = resource->offset,
+        };
+        struct hf_lock_error error = {.size = sizeof(error)};
+        int r = operation->ops->add_resource(operation->vm, &add, &error);
+
+        return r < 0 ? hf_fail_from_driver(err, r, &error) : 0;
+}
+
+/* An operation on n resources from index first; *ret is zeroed by the caller. */
+static int begin(struct holdfast_vm *vm, size_t first, size_t n, struct operation *ret,
+                 struct holdfast_error *err)
+{
+        const struct hf_lock_vm_params params = {
+                .size = sizeof(params),
+                .name = vm->name,
+                .id = vm->id    ? vm->id
+                      : vm->pid ? (uint32_t)vm->pid
+                                : 1,
+                .pid = vm->pid,
+                .via = vm->via,
+        };
+        struct hf_lock_vm_params with_uuid = params;
+        struct hf_lock_error error = {.size = sizeof(error)};
+        int r;
+
+        vm->refused = false;
+        memcpy(with_uuid.uuid, vm->uuid, sizeof(with_uuid.uuid));
+        ret->ops = vm->driver.ops;
+        r = ret->ops->vm_new(vm->driver.data, &with_uuid, &ret->vm, &error);
+        if (r < 0)
+                return hf_fail_from_driver(err, r, &error);
+        ret->made = true;
+        for (size_t i = first; i < first + n; i++) {
+                r = add(ret, &vm->resources[i], err);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int need_pid(const struct holdfast_vm *vm, struct holdfast_error *err)
+{
+        if (vm->pid > 0)
+                return 0;
+        return hf_fail(err, EINVAL, HOLDFAST_E_INVALID,
+                       "VM %s: the pid of its VMM is not known (holdfast_vm_set_pid)", vm->name);
+}
+
+static uint64_t deadline_in(int timeout_ms)
+{
+        struct timespec now;
+
+        if (timeout_ms < 0)
+                return UINT64_MAX;
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return ((uint64_t)now.tv_sec * 1000 + (uint64_t)timeout_ms) * 1000000 +
+               (uint64_t)now.tv_nsec;
+}
+
+/* Fills the fields that every acquire has, calls it, and keeps what it says. */
+static int acquire(struct holdfast_vm *vm, struct operation *operation,
+                   struct hf_lock_acquire *args, int *ret_fd, struct holdfast_error *err)
+{
+        struct hf_lock_error error = {.size = sizeof(error)};
+        struct hf_lock_result result = {
+                .size = sizeof(result),
+                .fd = -1,
+                .lost_fd = -1,
+                .holder = &vm->holder,
+        };
+        int r;
+
+        args->size = sizeof(*args);
+        args->action = vm->action;
+        args->deadline = deadline_in(vm->timeout_ms);
+        vm->holder = (struct hf_lock_holder){.size = sizeof(vm->holder)};
+        r = operation->ops->acquire(operation->vm, args, &result, &error);
+        if (r < 0) {
+                vm->refused = r == -EBUSY;
+                return hf_fail_from_driver(err, r, &error);
+        }
+        vm->guarantee = result.guarantee;
+        if (ret_fd)
+                *ret_fd = result.fd;
+        return 0;
+}
+
+HF_PUBLIC int holdfast_vm_start(struct holdfast_vm *vm, unsigned int flags, int *ret_fd,
+                                struct holdfast_error *err)
+{
+        cleanup_operation struct operation operation = {0};
+        struct hf_lock_acquire args = {
+                .flags = HF_LOCK_ACQUIRE_RESTRICT,
+                .want_connection = 1,
+        };
+        int r;
+
+        if (flags & ~(unsigned int)HOLDFAST_START_PAUSED)
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID,
+                               "VM %s: unknown flags 0x%x of start", vm->name, flags);
+        if (vm->pid && vm->pid != getpid())
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID,
+                               "VM %s has to be started by its own process (pid %d), not by pid %d",
+                               vm->name, vm->pid, getpid());
+        vm->pid = getpid();
+        if (flags & HOLDFAST_START_PAUSED)
+                args.flags |= HF_LOCK_ACQUIRE_REGISTER_ONLY;
+        r = begin(vm, 0, vm->n, &operation, err);
+        return r < 0 ? r : acquire(vm, &operation, &args, ret_fd, err);
+}
+
+HF_PUBLIC int holdfast_vm_resume(struct holdfast_vm *vm, const char *state,
+                                 struct holdfast_error *err)
+{
+        cleanup_operation struct operation operation = {0};
+        struct hf_lock_acquire args = {.state = state};
+        int r;
+
+        r = need_pid(vm, err);
+        if (r >= 0)
+                r = begin(vm, 0, vm->n, &operation, err);
+        return r < 0 ? r : acquire(vm, &operation, &args, NULL, err);
+}
+
+typedef int (*state_call)(void *vm, char **ret_state, struct hf_lock_error *err);
+
+static int call_for_state(struct operation *operation, state_call call, char **ret_state,
+                          struct holdfast_error *err)
+{
+        struct hf_lock_error error = {.size = sizeof(error)};
+        char *state = NULL;
+        int r = call(operation->vm, &state, &error);
+
+        if (r < 0)
+                return hf_fail_from_driver(err, r, &error);
+        if (ret_state)
+                *ret_state = state;
+        else
+                free(state);
+        return 0;
+}
+
+HF_PUBLIC int holdfast_vm_pause(struct holdfast_vm *vm, char **ret_state,
+                                struct holdfast_error *err)
+{
+        cleanup_operation struct operation operation = {0};
+        int r;
+
+        r = need_pid(vm, err);
+        if (r >= 0)
+                r = begin(vm, 0, vm->n, &operation, err);
+        return r < 0 ? r : call_for_state(&operation, operation.ops->release, ret_state, err);
+}
+
+HF_PUBLIC int holdfast_vm_inquire(struct holdfast_vm *vm, char **ret_state,
+                                  struct holdfast_error *err)
+{
+        cleanup_operation struct operation operation = {0};
+        int r = begin(vm, 0, vm->n, &operation, err);
+
+        return r < 0 ? r : call_for_state(&operation, operation.ops->inquire, ret_state, err);
+}
+
+static int attach(struct holdfast_vm *vm, const struct hf_lock_resource *resource,
+                  struct holdfast_error *err)
+{
+        cleanup_operation struct operation operation = {0};
+        struct hf_lock_acquire args = {0};
+        int r;
+
+        r = need_pid(vm, err);
+        if (r >= 0)
+                r = hf_vm_append(vm, resource, err);
+        if (r < 0)
+                return r;
+        r = begin(vm, vm->n - 1, 1, &operation, err);
+        if (r >= 0)
+                r = acquire(vm, &operation, &args, NULL, err);
+        if (r < 0)
+                hf_vm_remove(vm, vm->n - 1);
+        return r;
+}
+
+/* Also of a resource that this object was never told of: another process may have attached it. */
+static int detach(struct holdfast_vm *vm, const struct hf_lock_resource *resource,
+                  struct holdfast_error *err)
+{
+        cleanup_operation struct operation operation = {0};
+        ssize_t index = hf_vm_find(vm, resource);
+        bool known = index >= 0;
+        int r;
+
+        r = need_pid(vm, err);
+        if (r >= 0 && !known) {
+                r = hf_vm_append(vm, resource, err);
+                index = (ssize_t)vm->n - 1;
+        }
+        if (r < 0)
+                return r;
+        r = begin(vm, (size_t)index, 1, &operation, err);
+        if (r >= 0)
+                r = call_for_state(&operation, operation.ops->release, NULL, err);
+        if (r >= 0 || !known)
+                hf_vm_remove(vm, (size_t)index);
+        return r;
+}
+
+HF_PUBLIC int holdfast_vm_attach_disk(struct holdfast_vm *vm, const char *path, unsigned int flags,
+                                      struct holdfast_error *err)
+{
+        struct hf_lock_resource disk = hf_vm_disk(path, flags);
+
+        return attach(vm, &disk, err);
+}
+
+HF_PUBLIC int holdfast_vm_detach_disk(struct holdfast_vm *vm, const char *path, unsigned int flags,
+                                      struct holdfast_error *err)
+{
+        struct hf_lock_resource disk = hf_vm_disk(path, flags);
+
+        return detach(vm, &disk, err);
+}
+
+HF_PUBLIC int holdfast_vm_attach_lease(struct holdfast_vm *vm, const char *lockspace,
+                                       const char *key, const char *path, uint64_t offset,
+                                       struct holdfast_error *err)
+{
+        struct hf_lock_resource lease = hf_vm_lease(lockspace, key, path, offset);
+
+        return attach(vm, &lease, err);
+}
+
+HF_PUBLIC int holdfast_vm_detach_lease(struct holdfast_vm *vm, const char *lockspace,
+                                       const char *key, const char *path, uint64_t offset,
+                                       struct holdfast_error *err)
+{
+        struct hf_lock_resource lease = hf_vm_lease(lockspace, key, path, offset);
+
+        return detach(vm, &lease, err);
+}
+
+HF_PUBLIC int holdfast_vm_refusal(const struct holdfast_vm *vm, struct holdfast_holder *ret)
+{
+        const struct hf_lock_holder *from = &vm->holder;
+
+        if (!vm->refused || !HF_HAS(ret, shared))
+                return 0;
+        *ret = (struct holdfast_holder){.size = ret->size};
+        (void)snprintf(ret->name, sizeof(ret->name), "%s", from->name);
+        (void)snprintf(ret->host, sizeof(ret->host), "%s", from->host);
+        (void)snprintf(ret->via, sizeof(ret->via), "%s", from->via);
+        (void)snprintf(ret->resource, sizeof(ret->resource), "%s", from->resource);
+        memcpy(ret->uuid, from->uuid, sizeof(ret->uuid));
+        ret->pid = from->pid;
+        ret->since = from->since;
+        ret->shared = from->shared;
+        return 1;
+}
+
+HF_PUBLIC unsigned int holdfast_vm_guarantee(const struct holdfast_vm *vm)
+{
+        return vm->guarantee;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "client/query.h"
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "base/socket.h"
+
+#include <string.h>
+
+/* A list is made from memory: a daemon that takes longer has another problem. */
+#define QUERY_TIMEOUT_MS 10000
+
+static int call(struct hf_query *query, int proc, xdrproc_t put, const void *args, xdrproc_t get,
+                void *ret, struct hf_error *err)
+{
+        const struct hf_call request = {
+                .prog = HF_HOLDFAST_PROGRAM,
+                .vers = HF_HOLDFAST_VERSION,
+                .proc = proc,
+                .put = put,
+                .args = args,
+                .get = get,
+                .ret = ret,
+        };
+
+        return hf_caller_call(&query->caller, &request, err);
+}
+
+int hf_query_call(struct hf_query *query, int proc, xdrproc_t put, const void *args, xdrproc_t get,
+                  void *ret, struct holdfast_error *err)
+{
+        struct hf_error error = {0};
+        int r = call(query, proc, put, args, get, ret, &error);
+
+        return r < 0 ? hf_fail_from(err, r, &error) : 0;
+}
+
+void hf_query_done(struct hf_query *query)
+{
+        hf_rpc_free((xdrproc_t)xdr_hf_holdfast_hello_ret, &query->hello);
+        memset(&query->hello, 0, sizeof(query->hello));
+        hf_caller_done(&query->caller);
+}
+
+static int try_socket(struct hf_query *query, const char *path, struct hf_error *err)
+{
+        struct hf_holdfast_hello_args args = {.via = (char *)(uintptr_t) "libholdfast"};
+        int r;
+
+        r = hf_caller_connect(&query->caller, path, err);
+        if (r < 0)
+                return r;
+        query->caller.timeout_ms = QUERY_TIMEOUT_MS;
+        return call(query, HF_HOLDFAST_HELLO, (xdrproc_t)xdr_hf_holdfast_hello_args, &args,
+                    (xdrproc_t)xdr_hf_holdfast_hello_ret, &query->hello, err);
+}
+
+/* The daemon drops who may not talk to it without a word. */
+static bool not_permitted(int r)
+{
+        return r == -EACCES || r == -EPERM || r == -ECONNRESET || r == -EPIPE;
+}
+
+static bool nobody_there(int r)
+{
+        return r == -ENOENT || r == -ECONNREFUSED;
+}
+
+/* Nobody answers for Holdfast: is there a daemon that cannot tell? */
+static int explain_absence(const struct hf_paths *paths, int r, struct holdfast_error *err)
+{
+        if (hf_socket_probe(paths->virtlockd_socket, NULL, NULL) > 0)
+                return hf_fail(
+                        err, EOPNOTSUPP, HOLDFAST_E_UNSUPPORTED,
+                        "the daemon at %s is libvirt's virtlockd, which cannot say who holds "
+                        "what; nobody answers at %s",
+                        paths->virtlockd_socket, paths->socket);
+        return hf_fail(err, -r, HOLDFAST_E_NO_DAEMON, "no lock daemon answers at %s",
+                       paths->socket);
+}
+
+int hf_query_open(struct hf_query *query, struct holdfast_error *err)
+{
+        hf_cleanup_paths struct hf_paths paths = {0};
+        struct hf_error error = {0}, second = {0};
+        int r, again;
+
+        r = hf_paths_init(&paths, &error);
+        if (r < 0)
+                return hf_fail_from(err, r, &error);
+        r = try_socket(query, paths.socket, &error);
+        if (nobody_there(r))
+                return explain_absence(&paths, r, err);
+        if (not_permitted(r)) {
+                again = try_socket(query, paths.socket_ro, &second);
+                query->read_only = again >= 0;
+                if (again >= 0)
+                        return 0;
+                /* Without that socket, or dropped there too: what counts is that we may not. */
+                if (!nobody_there(again) && !not_permitted(again))
+                        return hf_fail_from(err, again, &second);
+                return hf_fail(err, EACCES, HOLDFAST_E_DENIED,
+                               "the lock daemon at %s does not let this user in", paths.socket);
+        }
+        return r < 0 ? hf_fail_from(err, r, &error) : 0;
+}
+
+HF_PUBLIC void holdfast_daemon_info_free(struct holdfast_daemon_info *info)
+{
+        if (!info)
+                return;
+        free((char *)(uintptr_t)info->version);
+        free((char *)(uintptr_t)info->host);
+        free((char *)(uintptr_t)info->socket);
+        free(info);
+}
+
+HF_PUBLIC int holdfast_get_daemon_info(struct holdfast_daemon_info **ret,
+                                       struct holdfast_error *err)
+{
+        hf_cleanup_query struct hf_query query = HF_QUERY_INIT;
+        struct holdfast_daemon_info *info;
+        int r;
+
+        r = hf_query_open(&query, err);
+        if (r < 0)
+                return r;
+        info = calloc(1, sizeof(*info));
+        if (!info)
+                return hf_fail_no_memory(err);
+        *info = (struct holdfast_daemon_info){
+                .size = sizeof(*info),
+                .version = strdup(query.hello.release),
+                .host = strdup(query.hello.host),
+                .pid = (pid_t)query.hello.pid,
+                .socket = strdup(query.caller.path),
+                .read_only = query.read_only,
+        };
+        if (!info->version || !info->host || !info->socket) {
+                holdfast_daemon_info_free(info);
+                return hf_fail_no_memory(err);
+        }
+        *ret = info;
+        return 0;
+}

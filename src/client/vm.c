@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "client/vm.h"
+
+#include "base/cleanup.h"
+#include "base/conf.h"
+#include "base/path.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+/* What a call may take where the caller sets nothing: as the drivers' own calls. */
+#define DEFAULT_TIMEOUT_MS 30000
+
+#define DEFAULT_DRIVER     "lockd"
+
+static const unsigned int actions[] = {
+        [HOLDFAST_ON_LOST_DEFAULT] = HF_LOCK_ACTION_DEFAULT,
+        [HOLDFAST_ON_LOST_WARN] = HF_LOCK_ACTION_IGNORE,
+        [HOLDFAST_ON_LOST_PAUSE] = HF_LOCK_ACTION_PAUSE,
+        [HOLDFAST_ON_LOST_KILL] = HF_LOCK_ACTION_POWEROFF,
+};
+
+/* *ret is the name of the driver that holdfast.conf wants, or NULL if it says nothing. */
+static int read_config(const char *path, char **ret, struct hf_error *err)
+{
+        hf_cleanup_paths struct hf_paths paths = {0};
+        hf_cleanup_conf struct hf_conf *conf = NULL;
+        const char *name = NULL;
+        int r;
+
+        if (!path) {
+                r = hf_paths_init(&paths, err);
+                if (r < 0)
+                        return r;
+        }
+        r = hf_conf_load(path ? path : paths.client_config, path != NULL, &conf, err);
+        if (r >= 0)
+                r = hf_conf_get_string(conf, "lock_manager", &name, err);
+        if (r < 0)
+                return r;
+        if (name) {
+                *ret = strdup(name);
+                if (!*ret)
+                        return hf_error_sys(err, ENOMEM, "cannot read the configuration");
+        }
+        return 0;
+}
+
+static int load_driver(struct holdfast_vm *vm, const struct holdfast_vm_params *params,
+                       struct holdfast_error *err)
+{
+        hf_cleanup_free char *configured = NULL;
+        const char *name = params->driver;
+        struct hf_error error = {0};
+        int r;
+
+        if (!name) {
+                r = read_config(params->config, &configured, &error);
+                if (r < 0) {
+                        (void)hf_fail_from(err, r, &error);
+                        if (err)
+                                err->code = HOLDFAST_E_CONFIG;
+                        return r;
+                }
+                name = configured ? configured : DEFAULT_DRIVER;
+        }
+        return hf_driver_load(name, &vm->driver, err);
+}
+
+static int check_params(const struct holdfast_vm_params *params, struct holdfast_error *err)
+{
+        if (!HF_HAS(params, on_lost))
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID,
+                               "struct holdfast_vm_params was not initialised (size %zu)",
+                               params->size);
+        if (!params->name || !params->name[0])
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "a VM needs a name");
+        if (params->pid < 0)
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "VM %s: %d cannot be a pid",
+                               params->name, params->pid);
+        if (params->on_lost >= HF_ARRAY_LEN(actions))
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID,
+                               "VM %s: there is no action %u for a lost lock", params->name,
+                               params->on_lost);
+        return 0;
+}
+
+/* A random UUID (version 4), where the caller has none. */
+static int set_uuid(struct holdfast_vm *vm, const unsigned char uuid[HOLDFAST_UUID_SIZE],
+                    struct holdfast_error *err)
+{
+        static const unsigned char none[HOLDFAST_UUID_SIZE];
+
+        memcpy(vm->uuid, uuid, sizeof(vm->uuid));
+        if (memcmp(vm->uuid, none, sizeof(none)) != 0)
+                return 0;
+        if (getrandom(vm->uuid, sizeof(vm->uuid), 0) != (ssize_t)sizeof(vm->uuid))
+                return hf_fail(err, EIO, HOLDFAST_E_SYSTEM, "cannot make a random UUID");
+        vm->uuid[6] = (unsigned char)((vm->uuid[6] & 0x0f) | 0x40);
+        vm->uuid[8] = (unsigned char)((vm->uuid[8] & 0x3f) | 0x80);
+        return 0;
+}
+
+static int fill(struct holdfast_vm *vm, const struct holdfast_vm_params *params,
+                struct holdfast_error *err)
+{
+        int r;
+
+        vm->name = strdup(params->name);
+        vm->via = strdup(params->via ? params->via : "libholdfast");
+        if (!vm->name || !vm->via)
+                return hf_fail_no_memory(err);
+        vm->id = params->id;
+        vm->pid = params->pid;
+        vm->timeout_ms = params->timeout_ms ? params->timeout_ms : DEFAULT_TIMEOUT_MS;
+        vm->action = actions[params->on_lost];
+        vm->holder.size = sizeof(vm->holder);
+        r = set_uuid(vm, params->uuid, err);
+        return r < 0 ? r : load_driver(vm, params, err);
+}
+
+HF_PUBLIC int holdfast_vm_new(const struct holdfast_vm_params *params, struct holdfast_vm **ret,
+                              struct holdfast_error *err)
+{
+        struct holdfast_vm *vm;
+        int r;
+
+        r = check_params(params, err);
+        if (r < 0)
+                return r;
+        vm = calloc(1, sizeof(*vm));
+        if (!vm)
+                return hf_fail_no_memory(err);
+        r = fill(vm, params, err);
+        if (r < 0) {
+                holdfast_vm_free(vm);
+                return r;
+        }
+        *ret = vm;
+        return 0;
+}
+
+static void clear_resource(struct hf_vm_resource *resource)
+{
+        free(resource->name);
+        free(resource->path);
+        free(resource->lockspace);
+}
+
+HF_PUBLIC void holdfast_vm_free(struct holdfast_vm *vm)
+{
+        if (!vm)
+                return;
+        for (size_t i = 0; i < vm->n; i++)
+                clear_resource(&vm->resources[i]);
+        free(vm->resources);
+        hf_driver_unload(&vm->driver);
+        free(vm->name);
+        free(vm->via);
+        free(vm);
+}
+
+HF_PUBLIC void holdfast_vm_set_pid(struct holdfast_vm *vm, pid_t pid)
+{
+        vm->pid = pid;
+}
+
+HF_PUBLIC const char *holdfast_vm_driver(const struct holdfast_vm *vm)
+{
+        return vm->driver.ops->name;
+}
+
+HF_PUBLIC void holdfast_vm_uuid(const struct holdfast_vm *vm, unsigned char ret[HOLDFAST_UUID_SIZE])
+{
+        memcpy(ret, vm->uuid, HOLDFAST_UUID_SIZE);
+}
+
+struct hf_lock_resource hf_vm_disk(const char *path, unsigned int flags)
+{
+        return (struct hf_lock_resource){
+                .size = sizeof(struct hf_lock_resource),
+                .type = HF_LOCK_DISK,
+                .flags = flags,
+                .name = path,
+        };
+}
+
+struct hf_lock_resource hf_vm_lease(const char *lockspace, const char *key, const char *path,
+                                    uint64_t offset)
+{
+        return (struct hf_lock_resource){
+                .size = sizeof(struct hf_lock_resource),
+                .type = HF_LOCK_LEASE,
+                .name = key,
+                .path = path,
+                .lockspace = lockspace,
+                .offset = offset,
+        };
+}
+
+static bool same_text(const char *a, const char *b)
+{
+        return !strcmp(a ? a : "", b ? b : "");
+}
+
+ssize_t hf_vm_find(const struct holdfast_vm *vm, const struct hf_lock_resource *resource)
+{
+        for (size_t i = 0; i < vm->n; i++) {
+                const struct hf_vm_resource *have = &vm->resources[i];
+
+                if (have->type == resource->type && have->offset == resource->offset &&
+                    same_text(have->name, resource->name) &&
+                    same_text(have->path, resource->path) &&
+                    same_text(have->lockspace, resource->lockspace))
+                        return (ssize_t)i;
+        }
+        return -ENOENT;
+}
+
+static int check_resource(const struct hf_lock_resource *resource, struct holdfast_error *err)
+{
+        const unsigned int known = HOLDFAST_READONLY | HOLDFAST_SHARED;
+
+        if (!resource->name || !resource->name[0])
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "a %s needs a %s",
+                               resource->type == HF_LOCK_LEASE ? "lease" : "disk",
+                               resource->type == HF_LOCK_LEASE ? "key" : "path");
+        if (resource->flags & ~known)
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "disk %s: unknown flags 0x%x",
+                               resource->name, resource->flags & ~known);
+        if (resource->type == HF_LOCK_DISK && resource->name[0] != '/')
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID,
+                               "disk %s: the path must be absolute", resource->name);
+        return 0;
+}
+
+static char *copy_or_null(const char *text, bool *failed)
+{
+        char *copy = text ? strdup(text) : NULL;
+
+        *failed = *failed || (text && !copy);
+        return copy;
+}
+
+int hf_vm_append(struct holdfast_vm *vm, const struct hf_lock_resource *resource,
+                 struct holdfast_error *err)
+{
+        struct hf_vm_resource *grown, added;
+        bool failed = false;
+        int r;
+
+        r = check_resource(resource, err);
+        if (r < 0)
+                return r;
+        if (hf_vm_find(vm, resource) >= 0)
+                return hf_fail(err, EEXIST, HOLDFAST_E_INVALID, "VM %s has %s already", vm->name,
+                               resource->name);
+        grown = reallocarray(vm->resources, vm->n + 1, sizeof(*grown));
+        if (!grown)
+                return hf_fail_no_memory(err);
+        vm->resources = grown;
+        added = (struct hf_vm_resource){
+                .type = resource->type,
+                .flags = resource->flags,
+                .offset = resource->offset,
+                .name = copy_or_null(resource->name, &failed),
+                .path = copy_or_null(resource->path, &failed),
+                .lockspace = copy_or_null(resource->lockspace, &failed),
+        };
+        if (failed) {
+                clear_resource(&added);
+                return hf_fail_no_memory(err);
+        }
+        grown[vm->n++] = added;
+        return 0;
+}
+
+void hf_vm_remove(struct holdfast_vm *vm, size_t index)
+{
+        clear_resource(&vm->resources[index]);
+        vm->n--;
+        memmove(&vm->resources[index], &vm->resources[index + 1],
+                (vm->n - index) * sizeof(*vm->resources));
+}
+
+HF_PUBLIC int holdfast_vm_add_disk(struct holdfast_vm *vm, const char *path, unsigned int flags,
+                                   struct holdfast_error *err)
+{
+        struct hf_lock_resource disk = hf_vm_disk(path, flags);
+
+        return hf_vm_append(vm, &disk, err);
+}
+
+HF_PUBLIC int holdfast_vm_add_lease(struct holdfast_vm *vm, const char *lockspace, const char *key,
+                                    const char *path, uint64_t offset, struct holdfast_error *err)
+{
+        struct hf_lock_resource lease = hf_vm_lease(lockspace, key, path, offset);
+
+        return hf_vm_append(vm, &lease, err);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The operations: all or nothing for acquire, as much as possible for release. */
+#include "driver/lockd/lockd.h"
+
+#include "base/cleanup.h"
+
+#include <fcntl.h>
+
+#define HAS(object, field)                                                                         \
+        ((object)->size >= offsetof(__typeof__(*(object)), field) + sizeof((object)->field))
+
+/* Free of standard input, output and error, which a VMM may close or replace. */
+#define LOWEST_FD 3
+
+/* A release touches no image; a daemon that lives answers at once. */
+#define ROLL_BACK_TIMEOUT_MS 5000
+
+static int open_connection(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
+                           struct hf_lock_error *err)
+{
+        struct hf_error error = {0};
+        bool no_daemon;
+        int r = hf_lockd_connect(connection, vm, &no_daemon, &error);
+
+        if (r >= 0)
+                return 0;
+        (void)hf_lockd_fail(err, r, &error);
+        if (no_daemon) {
+                err->code = HF_LOCK_E_NO_DAEMON;
+                err->sys = -r;
+        }
+        return r;
+}
+
+/*
+ * Gives back what this acquire took. Time may be up for taking, not for giving
+ * back. A connection that was lost on the way is made again, but for the VM's
+ * own, whose end frees everything. Where that fails too, the lock stays until
+ * the VM ends.
+ */
+static void roll_back(struct hf_lockd_connection *connection, struct hf_lockd_vm *vm, size_t n)
+{
+        bool no_daemon;
+
+        connection->deadline = 0;
+        connection->caller.timeout_ms = ROLL_BACK_TIMEOUT_MS;
+        if (connection->caller.fd < 0 && vm->pid != getpid())
+                (void)hf_lockd_connect(connection, vm, &no_daemon, NULL);
+        while (n-- > 0) {
+                if (vm->resources[n].taken)
+                        (void)hf_lockd_give(connection, &vm->resources[n], NULL);
+                vm->resources[n].taken = false;
+        }
+}
+
+static int take_all(struct hf_lockd_connection *connection, struct hf_lockd_vm *vm,
+                    unsigned int *ret_guarantee, struct hf_lock_holder *holder,
+                    struct hf_error *err)
+{
+        unsigned int weakest = HF_GUARANTEE_NONE;
+
+        for (size_t i = 0; i < vm->n; i++) {
+                unsigned int guarantee = HF_GUARANTEE_NONE;
+                int r = hf_lockd_take(connection, &vm->resources[i], &guarantee, holder, err);
+
+                if (r < 0) {
+                        /* It may have been granted by an answer that was not waited for. */
+                        vm->resources[i].taken = r == -ETIMEDOUT;
+                        roll_back(connection, vm, i + 1);
+                        return r;
+                }
+                if (i == 0 || guarantee < weakest)
+                        weakest = guarantee;
+        }
+        *ret_guarantee = weakest;
+        return 0;
+}
+
+/* Takes the socket out of the connection, open across exec. */
+static int hand_out(struct hf_lockd_connection *connection, int *ret_fd, struct hf_error *err)
+{
+        int fd = fcntl(connection->caller.fd, F_DUPFD, LOWEST_FD);
+
+        if (fd < 0)
+                return hf_error_sys(err, errno, "cannot duplicate the connection to %s",
+                                    connection->caller.path);
+        *ret_fd = fd;
+        return 0;
+}
+
+/* The part of acquire that has locks to lose: undone as a whole when it fails. */
+static int acquire_on(struct hf_lockd_connection *connection, struct hf_lockd_vm *vm,
+                      const struct hf_lock_acquire *acquire, struct hf_lock_result *result,
+                      struct hf_error *err)
+{
+        bool register_only = acquire->flags & HF_LOCK_ACQUIRE_REGISTER_ONLY;
+        unsigned int guarantee = HF_GUARANTEE_NONE;
+        hf_cleanup_fd int fd = -1;
+        int r;
+
+        if (!register_only) {
+                r = take_all(connection, vm, &guarantee, result->holder, err);
+                if (r < 0)
+                        return r;
+        }
+        r = acquire->want_connection ? hand_out(connection, &fd, err) : 0;
+        if (r >= 0 && (acquire->flags & HF_LOCK_ACQUIRE_RESTRICT))
+                r = hf_lockd_restrict(connection, err);
+        if (r < 0) {
+                if (!register_only)
+                        roll_back(connection, vm, vm->n);
+                return r;
+        }
+        result->fd = hf_steal_fd(&fd);
+        result->guarantee = guarantee;
+        return 0;
+}
+
+/* The end of a short connection that the VMM itself makes would be taken for the VM's end. */
+static int check_caller(const struct hf_lockd_vm *vm, bool own_connection,
+                        struct hf_lock_error *err)
+{
+        if (vm->pid <= 0)
+                return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID,
+                                       "VM %s: the pid of its VMM is needed", vm->name);
+        if (own_connection && vm->pid != getpid())
+                return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID,
+                                       "VM %s: its own connection has to be made by its process "
+                                       "(pid %d), not by pid %d",
+                                       vm->name, vm->pid, getpid());
+        if (!own_connection && vm->pid == getpid())
+                return hf_lockd_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
+                                       "VM %s: only its start can be asked for by its own process "
+                                       "(pid %d)",
+                                       vm->name, vm->pid);
+        return 0;
+}
+
+int hf_lockd_acquire(void *data, const struct hf_lock_acquire *acquire,
+                     struct hf_lock_result *result, struct hf_lock_error *err)
+{
+        const uint32_t known = HF_LOCK_ACQUIRE_REGISTER_ONLY | HF_LOCK_ACQUIRE_RESTRICT;
+        hf_cleanup_connection struct hf_lockd_connection connection = HF_LOCKD_CONNECTION_INIT;
+        struct hf_lockd_vm *vm = data;
+        struct hf_error error = {0};
+        int r;
+
+        if (!HAS(acquire, lost_ctx) || !HAS(result, holder))
+                return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID,
+                                       "driver lockd was given too small a structure");
+        if (acquire->flags & ~known)
+                return hf_lockd_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
+                                       "driver lockd does not know the flags 0x%x of acquire",
+                                       acquire->flags & ~known);
+        r = check_caller(vm, acquire->want_connection, err);
+        /* Nothing to lock and nobody to hand a connection to: no daemon is needed. */
+        if (r < 0 || (vm->n == 0 && !acquire->want_connection))
+                return r;
+        connection.deadline = acquire->deadline;
+        r = open_connection(&connection, vm, err);
+        if (r < 0)
+                return r;
+        r = acquire_on(&connection, vm, acquire, result, &error);
+        return r < 0 ? hf_lockd_fail(err, r, &error) : 0;
+}
+
+int hf_lockd_release(void *data, char **ret_state, struct hf_lock_error *err)
+{
+        hf_cleanup_connection struct hf_lockd_connection connection = HF_LOCKD_CONNECTION_INIT;
+        struct hf_lockd_vm *vm = data;
+        int r, first = 0;
+
+        r = check_caller(vm, false, err);
+        if (r < 0)
+                return r;
+        if (vm->n > 0) {
+                r = open_connection(&connection, vm, err);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; i < vm->n; i++) {
+                struct hf_error error = {0};
+
+                r = hf_lockd_give(&connection, &vm->resources[i], &error);
+                if (r < 0 && first == 0)
+                        first = hf_lockd_fail(err, r, &error);
+        }
+        if (first == 0 && ret_state)
+                *ret_state = NULL;
+        return first;
+}
+
+int hf_lockd_inquire(void *data, char **ret_state, struct hf_lock_error *err)
+{
+        (void)data;
+        (void)err;
+        if (ret_state)
+                *ret_state = NULL;
+        return 0;
+}

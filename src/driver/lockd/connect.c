@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "driver/lockd/lockd.h"
+
+#include "base/cleanup.h"
+#include "driver/lockd/call.h"
+#include "rpc/holdfast.h"
+#include "rpc/lock.h"
+
+#include <string.h>
+#include <time.h>
+
+static uint64_t now_ns(void)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void hf_lockd_connection_done(struct hf_lockd_connection *connection)
+{
+        hf_caller_done(&connection->caller);
+}
+
+int hf_lockd_call(struct hf_lockd_connection *connection, const struct hf_call *call,
+                  struct hf_error *err)
+{
+        uint64_t now;
+
+        if (connection->deadline) {
+                now = now_ns();
+                if (now >= connection->deadline)
+                        return hf_error_set(err, ETIMEDOUT, HF_ERR_RPC, HF_FROM_LOCKING,
+                                            "the time to get an answer from %s has passed",
+                                            connection->caller.path);
+                /* Rounded up: a call with less than a millisecond left may have that. */
+                now = (connection->deadline - now + 999999) / 1000000;
+                connection->caller.timeout_ms = now > INT32_MAX ? INT32_MAX : (int)now;
+        }
+        return hf_caller_call(&connection->caller, call, err);
+}
+
+static void free_hello(struct hf_holdfast_hello_ret *ret)
+{
+        hf_rpc_free((xdrproc_t)xdr_hf_holdfast_hello_ret, ret);
+}
+
+/* Returns 1 if it is holdfastd, 0 if it knows nothing of holdfastd's program. */
+static int greet(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
+                 struct hf_error *err)
+{
+        struct hf_holdfast_hello_args args = {.via = vm->via};
+        hf_cleanup(free_hello) struct hf_holdfast_hello_ret ret = {0};
+        const struct hf_call call = {
+                .prog = HF_HOLDFAST_PROGRAM,
+                .vers = HF_HOLDFAST_VERSION,
+                .proc = HF_HOLDFAST_HELLO,
+                .put = (xdrproc_t)xdr_hf_holdfast_hello_args,
+                .args = &args,
+                .get = (xdrproc_t)xdr_hf_holdfast_hello_ret,
+                .ret = &ret,
+        };
+        struct hf_error error = {0};
+        int r;
+
+        r = hf_lockd_call(connection, &call, &error);
+        /* An answer, and it is that there is no such program: the connection is still good. */
+        if (r < 0 && error.code == HF_ERR_RPC && connection->caller.fd >= 0 && r != -ETIMEDOUT)
+                return 0;
+        if (r < 0) {
+                if (err)
+                        *err = error;
+                return r;
+        }
+        (void)snprintf(connection->host, sizeof(connection->host), "%s", ret.host);
+        return 1;
+}
+
+static int say_who(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
+                   struct hf_error *err)
+{
+        struct hf_lock_register_args args = {
+                .owner = {.name = vm->name, .id = vm->id, .pid = (unsigned int)vm->pid},
+        };
+        const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_REGISTER, hf_lock_register_args, &args);
+
+        memcpy(args.owner.uuid, vm->uuid, sizeof(args.owner.uuid));
+        return hf_lockd_call(connection, &call, err);
+}
+
+static bool nobody_there(int r)
+{
+        return r == -ENOENT || r == -ECONNREFUSED;
+}
+
+int hf_lockd_connect(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
+                     bool *ret_no_daemon, struct hf_error *err)
+{
+        const struct hf_paths *paths = &vm->driver->paths;
+        int r;
+
+        *ret_no_daemon = false;
+        r = hf_caller_connect(&connection->caller, paths->socket, err);
+        if (nobody_there(r))
+                r = hf_caller_connect(&connection->caller, paths->virtlockd_socket, err);
+        if (nobody_there(r)) {
+                *ret_no_daemon = true;
+                return hf_error_set(err, -r, HF_ERR_SYSTEM, HF_FROM_LOCKING,
+                                    "no lock daemon answers, neither at %s nor at %s",
+                                    paths->socket, paths->virtlockd_socket);
+        }
+        if (r < 0)
+                return r;
+        r = greet(connection, vm, err);
+        if (r < 0)
+                return r;
+        connection->ours = r > 0;
+        return say_who(connection, vm, err);
+}
+
+int hf_lockd_restrict(struct hf_lockd_connection *connection, struct hf_error *err)
+{
+        struct hf_lock_restrict_args args = {0};
+        const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_RESTRICT, hf_lock_restrict_args, &args);
+
+        return hf_lockd_call(connection, &call, err);
+}

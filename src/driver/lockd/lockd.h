@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The driver lockd: locks through holdfastd, or through a stock virtlockd.
+ *
+ * Each operation makes its own connection, registers the VM as the owner of
+ * what follows, and closes it again. Only the connection that the VMM itself
+ * makes when it starts stays open, for the daemon takes its end for the VM's.
+ * For the same reason nothing but that start may be asked for by the VMM
+ * itself: the daemon would take the end of that short connection for the VM's
+ * end, and kill it.
+ *
+ * Which daemon it is shows when it is greeted: holdfastd answers, virtlockd
+ * knows no such program. To holdfastd goes the identity of what a path leads
+ * to, and from it comes who stands in the way; to virtlockd go paths.
+ */
+
+#include "base/error.h"
+#include "base/path.h"
+#include "holdfast/lock-driver.h"
+#include "rpc/caller.h"
+
+#include <stdbool.h>
+
+/* A VM with more disks than this is a mistake; virtio has room for a few hundred. */
+#define HF_LOCKD_RESOURCES_MAX 4096
+
+struct hf_lockd_driver {
+        struct hf_paths paths;
+};
+
+struct hf_lockd_resource {
+        uint32_t type;
+        bool shared;
+        char *label;     /* as it was added, for people */
+        char *lockspace; /* directory; empty: name is a path */
+        char *name;
+        bool taken; /* by the acquire that is under way */
+};
+
+struct hf_lockd_vm {
+        const struct hf_lockd_driver *driver;
+        char *name;
+        char *via;
+        unsigned char uuid[HF_LOCK_UUID_SIZE];
+        uint32_t id;
+        pid_t pid;
+        struct hf_lockd_resource *resources;
+        size_t n;
+};
+
+struct hf_lockd_connection {
+        struct hf_caller caller;
+        uint64_t deadline; /* nanoseconds of CLOCK_MONOTONIC; 0: the usual limit per call */
+        bool ours;         /* holdfastd, which knows the HOLDFAST program */
+        char host[256];    /* of the daemon, if it said */
+};
+
+#define HF_LOCKD_CONNECTION_INIT                                                                   \
+        {                                                                                          \
+                .caller = HF_CALLER_INIT                                                           \
+        }
+
+void hf_lockd_connection_done(struct hf_lockd_connection *connection);
+
+#define hf_cleanup_connection hf_cleanup(hf_lockd_connection_done)
+
+/*
+ * Connects to the first daemon that answers and registers the VM there.
+ * connection->deadline is set by the caller. *ret_no_daemon tells that nobody
+ * answered.
+ */
+int hf_lockd_connect(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
+                     bool *ret_no_daemon, struct hf_error *err);
+
+/* From here on the daemon refuses whatever is asked on this connection. */
+int hf_lockd_restrict(struct hf_lockd_connection *connection, struct hf_error *err);
+
+/*
+ * One resource. -EBUSY: another has it, and *holder (may be NULL) is filled as
+ * far as the daemon tells. On success *ret_guarantee is what the lock is worth
+ * and resource->taken whether it was not the VM's before.
+ */
+int hf_lockd_take(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
+                  unsigned int *ret_guarantee, struct hf_lock_holder *holder, struct hf_error *err);
+
+/* What is not held is no error. */
+int hf_lockd_give(struct hf_lockd_connection *connection, const struct hf_lockd_resource *resource,
+                  struct hf_error *err);
+
+/* The callbacks. */
+int hf_lockd_acquire(void *vm, const struct hf_lock_acquire *acquire, struct hf_lock_result *result,
+                     struct hf_lock_error *err);
+int hf_lockd_release(void *vm, char **ret_state, struct hf_lock_error *err);
+int hf_lockd_inquire(void *vm, char **ret_state, struct hf_lock_error *err);
+
+/* Fills *err from an error of ours that was returned as r. Returns r. */
+int hf_lockd_fail(struct hf_lock_error *err, int r, const struct hf_error *error);
+
+/* Fills *err with -number and code. */
+int hf_lockd_refuse(struct hf_lock_error *err, int number, int code, const char *format, ...)
+        __attribute__((format(printf, 4, 5)));

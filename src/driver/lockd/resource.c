@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Taking and giving back one resource, by the words of either daemon. */
+#include "storage/resource.h"
+#include "base/cleanup.h"
+#include "driver/lockd/call.h"
+#include "rpc/holdfast.h"
+#include "rpc/lock.h"
+
+#include <string.h>
+
+/* As in the answer of HOLDFAST's acquire: the owner had the resource by this name before. */
+#define GRANTED_BEFORE 2
+
+/*
+ * A stock daemon refuses a lockspace that it was not told of. Telling it again
+ * changes nothing.
+ */
+static int announce(struct hf_lockd_connection *connection,
+                    const struct hf_lockd_resource *resource, struct hf_error *err)
+{
+        struct hf_lock_lockspace_args args = {.path = resource->lockspace};
+        const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_CREATE_LOCKSPACE, hf_lock_lockspace_args,
+                                                  &args);
+
+        return hf_lockd_call(connection, &call, err);
+}
+
+static const char *kind_of(const struct hf_lockd_resource *resource)
+{
+        return resource->type == HF_LOCK_LEASE ? "lease" : "disk";
+}
+
+/* What is known without asking: what was refused, and where the daemon is. */
+static void begin_holder(const struct hf_lockd_connection *connection,
+                         const struct hf_lockd_resource *resource, struct hf_lock_holder *holder)
+{
+        (void)snprintf(holder->host, sizeof(holder->host), "%s", connection->host);
+        (void)snprintf(holder->resource, sizeof(holder->resource), "%s", resource->label);
+}
+
+static int take_stock(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
+                      unsigned int *ret_guarantee, struct hf_error *err)
+{
+        struct hf_lock_resource_args args = {
+                .path = resource->lockspace,
+                .name = resource->name,
+                .flags = resource->shared ? HF_LOCK_ACQUIRE_SHARED : 0,
+        };
+        const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_ACQUIRE_RESOURCE, hf_lock_resource_args,
+                                                  &args);
+        int r = hf_lockd_call(connection, &call, err);
+
+        if (r < 0)
+                return r;
+        resource->taken = true;
+        *ret_guarantee = HF_GUARANTEE_HOST;
+        return 0;
+}
+
+static void free_acquired(struct hf_holdfast_acquire_ret *ret)
+{
+        hf_rpc_free((xdrproc_t)xdr_hf_holdfast_acquire_ret, ret);
+}
+
+static void fill_holder(const struct hf_holdfast_lock *from, struct hf_lock_holder *to)
+{
+        (void)snprintf(to->name, sizeof(to->name), "%s", from->owner.name);
+        (void)snprintf(to->via, sizeof(to->via), "%s", from->owner.via);
+        memcpy(to->uuid, from->owner.uuid, sizeof(to->uuid));
+        to->pid = (pid_t)from->owner.pid;
+        to->since = from->since;
+        to->shared = from->shared;
+}
+
+static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
+                     unsigned int *ret_guarantee, struct hf_lock_holder *holder,
+                     struct hf_error *err)
+{
+        struct hf_holdfast_acquire_args args = {
+                .path = resource->lockspace,
+                .name = resource->name,
+                .flags = resource->shared ? HF_LOCK_ACQUIRE_SHARED : 0,
+        };
+        hf_cleanup(free_acquired) struct hf_holdfast_acquire_ret ret = {0};
+        const struct hf_call call = {
+                .prog = HF_HOLDFAST_PROGRAM,
+                .vers = HF_HOLDFAST_VERSION,
+                .proc = HF_HOLDFAST_ACQUIRE,
+                .put = (xdrproc_t)xdr_hf_holdfast_acquire_args,
+                .args = &args,
+                .get = (xdrproc_t)xdr_hf_holdfast_acquire_ret,
+                .ret = &ret,
+        };
+        struct hf_thing thing = {0};
+        int r;
+
+        /* Where it cannot be told here, the daemon finds out, or says why not. */
+        if (resource->type == HF_LOCK_DISK && hf_resource_identify(resource->name, &thing) >= 0)
+                args.thing = (struct hf_holdfast_thing){thing.kind, thing.dev, thing.ino};
+        r = hf_lockd_call(connection, &call, err);
+        if (r < 0)
+                return r;
+        if (!ret.granted) {
+                if (holder && ret.holder)
+                        fill_holder(ret.holder, holder);
+                return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE, "%s",
+                                    ret.text);
+        }
+        resource->taken = ret.granted != GRANTED_BEFORE;
+        *ret_guarantee = ret.guarantee;
+        return 0;
+}
+
+int hf_lockd_take(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
+                  unsigned int *ret_guarantee, struct hf_lock_holder *holder, struct hf_error *err)
+{
+        int r = 0;
+
+        if (resource->type == HF_LOCK_LEASE)
+                r = announce(connection, resource, err);
+        if (r >= 0)
+                r = connection->ours ? take_ours(connection, resource, ret_guarantee, holder, err)
+                                     : take_stock(connection, resource, ret_guarantee, err);
+        if (r == -EBUSY && holder)
+                begin_holder(connection, resource, holder);
+        if (r < 0)
+                hf_error_prefix(err, "cannot lock %s %s", kind_of(resource), resource->label);
+        return r;
+}
+
+/*
+ * Whether the daemon says no more than that the VM does not have it: nobody
+ * does, others do, or it has never heard of that lockspace.
+ */
+static bool is_not_held(const struct hf_error *error)
+{
+        return error->code == HF_ERR_RESOURCE_BUSY ||
+               (error->code == HF_ERR_INTERNAL &&
+                (error->domain == HF_FROM_LOCKSPACE || error->domain == HF_FROM_RPC));
+}
+
+int hf_lockd_give(struct hf_lockd_connection *connection, const struct hf_lockd_resource *resource,
+                  struct hf_error *err)
+{
+        struct hf_lock_resource_args args = {
+                .path = resource->lockspace,
+                .name = resource->name,
+        };
+        const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_RELEASE_RESOURCE, hf_lock_resource_args,
+                                                  &args);
+        struct hf_error error = {0};
+        int r = hf_lockd_call(connection, &call, &error);
+
+        if (r >= 0 || is_not_held(&error))
+                return 0;
+        if (err)
+                *err = error;
+        hf_error_prefix(err, "cannot release %s %s", kind_of(resource), resource->label);
+        return r;
+}

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The command on a private daemon, or on none."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from hftest import daemons
+
+HOLDFAST = os.path.join(daemons.BUILD, "src", "cli", "holdfast")
+DRIVERS = os.path.join(daemons.BUILD, "src", "driver", "lockd")
+DEADLINE = 30
+
+
+def need(tool):
+    """The path of a program that a test cannot do without."""
+    path = shutil.which(tool)
+    assert path, f"{tool} is not installed"
+    return path
+
+
+class Cli:
+    """Runs holdfast in a world of its own: sockets, configuration and folder are the test's."""
+
+    def __init__(self, nursery, folder, run_dir):
+        assert os.access(HOLDFAST, os.X_OK), f"{HOLDFAST} is not built"
+        self.nursery = nursery
+        self.folder = folder
+        self.config = os.path.join(folder, "config")
+        os.makedirs(self.config, exist_ok=True)
+        self.env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOLDFAST_RUN_DIR": run_dir,
+                    "HOLDFAST_DRIVER_DIR": DRIVERS, "HOLDFAST_DAEMON": daemons.HOLDFASTD,
+                    "HOME": folder, "XDG_CONFIG_HOME": self.config, "LC_ALL": "C.UTF-8"}
+
+    def __call__(self, *words, env=None, prefix=(), **how):
+        """Runs it to its end; the result is subprocess's, with text."""
+        how.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.run([*prefix, HOLDFAST, *words], env={**self.env, **(env or {})},
+                              cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, timeout=DEADLINE, check=False, **how)
+
+    def start(self, *words, env=None, prefix=(), **how):
+        """Starts it, to be watched; ended with the test."""
+        how.setdefault("stdin", subprocess.DEVNULL)
+        return self.nursery.spawn([*prefix, HOLDFAST, *words], env={**self.env, **(env or {})},
+                                  cwd=self.folder, text=True, **how)
+
+    def json(self, *words):
+        answer = self(*words, "--json")
+        return json.loads(answer.stdout)
+
+    def vms(self):
+        """What ps tells, by name."""
+        return {vm["name"]: vm for vm in self.json("ps")["vms"]}
+
+    def holders(self, path):
+        return self.json("who", path)["holders"]
+
+    def hold(self, name, *options, vmm=None):
+        """A VM that holds what the options say; returns when it does."""
+        child = self.start("run", f"--name={name}", *options, "--",
+                           *(vmm or ["sh", "-c", "echo up; exec sleep 600"]),
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        line = child.stdout.readline()
+        assert line == "up\n", (line, child.communicate(timeout=DEADLINE))
+        return child
+
+
+@pytest.fixture
+def cli(nursery, folder, daemon):
+    """The command with a daemon that serves already."""
+    return Cli(nursery, folder, daemon.run_dir)
+
+
+@pytest.fixture
+def lonely(nursery, folder):
+    """The command where no daemon serves and none can be started."""
+    alone = Cli(nursery, folder, os.path.join(folder, "nowhere"))
+    alone.env["HOLDFAST_DAEMON"] = os.path.join(folder, "no-such-daemon")
+    return alone

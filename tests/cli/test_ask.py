@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""ps, who and check: what is told, and that nothing is changed by asking."""
+
+import os
+import subprocess
+
+import pytest
+
+from conftest import need
+from hftest.processes import until
+
+VMM = ["sh", "-c", "echo up; exec sleep 600"]
+
+
+def test_ps_tells_vm_pid_state_means_and_locks(cli, disk):
+    path = disk()
+    cli.hold("web0", f"--disk={path}")
+    vm = cli.vms()["web0"]
+    assert vm["state"] == "running" and vm["via"] == "holdfast run"
+    assert vm["locks"] == [{"name": path, "lockspace": None, "mode": "exclusive",
+                            "guarantee": "host", "by_name_only": False,
+                            "since": vm["locks"][0]["since"]}]
+    lines = cli("ps").stdout.splitlines()
+    assert lines[0].split() == ["NAME", "PID", "STATE", "SINCE", "VIA", "LOCKS"]
+    assert lines[1].split()[:3] == ["web0", str(vm["pid"]), "running"]
+    assert lines[2].split() == ["exclusive", "host", path]
+
+
+def test_ps_without_a_daemon_is_69(lonely):
+    answer = lonely("ps")
+    assert answer.returncode == 69 and answer.stderr.startswith("holdfast: ")
+
+
+def test_a_name_cannot_command_the_terminal(cli):
+    cli.hold("evil\x1b[2J")
+    assert "\x1b" not in cli("ps").stdout
+    assert list(cli.vms()) == ["evil\x1b[2J"]
+
+
+def test_a_name_that_is_not_text_makes_valid_json(cli):
+    child = cli.start("run", "--name", b"caf\xe9", "--", *VMM, stdout=subprocess.PIPE)
+    assert child.stdout.readline() == "up\n"
+    assert list(cli.vms()) == ["caf\ufffd"]
+
+
+def test_who_names_the_holder_by_any_name_of_the_disk(cli, disk, folder):
+    path = disk()
+    os.symlink(path, os.path.join(folder, "alias.img"))
+    cli.hold("web0", f"--disk={path}")
+    for name in (path, "disk.img", "alias.img", "./disk.img"):
+        answer = cli("who", name)
+        assert answer.returncode == 0 and "web0" in answer.stdout
+    assert [(h["kind"], h["name"], h["mode"]) for h in cli.holders(path)] == [("vm", "web0", "exclusive")]
+
+
+def test_who_of_a_free_disk_is_1(cli, disk):
+    answer = cli("who", disk())
+    assert answer.returncode == 1 and answer.stdout == "nobody\n"
+
+
+def test_who_of_nothing_is_66(cli):
+    assert cli("who", "gone.img").returncode == 66
+
+
+def test_who_finds_a_plain_qemu_also_without_a_daemon(lonely, disk, folder):
+    path, pidfile = disk(), os.path.join(folder, "pid")
+    plain = lonely.nursery.spawn([need("qemu-system-x86_64"), "-accel", "tcg", "-display", "none",
+                                  "-nodefaults", "-S", "-m", "16", "-pidfile", pidfile, "-drive",
+                                  f"file={path},format=raw,if=none,id=d"])
+    until(lambda: os.path.exists(pidfile), "QEMU is up")
+    answer = lonely("who", path)
+    assert answer.returncode == 0 and str(plain.pid) in answer.stdout
+    assert "holdfast: " in answer.stderr
+    holder, = lonely.holders(path)
+    assert (holder["kind"], holder["pid"], holder["mode"]) == ("process", plain.pid, "writing")
+
+
+def test_who_finds_stock_virtlockd(cli, virtlockd, nursery, disk):
+    path, stock = disk(), virtlockd()
+    connection = stock.connect_as(nursery.vm("stock").owner)
+    assert connection.acquire(path).ok
+    holder, = cli.holders(path)
+    assert holder["pid"] == stock.pid and holder["lock_daemon"]
+
+
+def test_who_does_not_report_the_vm_itself_as_a_stranger(cli, disk, folder):
+    path, pidfile = disk(), os.path.join(folder, "pid")
+    cli.start("run", "--name=web0", "--", need("qemu-system-x86_64"), "-accel", "tcg", "-display",
+              "none", "-nodefaults", "-S", "-m", "16", "-pidfile", pidfile, "-drive",
+              f"file={path},format=raw,if=none,id=d")
+    until(lambda: os.path.exists(pidfile), "QEMU is up")
+    assert [holder["kind"] for holder in cli.holders(path)] == ["vm"]
+
+
+def check_and_run(cli, *words):
+    """check's status and text; run must end with the same."""
+    before = cli.vms()
+    answer = cli("check", *words)
+    assert cli.vms() == before
+    assert cli("run", *words).returncode == answer.returncode
+    return answer
+
+
+def test_check_of_a_vm_that_would_start_is_0(cli, disk):
+    answer = check_and_run(cli, "--name=web0", f"--disk={disk()}", "--", "true")
+    assert answer.returncode == 0
+    assert "web0 would start here." in answer.stdout and "free" in answer.stdout
+
+
+def test_check_names_the_holder(cli, disk):
+    path = disk()
+    cli.hold("web0", f"--disk={path}")
+    answer = check_and_run(cli, f"--disk={path}", "--", "true")
+    assert answer.returncode == 75 and "web0 (pid " in answer.stderr
+    assert "would not start here" in answer.stdout
+
+
+def test_check_lets_readers_share(cli, disk):
+    path = disk()
+    cli.hold("web0", f"--disk={path}:ro")
+    assert check_and_run(cli, f"--disk={path}:ro", "--", "true").returncode == 0
+    assert check_and_run(cli, f"--disk={path}", "--", "true").returncode == 75
+
+
+def test_check_finds_a_plain_qemu(cli, disk, folder):
+    path, pidfile = disk(), os.path.join(folder, "pid")
+    plain = cli.nursery.spawn([need("qemu-system-x86_64"), "-accel", "tcg", "-display", "none",
+                               "-nodefaults", "-S", "-m", "16", "-pidfile", pidfile, "-drive",
+                               f"file={path},format=raw,if=none,id=d"])
+    until(lambda: os.path.exists(pidfile), "QEMU is up")
+    answer = check_and_run(cli, f"--disk={path}", "--", "true")
+    assert answer.returncode == 75 and f"pid {plain.pid}" in answer.stderr
+
+
+@pytest.mark.parametrize("words, status", [
+    (["--", "no-such-vmm"], 127),
+    (["--disk=gone.img", "--", "true"], 66),
+    (["--driver=no-such-driver", "--", "true"], 78),
+])
+def test_check_foresees_what_run_would_give(cli, words, status):
+    assert check_and_run(cli, *words).returncode == status
+
+
+def test_check_tells_every_reason_and_ends_with_the_first(cli, disk):
+    path = disk()
+    cli.hold("web0", f"--disk={path}")
+    answer = cli("check", "--disk=gone.img", f"--disk={path}", "--", "no-such-vmm")
+    assert answer.returncode == 127
+    for word in ("no-such-vmm", "gone.img", "web0"):
+        assert word in answer.stderr
+
+
+def test_check_starts_no_daemon(lonely, disk):
+    answer = lonely("check", f"--disk={disk()}", "--", "true")
+    assert not os.path.exists(lonely.env["HOLDFAST_RUN_DIR"])
+    assert answer.returncode in (0, 69)
+
+
+@pytest.mark.parametrize("verb", [[], ["run"], ["check"], ["ps"], ["who"]])
+def test_every_verb_has_help_version_and_its_options(cli, verb):
+    for option in ("--help", "--version", "--dump-options"):
+        answer = cli(*verb, option)
+        assert answer.returncode == 0 and answer.stdout and not answer.stderr
+    assert "--help" in cli(*verb, "--dump-options").stdout
+
+
+def test_help_lists_the_verbs(cli):
+    text = cli("--help").stdout
+    assert all(verb in text for verb in ("run", "check", "ps", "who"))
+
+
+def test_an_answer_that_cannot_be_written_is_a_failure(cli):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        answer = subprocess.run([need("sh"), "-c", 'exec "$0" ps --json', os.environ.get(
+            "HF_CLI", __import__("conftest").HOLDFAST)], env=cli.env, stdout=full,
+            stderr=subprocess.PIPE, text=True, check=False)
+    assert answer.returncode == 71 and "cannot write" in answer.stderr

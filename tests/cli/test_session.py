@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The session daemon: started by the first who needs it, gone when nobody does."""
+
+import os
+import subprocess
+
+import pytest
+
+from conftest import Cli
+from hftest import daemons
+from hftest.processes import until
+
+
+@pytest.fixture
+def session(nursery, folder):
+    """The command where no daemon serves yet; one that is started ends after a second."""
+    run_dir = os.path.join(folder, "s")
+    pids = os.path.join(folder, "daemons")
+    wrapper = os.path.join(folder, "daemon")
+    with open(wrapper, "w", encoding="utf-8") as out:
+        out.write("#!/bin/sh\n"
+                  f"echo $$ >>{pids}\n"
+                  'for word; do shift; case $word in --timeout=*) word=--timeout=1;; esac\n'
+                  'set -- "$@" "$word"; done\n'
+                  f'exec {daemons.holdfastd()} "$@"\n')
+    os.chmod(wrapper, 0o755)
+    cli = Cli(nursery, folder, run_dir)
+    cli.env["HOLDFAST_DAEMON"] = wrapper
+
+    def started():
+        try:
+            with open(pids, encoding="ascii") as text:
+                return [int(pid) for pid in text.read().split()]
+        except FileNotFoundError:
+            return []
+    cli.daemons = started
+    yield cli
+    for pid in started():
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as text:
+                ours = f"HOLDFAST_RUN_DIR={run_dir}".encode() in text.read().split(b"\0")
+        except OSError:
+            continue
+        if ours:
+            nursery.adopt(pid)
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as text:
+            return text.read().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def alive_daemons(session):
+    return [pid for pid in session.daemons() if alive(pid)]
+
+
+def test_the_daemon_starts_by_itself_and_ends_when_nothing_is_locked(session, disk):
+    path = disk()
+    child = session.hold("web0", f"--disk={path}")
+    assert session("run", f"--disk={path}", "--", "true").returncode == 75
+    assert len(session.daemons()) == 1
+    child.terminate()
+    child.wait(10)
+    until(lambda: not alive(session.daemons()[0]), "the daemon has ended")
+
+
+def test_a_daemon_with_a_lock_does_not_end_by_its_timeout(session, disk):
+    path = disk()
+    child = session.hold("web0", f"--disk={path}", vmm=["sh", "-c", "echo up; sleep 3; exit 9"])
+    assert child.wait(20) == 9
+    assert len(session.daemons()) == 1
+
+
+def test_many_who_start_at_once_share_one_daemon(session):
+    words = ["run", "--", "sh", "-c", "echo up; exec sleep 600"]
+    children = [session.start(*words, stdout=subprocess.PIPE) for _ in range(6)]
+    assert [child.stdout.readline() for child in children] == ["up\n"] * 6
+    assert len(session.json("ps")["vms"]) == 6
+    assert len(alive_daemons(session)) == 1
+
+
+def test_the_daemon_does_not_hold_on_to_our_terminal_or_pipes(session):
+    """A pipeline ends when the VMM does, though the daemon goes on."""
+    answer = session("run", "--", "echo", "done")
+    assert answer.stdout == "done\n" and answer.returncode == 0

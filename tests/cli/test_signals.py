@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Signals reach the VMM as if `holdfast run` were not there."""
+
+import os
+import pty
+import signal
+import subprocess
+
+import pytest
+
+from hftest.processes import until
+
+TRAP = ("import signal, sys\n"
+        "def got(n, frame):\n"
+        "    print(signal.Signals(n).name, flush=True)\n"
+        "for n in (1, 2, 3, 10, 12, 15, 28):\n"
+        "    signal.signal(n, got)\n"
+        "print('up', flush=True)\n"
+        "while True: signal.pause()\n")
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTERM",
+                                  "SIGWINCH"])
+def test_a_signal_sent_to_us_reaches_the_vmm(cli, name):
+    child = cli.hold("vm", vmm=["python3", "-c", TRAP])
+    child.send_signal(getattr(signal, name))
+    assert child.stdout.readline() == name + "\n"
+    assert child.poll() is None
+
+
+def test_a_vmm_ended_by_our_sigterm_gives_143(cli):
+    child = cli.hold("vm")
+    child.terminate()
+    assert child.wait(10) == 128 + signal.SIGTERM
+
+
+def test_the_keyboard_interrupts_the_vmm_once(cli):
+    """^C goes to the whole foreground group; forwarding it too would interrupt twice."""
+    master, slave = pty.openpty()
+    counter = ("import signal, sys, time\n"
+               "n = 0\n"
+               "def got(*a):\n"
+               "    global n; n += 1\n"
+               "signal.signal(2, got)\n"
+               "signal.signal(15, lambda *a: sys.exit(n))\n"
+               "print('up', flush=True)\n"
+               "while True: signal.pause()\n")
+    child = cli.start("run", "--name=vm", "--", "python3", "-c", counter,
+                      prefix=["setsid", "--ctty", "--wait"], stdin=slave, stdout=subprocess.PIPE)
+    os.close(slave)
+    assert child.stdout.readline() == "up\n"
+    pid = cli.vms()["vm"]["pid"]
+    os.write(master, b"\x03")
+    # The kernel has queued it for the whole group when the line discipline has seen the byte;
+    # SIGTERM to our process is forwarded after that.
+    supervisor = parent_of(pid)
+    until(lambda: not pending(pid, signal.SIGINT) and not pending(supervisor, signal.SIGINT),
+          "the interrupt was taken")
+    os.kill(supervisor, signal.SIGTERM)
+    assert child.wait(10) == 1
+    os.close(master)
+
+
+def parent_of(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as text:
+        return int(text.read().rpartition(")")[2].split()[1])
+
+
+def pending(pid, number):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as text:
+        masks = [int(line.split()[1], 16) for line in text if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(mask & 1 << number - 1 for mask in masks)
+
+
+def test_the_vmm_gets_the_signal_mask_and_dispositions_that_we_got(cli):
+    script = "grep -E 'Sig(Blk|Ign)' /proc/self/status"
+    plain = subprocess.run(["sh", "-c", script], stdout=subprocess.PIPE, text=True, check=True)
+    ours = cli("run", "--", "sh", "-c", script)
+    assert ours.stdout == plain.stdout
+
+
+def test_the_vm_outlives_a_killed_supervisor_and_keeps_its_lock(cli, disk):
+    path = disk()
+    child = cli.hold("web0", f"--disk={path}")
+    pid = cli.vms()["web0"]["pid"]
+    cli.nursery.adopt(pid)
+    child.kill()
+    child.wait(10)
+    assert cli("run", f"--disk={path}", "--", "true").returncode == 75
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: cli("run", f"--disk={path}", "--", "true").returncode == 0, "the lock is free")

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Ten thousand locks and a thousand connections at once."""
+
+import os
+import resource
+
+import pytest
+from hftest import wire
+from hftest.wire import Owner, Proc
+
+LOCKS = 10000
+CONNECTIONS = 1000
+DESCRIPTORS = 20000
+BATCH = 250
+
+
+@pytest.fixture
+def images(folder):
+    os.mkdir(os.path.join(folder, "i"))
+    paths = [os.path.join(folder, "i", f"{number:05}.img") for number in range(LOCKS)]
+    for path in paths:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    return paths
+
+
+@pytest.fixture
+def roomy(holdfastd):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS:
+        pytest.skip(f"needs {DESCRIPTORS} descriptors, the hard limit is {hard}")
+    return holdfastd(rlimit_nofile=DESCRIPTORS)
+
+
+def all_ok(client, proc, paths):
+    """Calls in batches, so that the suite does not wait for ten thousand round trips."""
+    for at in range(0, len(paths), BATCH):
+        batch = paths[at:at + BATCH]
+        client.send(b"".join(wire.frame(proc, wire.resource("", path, 0), serial=at + number)
+                             for number, path in enumerate(batch)))
+        for number, path in enumerate(batch):
+            answer = client.receive()
+            assert answer.ok and answer.serial == at + number, (path, answer)
+
+
+def locked_inodes():
+    with open("/proc/locks", encoding="ascii") as table:
+        return {line.split()[5].rpartition(":")[2] for line in table if "OFDLCK" in line}
+
+
+def test_ten_thousand_locks_and_a_thousand_connections_are_held(roomy, nursery, images):
+    owners = [Owner(f"vm{number}", nursery.sleeper().pid, ident=number + 1) for number in range(4)]
+    client = roomy.connect_as(owners[0])
+    all_ok(client, Proc.ACQUIRE, images)
+    connections = [roomy.connect_as(owners[number % 4]) for number in range(CONNECTIONS - 1)]
+    assert {str(os.stat(path).st_ino) for path in images} <= locked_inodes()
+    for connection in connections:
+        connection.send(wire.frame(1, prog=wire.KEEPALIVE_PROGRAM, type=wire.Type.MESSAGE))
+    assert all(connection.receive().ok for connection in connections)
+    rival = connections[0]
+    rival.register(owners[1])
+    assert all(rival.acquire(path).verdict == (87, 51) for path in images[::500])
+    all_ok(client, Proc.RELEASE, images)
+    assert not {str(os.stat(path).st_ino) for path in images[::100]} & locked_inodes()
+    assert rival.acquire(images[-1]).ok
+    for connection in connections:
+        connection.close()
+
+
+def test_a_vm_with_a_thousand_locks_ends_in_one_go(roomy, nursery, images):
+    vm = nursery.vm("big")
+    vm.own_connection(roomy)
+    manager = roomy.connect_as(vm.owner)
+    all_ok(manager, Proc.ACQUIRE, images[:1000])
+    rival = roomy.connect_as(Owner("rival", nursery.sleeper().pid))
+    vm.kill()
+    for path in images[:1000:50]:
+        answer = rival.acquire(path)
+        while not answer.ok:
+            assert answer.verdict == (87, 51)
+            answer = rival.acquire(path)
+
+
+def test_when_descriptors_run_out_only_new_locks_are_refused(holdfastd, nursery, images):
+    daemon = holdfastd(rlimit_nofile=200)
+    client = daemon.connect_as(Owner("greedy", nursery.sleeper().pid))
+    got = []
+    for path in images[:300]:
+        answer = client.acquire(path)
+        if not answer.ok:
+            assert answer.verdict == (38, 51), answer
+            break
+        got.append(path)
+    assert 50 < len(got) < 300
+    assert client.ping().ok
+    inodes = locked_inodes()
+    assert all(str(os.stat(path).st_ino) in inodes for path in got)
+    assert client.release(got[0]).ok
+    assert client.acquire(images[-1]).ok

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One bad client stays one bad client."""
+
+import random
+import time
+
+import pytest
+from hftest import wire
+from hftest.conformance import lock_on_first_byte
+from hftest.processes import until
+from hftest.wire import Owner, Proc, Type
+
+LIMIT = 8
+PROMPT = 0.5
+
+
+@pytest.fixture
+def small(holdfastd):
+    return holdfastd(conf=f"max_clients = {LIMIT}\n")
+
+
+@pytest.fixture
+def holder(daemon, nursery, disk):
+    """A client with a lock, there before the trouble begins."""
+    path = disk()
+    client = daemon.connect_as(Owner("holder", nursery.sleeper().pid))
+    assert client.acquire(path).ok
+    return client, path
+
+
+def still_well(holder):
+    """Worst answer time of the client; its lock is where it was."""
+    client, path = holder
+    worst = 0
+    for _ in range(20):
+        start = time.monotonic()
+        assert client.release(path).ok
+        assert client.acquire(path).ok
+        worst = max(worst, time.monotonic() - start)
+    assert lock_on_first_byte(path) == "write lock"
+    assert worst < PROMPT, f"another client waited {worst:.3f} s"
+
+
+# ---- the client limit --------------------------------------------------------------
+
+
+def test_the_connection_over_the_limit_is_told_so_and_closed(small):
+    inside = [small.connect() for _ in range(LIMIT)]
+    assert all(client.ping().ok for client in inside)
+    with small.connect() as late:
+        answer = late.call(Proc.RESTRICT, wire.u32(0), serial=5)
+        assert answer.verdict == (39, 7)
+        assert (answer.proc, answer.serial) == (Proc.RESTRICT, 5)
+        assert late.is_closed()
+    assert all(client.ping().ok for client in inside)
+
+
+def test_a_connection_over_the_limit_that_says_nothing_is_not_left_to_hang(small):
+    inside = [small.connect() for _ in range(LIMIT)]
+    late = [small.connect() for _ in range(50)]
+    assert all(client.ping().ok for client in inside)
+    inside.pop().close()
+
+    def gets_in():
+        with small.connect() as client:
+            return client.create_lockspace("").ok
+    until(gets_in, "a newcomer gets the place that became free, the silent ones notwithstanding")
+    for client in late:
+        client.close()
+
+
+def test_a_place_that_becomes_free_is_given_to_the_next(small):
+    inside = [small.connect() for _ in range(LIMIT)]
+    assert all(client.ping().ok for client in inside)
+    for client in inside:
+        client.close()
+
+    def served():
+        with small.connect() as client:
+            return client.create_lockspace("").ok
+    until(served, "the places are free again")
+
+
+def test_the_default_limit_is_1024_connections(holdfastd):
+    daemon = holdfastd(rlimit_nofile=20000)
+    inside = [daemon.connect() for _ in range(1024)]
+    assert inside[-1].ping().ok
+    with daemon.connect() as late:
+        assert late.create_lockspace("").verdict == (39, 7)
+    for client in inside:
+        client.close()
+
+
+# ---- garbage -----------------------------------------------------------------------
+
+
+def test_clients_that_send_garbage_disturb_nobody(daemon, holder):
+    dice = random.Random(1)
+    for _ in range(200):
+        with daemon.connect() as client:
+            client.send(dice.randbytes(dice.randrange(1, 400)))
+    still_well(holder)
+
+
+def test_garbage_behind_a_good_header_disturbs_nobody(daemon, holder):
+    dice = random.Random(2)
+    for _ in range(200):
+        with daemon.connect() as client:
+            for _ in range(5):
+                client.send(wire.frame(dice.randrange(-1, 10), dice.randbytes(dice.randrange(200)),
+                                       type=dice.choice(list(Type)), status=dice.randrange(3)))
+    still_well(holder)
+
+
+def test_calls_with_flipped_bits_disturb_nobody(daemon, holder, nursery, disk):
+    dice = random.Random(3)
+    owner = Owner("flipper", nursery.sleeper().pid)
+    calls = [wire.frame(Proc.REGISTER, owner.xdr() + wire.u32(0)),
+             wire.frame(Proc.ACQUIRE, wire.resource("", disk("flipped.img"), 0)),
+             wire.frame(Proc.RELEASE, wire.resource("", disk("flipped.img"), 0))]
+    for _ in range(200):
+        data = bytearray(b"".join(calls))
+        for _ in range(dice.randrange(1, 6)):
+            data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        with daemon.connect() as client:
+            client.send(bytes(data))
+    still_well(holder)
+
+
+def test_clients_that_stall_inside_a_frame_disturb_nobody(daemon, holder):
+    call = wire.frame(Proc.CREATE_LOCKSPACE, wire.string("/nowhere/in/particular"))
+    stalled = [daemon.connect() for _ in range(200)]
+    for number, client in enumerate(stalled):
+        client.send(call[:1 + number % (len(call) - 1)])
+    still_well(holder)
+    for client in stalled:
+        client.close()
+    still_well(holder)
+
+
+def test_a_stalled_frame_that_goes_on_is_served(daemon):
+    call = wire.frame(Proc.CREATE_LOCKSPACE, wire.string(""))
+    with daemon.connect() as slow, daemon.connect() as quick:
+        slow.send(call[:30])
+        assert quick.create_lockspace("").ok
+        slow.send(call[30:])
+        assert slow.receive().ok
+
+
+def test_half_sent_frames_of_the_largest_size_cost_others_nothing(daemon, holder):
+    stalled = [daemon.connect() for _ in range(20)]
+    for client in stalled:
+        client.send(wire.u32(wire.MAX_LENGTH_WORD) + bytes(1000))
+    still_well(holder)
+    for client in stalled:
+        client.close()
+
+
+def test_a_client_that_never_reads_its_answers_disturbs_nobody(daemon, holder):
+    with daemon.connect() as deaf:
+        deaf.transport.sock.settimeout(0.3)
+        pings = wire.frame(Proc.RESTRICT, wire.u32(0)) * 1000
+        try:
+            for _ in range(100):
+                deaf.send(pings)
+        except TimeoutError:
+            pass    # the daemon stopped reading, as it should
+        still_well(holder)
+
+
+def test_connections_that_come_and_go_disturb_nobody(daemon, holder):
+    for _ in range(2000):
+        daemon.connect().close()
+    still_well(holder)
+
+
