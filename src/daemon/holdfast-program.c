@@ -252,6 +252,7 @@ const struct hf_program hf_holdfast_program = {
         .number = HF_HOLDFAST_PROGRAM,
         .version = HF_HOLDFAST_VERSION,
         .kind = HF_SERVICE_LOCKS,
+        .domain = HF_FROM_RPC,
         .procedures = procedures,
         .n = HF_ARRAY_LEN(procedures),
 };

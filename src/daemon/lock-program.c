@@ -226,6 +226,7 @@ const struct hf_program hf_lock_program = {
         .number = HF_LOCK_PROGRAM,
         .version = HF_LOCK_VERSION,
         .kind = HF_SERVICE_LOCKS,
+        .domain = HF_FROM_RPC,
         .procedures = procedures,
         .n = HF_ARRAY_LEN(procedures),
 };
