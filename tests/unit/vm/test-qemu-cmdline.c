@@ -486,7 +486,7 @@ static void holds_what_the_row_says(void **state)
         int r;
 
         hf_vm_spec_init(&spec);
-        r = hf_qemu_parse(row->argv, &spec, &err);
+        r = hf_qemu_parse(row->argv, NULL, &spec, &err);
         assert_string_equal(err.text, "");
         assert_int_equal(r, 0);
         text = spec_text(&spec);
@@ -509,7 +509,7 @@ static void the_name_and_the_uuid_are_found(void **state)
 
         (void)state;
         hf_vm_spec_init(&spec);
-        assert_int_equal(hf_qemu_parse(argv, &spec, NULL), 0);
+        assert_int_equal(hf_qemu_parse(argv, NULL, &spec, NULL), 0);
         assert_string_equal(spec.name, "a,b");
         assert_true(spec.has_uuid);
         assert_string_equal(hf_vm_uuid_format(spec.uuid, text),
@@ -524,7 +524,7 @@ static void the_first_word_of_name_is_the_name(void **state)
 
         (void)state;
         hf_vm_spec_init(&spec);
-        assert_int_equal(hf_qemu_parse(argv, &spec, NULL), 0);
+        assert_int_equal(hf_qemu_parse(argv, NULL, &spec, NULL), 0);
         assert_string_equal(spec.name, "vm1");
         assert_false(spec.has_uuid);
         hf_vm_spec_free(&spec);
@@ -541,7 +541,7 @@ static void what_the_caller_set_stays(void **state)
         assert_int_equal(hf_vm_spec_set_name(&spec, "ours", NULL), 0);
         assert_int_equal(hf_vm_spec_add_disk_option(&spec, "/x:ro", NULL), 0);
         assert_int_equal(hf_vm_spec_add_disk_option(&spec, "/y", NULL), 0);
-        assert_int_equal(hf_qemu_parse(argv, &spec, NULL), 0);
+        assert_int_equal(hf_qemu_parse(argv, NULL, &spec, NULL), 0);
         assert_string_equal(spec.name, "ours");
         text = spec_text(&spec);
         assert_string_equal(text, "W /x ?\nW /y ?\n");
@@ -559,7 +559,7 @@ static void the_origin_is_the_option(void **state)
 
         (void)state;
         hf_vm_spec_init(&spec);
-        assert_int_equal(hf_qemu_parse(argv, &spec, NULL), 0);
+        assert_int_equal(hf_qemu_parse(argv, NULL, &spec, NULL), 0);
         assert_string_equal(hf_vm_spec_find_disk(&spec, "a")->from, "image argument");
         assert_string_equal(hf_vm_spec_find_disk(&spec, "b")->from, "-drive");
         assert_string_equal(hf_vm_spec_find_disk(&spec, "c")->from, "-blockdev");
