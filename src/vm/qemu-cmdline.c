@@ -36,8 +36,7 @@ static bool is_lenient(const struct hf_qemu_reader *reader, const struct hf_qemu
 static int read_arg(struct hf_qemu_reader *reader, const struct hf_qemu_arg *arg,
                     struct hf_error *err)
 {
-        const struct hf_qemu_handler *handler = hf_qemu_find_handler(arg->option ? arg->option
-                                                                                 : "");
+        const struct hf_qemu_handler *handler = hf_qemu_find_handler(arg->option);
         int r;
 
         if (!handler || (!reader->program && (!arg->option || arg->missing)))

@@ -324,11 +324,16 @@ static const struct hf_qemu_handler handlers[] = {
         {"snapshot", "-snapshot", read_snapshot, HF_QEMU_PHASE_NONE, NULL},
         {"name", "-name", read_name, HF_QEMU_PHASE_NONE, NULL},
         {"uuid", "-uuid", read_uuid, HF_QEMU_PHASE_NONE, NULL},
-        {"", "image argument", read_image, HF_QEMU_PHASE_NODE, finish_drive, "disk"},
+};
+
+static const struct hf_qemu_handler word_alone = {
+        "", "image argument", read_image, HF_QEMU_PHASE_NODE, finish_drive, "disk",
 };
 
 const struct hf_qemu_handler *hf_qemu_find_handler(const char *option)
 {
+        if (!option)
+                return &word_alone;
         for (size_t i = 0; i < HF_ARRAY_LEN(handlers); i++)
                 if (strcmp(option, handlers[i].option) == 0)
                         return &handlers[i];

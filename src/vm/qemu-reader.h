@@ -48,6 +48,6 @@ struct hf_qemu_handler {
         const char *media; /* of the short options */
 };
 
-/* The handler of an option, without dashes; "" is a word alone. NULL: the option says nothing of
- * what the VM holds. */
+/* The handler of an option (its name without dashes), or of a word alone (NULL). NULL if it says
+ * nothing of what the VM holds. */
 const struct hf_qemu_handler *hf_qemu_find_handler(const char *option);

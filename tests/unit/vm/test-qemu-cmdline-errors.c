@@ -156,6 +156,18 @@ static void a_path_that_is_too_long_is_refused(void **state)
         hf_vm_spec_free(&spec);
 }
 
+static void texts_longer_than_an_argument_can_be_are_refused(void **state)
+{
+        static char text[HF_QEMU_TEXT_MAX + 1];
+
+        (void)state;
+        memset(text, 'a', HF_QEMU_TEXT_MAX);
+        assert_refused((const char *const[]){QEMU, "-drive", text, NULL}, EINVAL, "-drive aaa");
+        text[0] = '{';
+        assert_refused((const char *const[]){QEMU, "-blockdev", text, NULL}, EINVAL,
+                       "-blockdev {aa");
+}
+
 static void keys_nested_too_deeply_are_refused(void **state)
 {
         static char text[2048] = "file";
@@ -229,6 +241,7 @@ int main(void)
 {
         static const struct CMUnitTest more[] = {
                 cmocka_unit_test(a_path_that_is_too_long_is_refused),
+                cmocka_unit_test(texts_longer_than_an_argument_can_be_are_refused),
                 cmocka_unit_test(keys_nested_too_deeply_are_refused),
                 cmocka_unit_test(too_many_keys_are_refused),
                 cmocka_unit_test(a_graph_that_fans_out_without_end_is_refused),

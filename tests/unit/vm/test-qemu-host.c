@@ -159,6 +159,19 @@ static void a_wrong_value_in_a_configuration_is_refused(void **state)
                               "-readconfig c.cfg: 'readonly' is neither on nor off");
 }
 
+static void a_section_with_too_many_keys_is_refused(void **state)
+{
+        static char text[16 * HF_QEMU_KEYS_MAX] = "[drive]\n";
+        const char *argv[] = {QEMU, "-readconfig", "c.cfg", NULL};
+        size_t len = strlen(text);
+
+        (void)state;
+        for (int i = 0; i < HF_QEMU_KEYS_MAX + 1; i++)
+                len += (size_t)sprintf(text + len, "k%d=\"v\"\n", i);
+        config = text;
+        assert_int_equal(hf_qemu_parse(argv, &host, &spec, &err), -E2BIG);
+}
+
 static void a_descriptor_set_is_the_file_behind_it(void **state)
 {
         const char *argv[] = {QEMU,
@@ -261,6 +274,7 @@ int main(void)
                 HOST_TEST(an_empty_configuration_holds_nothing),
                 HOST_TEST(a_broken_configuration_names_the_line),
                 HOST_TEST(a_wrong_value_in_a_configuration_is_refused),
+                HOST_TEST(a_section_with_too_many_keys_is_refused),
                 HOST_TEST(a_descriptor_set_is_the_file_behind_it),
                 HOST_TEST(a_descriptor_that_is_no_number_is_refused),
                 HOST_TEST(this_machine_has_files_and_descriptors),
