@@ -4,11 +4,13 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
 
 from hftest import daemons
+from hftest.processes import until
 
 HOLDFAST = os.path.join(daemons.BUILD, "src", "cli", "holdfast")
 DRIVERS = os.path.join(daemons.BUILD, "src", "driver", "lockd")
@@ -20,6 +22,45 @@ def need(tool):
     path = shutil.which(tool)
     assert path, f"{tool} is not installed"
     return path
+
+
+def qemu(*words):
+    """A command line for a small machine that never runs a guest."""
+    return [need("qemu-system-x86_64"), "-accel", "tcg", "-display", "none", "-nodefaults", "-S",
+            "-m", "16", *words]
+
+
+def catches(pid, number):
+    """Whether the process has a handler for the signal."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as text:
+        return any(int(line.split()[1], 16) & 1 << number - 1
+                   for line in text if line.startswith("SigCgt"))
+
+
+def read_pid(pidfile):
+    """The pid in the file, as soon as there is one."""
+    def read():
+        try:
+            with open(pidfile, encoding="ascii") as text:
+                return text.read().strip()
+        except FileNotFoundError:
+            return ""
+    return int(until(read, f"somebody wrote {pidfile}"))
+
+
+def running(nursery, pidfile):
+    """The pid of a QEMU that is up: it opens images first and handles SIGTERM last."""
+    pid = nursery.adopt(read_pid(pidfile))
+    until(lambda: catches(pid, signal.SIGTERM), "QEMU is up")
+    return pid
+
+
+def start_plain_qemu(nursery, folder, path, image_format="raw"):
+    """A QEMU on the image that never heard of Holdfast; its pid, when it is up."""
+    pidfile = os.path.join(folder, "plain.pid")
+    nursery.spawn(qemu("-pidfile", pidfile, "-drive",
+                       f"file={path},format={image_format},if=virtio"))
+    return running(nursery, pidfile)
 
 
 class Cli:

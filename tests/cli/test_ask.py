@@ -6,8 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import need
-from hftest.processes import until
+from conftest import HOLDFAST, qemu, running, start_plain_qemu
 
 VMM = ["sh", "-c", "echo up; exec sleep 600"]
 
@@ -63,16 +62,13 @@ def test_who_of_nothing_is_66(cli):
 
 
 def test_who_finds_a_plain_qemu_also_without_a_daemon(lonely, disk, folder):
-    path, pidfile = disk(), os.path.join(folder, "pid")
-    plain = lonely.nursery.spawn([need("qemu-system-x86_64"), "-accel", "tcg", "-display", "none",
-                                  "-nodefaults", "-S", "-m", "16", "-pidfile", pidfile, "-drive",
-                                  f"file={path},format=raw,if=none,id=d"])
-    until(lambda: os.path.exists(pidfile), "QEMU is up")
+    path = disk()
+    pid = start_plain_qemu(lonely.nursery, folder, path)
     answer = lonely("who", path)
-    assert answer.returncode == 0 and str(plain.pid) in answer.stdout
+    assert answer.returncode == 0 and str(pid) in answer.stdout
     assert "holdfast: " in answer.stderr
     holder, = lonely.holders(path)
-    assert (holder["kind"], holder["pid"], holder["mode"]) == ("process", plain.pid, "writing")
+    assert (holder["kind"], holder["pid"], holder["mode"]) == ("process", pid, "writing")
 
 
 def test_who_finds_stock_virtlockd(cli, virtlockd, nursery, disk):
@@ -85,10 +81,9 @@ def test_who_finds_stock_virtlockd(cli, virtlockd, nursery, disk):
 
 def test_who_does_not_report_the_vm_itself_as_a_stranger(cli, disk, folder):
     path, pidfile = disk(), os.path.join(folder, "pid")
-    cli.start("run", "--name=web0", "--", need("qemu-system-x86_64"), "-accel", "tcg", "-display",
-              "none", "-nodefaults", "-S", "-m", "16", "-pidfile", pidfile, "-drive",
-              f"file={path},format=raw,if=none,id=d")
-    until(lambda: os.path.exists(pidfile), "QEMU is up")
+    cli.start("run", "--name=web0", "--", *qemu("-pidfile", pidfile, "-drive",
+                                                f"file={path},format=raw,if=none,id=d"))
+    running(cli.nursery, pidfile)
     assert [holder["kind"] for holder in cli.holders(path)] == ["vm"]
 
 
@@ -123,13 +118,10 @@ def test_check_lets_readers_share(cli, disk):
 
 
 def test_check_finds_a_plain_qemu(cli, disk, folder):
-    path, pidfile = disk(), os.path.join(folder, "pid")
-    plain = cli.nursery.spawn([need("qemu-system-x86_64"), "-accel", "tcg", "-display", "none",
-                               "-nodefaults", "-S", "-m", "16", "-pidfile", pidfile, "-drive",
-                               f"file={path},format=raw,if=none,id=d"])
-    until(lambda: os.path.exists(pidfile), "QEMU is up")
+    path = disk()
+    pid = start_plain_qemu(cli.nursery, folder, path)
     answer = check_and_run(cli, f"--disk={path}", "--", "true")
-    assert answer.returncode == 75 and f"pid {plain.pid}" in answer.stderr
+    assert answer.returncode == 75 and f"pid {pid}" in answer.stderr
 
 
 @pytest.mark.parametrize("words, status", [
@@ -171,7 +163,6 @@ def test_help_lists_the_verbs(cli):
 
 def test_an_answer_that_cannot_be_written_is_a_failure(cli):
     with open("/dev/full", "w", encoding="ascii") as full:
-        answer = subprocess.run([need("sh"), "-c", 'exec "$0" ps --json', os.environ.get(
-            "HF_CLI", __import__("conftest").HOLDFAST)], env=cli.env, stdout=full,
-            stderr=subprocess.PIPE, text=True, check=False)
+        answer = subprocess.run([HOLDFAST, "ps", "--json"], env=cli.env, stdout=full,
+                                stderr=subprocess.PIPE, text=True, check=False)
     assert answer.returncode == 71 and "cannot write" in answer.stderr

@@ -9,15 +9,10 @@ import subprocess
 
 import pytest
 
-from conftest import need
+from conftest import need, qemu, read_pid, running, start_plain_qemu
 from hftest.processes import until
 
 TRUE = ["--", "true"]
-
-
-def qemu(*words):
-    return [need("qemu-system-x86_64"), "-accel", "tcg", "-display", "none", "-nodefaults", "-S",
-            "-m", "16", *words]
 
 
 @pytest.fixture
@@ -29,22 +24,6 @@ def image(folder):
                         *([] if backing else ["1M"])], check=True)
         return path
     return make
-
-
-def running(nursery, pidfile):
-    def read():
-        try:
-            with open(pidfile, encoding="ascii") as text:
-                return text.read().strip()
-        except FileNotFoundError:
-            return ""
-    return nursery.adopt(int(until(read, "QEMU wrote its PID file")))
-
-
-def catches(pid, number):
-    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as text:
-        return any(int(line.split()[1], 16) & 1 << number - 1
-                   for line in text if line.startswith("SigCgt"))
 
 
 @pytest.mark.parametrize("alias", ["symlink", "hard link", "dot"])
@@ -213,7 +192,6 @@ def test_a_real_qemu_holds_its_disk_until_it_ends(cli, image, folder):
     pid = running(cli.nursery, pidfile)
     answer = cli("run", "--name=web1", "--", *vmm)
     assert answer.returncode == 75 and f"web0 (pid {pid}" in answer.stderr
-    until(lambda: catches(pid, signal.SIGTERM), "QEMU is ready to be told to end")
     os.kill(pid, signal.SIGTERM)
     assert child.wait(10) == 0
     assert cli("run", f"--disk={path}", *TRUE).returncode == 0
@@ -238,20 +216,18 @@ def test_a_shell_that_leaves_a_child_behind_keeps_its_lock(cli, disk, folder):
     answer = cli("run", "--name=web0", f"--disk={path}", "--", "sh", "-c",
                  f"sleep 600 >/dev/null 2>&1 & echo $! >{pidfile}")
     assert answer.returncode == 0
-    pid = running(cli.nursery, pidfile)
+    pid = cli.nursery.adopt(read_pid(pidfile))
     assert cli("run", f"--disk={path}", *TRUE).returncode == 75
     os.kill(pid, signal.SIGKILL)
     until(lambda: cli("run", f"--disk={path}", *TRUE).returncode == 0, "the lock is free")
 
 
 def test_a_plain_qemu_on_the_disk_is_refused_and_named(cli, image, folder):
-    path, pidfile = image("disk.qcow2"), os.path.join(folder, "pid")
-    plain = cli.nursery.spawn(qemu("-drive", f"file={path},format=qcow2,if=none,id=d",
-                                   "-pidfile", pidfile))
-    running(cli.nursery, pidfile)
+    path = image("disk.qcow2")
+    pid = start_plain_qemu(cli.nursery, folder, path, "qcow2")
     answer = cli("run", f"--disk={path}", "--", "echo", "started")
     assert answer.returncode == 75 and answer.stdout == ""
-    assert f"qemu-system-x86 (pid {plain.pid}" in answer.stderr
+    assert f"qemu-system-x86 (pid {pid}" in answer.stderr
 
 
 def test_stock_virtlockd_on_the_disk_is_refused_and_named(cli, virtlockd, nursery, disk):

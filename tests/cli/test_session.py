@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import Cli
+from conftest import Cli, read_pid
 from hftest import daemons
 from hftest.processes import until
 
@@ -15,34 +15,27 @@ from hftest.processes import until
 def session(nursery, folder):
     """The command where no daemon serves yet; one that is started ends after a second."""
     run_dir = os.path.join(folder, "s")
-    pids = os.path.join(folder, "daemons")
+    pidfile = os.path.join(run_dir, "holdfast", "holdfastd.pid")
     wrapper = os.path.join(folder, "daemon")
     with open(wrapper, "w", encoding="utf-8") as out:
         out.write("#!/bin/sh\n"
-                  f"echo $$ >>{pids}\n"
                   'for word; do shift; case $word in --timeout=*) word=--timeout=1;; esac\n'
                   'set -- "$@" "$word"; done\n'
                   f'exec {daemons.holdfastd()} "$@"\n')
     os.chmod(wrapper, 0o755)
     cli = Cli(nursery, folder, run_dir)
     cli.env["HOLDFAST_DAEMON"] = wrapper
-
-    def started():
-        try:
-            with open(pids, encoding="ascii") as text:
-                return [int(pid) for pid in text.read().split()]
-        except FileNotFoundError:
-            return []
-    cli.daemons = started
+    cli.daemon_pid = lambda: read_pid(pidfile)
     yield cli
-    for pid in started():
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as text:
-                ours = f"HOLDFAST_RUN_DIR={run_dir}".encode() in text.read().split(b"\0")
-        except OSError:
-            continue
-        if ours:
-            nursery.adopt(pid)
+    try:
+        with open(pidfile, encoding="ascii") as text:
+            pid = int(text.read())
+        with open(f"/proc/{pid}/environ", "rb") as text:
+            ours = f"HOLDFAST_RUN_DIR={run_dir}".encode() in text.read().split(b"\0")
+    except (OSError, ValueError):
+        return
+    if ours:
+        nursery.adopt(pid)
 
 
 def alive(pid):
@@ -53,25 +46,23 @@ def alive(pid):
         return False
 
 
-def alive_daemons(session):
-    return [pid for pid in session.daemons() if alive(pid)]
-
-
 def test_the_daemon_starts_by_itself_and_ends_when_nothing_is_locked(session, disk):
     path = disk()
     child = session.hold("web0", f"--disk={path}")
     assert session("run", f"--disk={path}", "--", "true").returncode == 75
-    assert len(session.daemons()) == 1
+    pid = session.daemon_pid()
+    assert alive(pid)
     child.terminate()
     child.wait(10)
-    until(lambda: not alive(session.daemons()[0]), "the daemon has ended")
+    until(lambda: not alive(pid), "the daemon has ended")
 
 
 def test_a_daemon_with_a_lock_does_not_end_by_its_timeout(session, disk):
     path = disk()
     child = session.hold("web0", f"--disk={path}", vmm=["sh", "-c", "echo up; sleep 3; exit 9"])
+    pid = session.daemon_pid()
     assert child.wait(20) == 9
-    assert len(session.daemons()) == 1
+    assert alive(pid)
 
 
 def test_many_who_start_at_once_share_one_daemon(session):
@@ -79,7 +70,7 @@ def test_many_who_start_at_once_share_one_daemon(session):
     children = [session.start(*words, stdout=subprocess.PIPE) for _ in range(6)]
     assert [child.stdout.readline() for child in children] == ["up\n"] * 6
     assert len(session.json("ps")["vms"]) == 6
-    assert len(alive_daemons(session)) == 1
+    assert alive(session.daemon_pid())
 
 
 def test_the_daemon_does_not_hold_on_to_our_terminal_or_pipes(session):
