@@ -30,6 +30,8 @@ enum hf_error_code {
         HF_ERR_OPERATION_INVALID = 55,
         HF_ERR_CONFIG_UNSUPPORTED = 67,
         HF_ERR_RESOURCE_BUSY = 87,
+        HF_ERR_NO_SERVER = 95,
+        HF_ERR_NO_CLIENT = 96,
 };
 
 /* libvirt's error domains (same source). */
@@ -38,6 +40,7 @@ enum hf_error_domain {
         HF_FROM_RPC = 7,
         HF_FROM_LOCKING = 42,
         HF_FROM_LOCKSPACE = 51,
+        HF_FROM_ADMIN = 62,
 };
 
 struct hf_error {

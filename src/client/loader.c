@@ -55,11 +55,12 @@ static bool is_complete(const struct hf_lock_driver *ops)
 static int check_table(const struct hf_lock_driver *ops, const char *path,
                        struct holdfast_error *err)
 {
-        if (!HF_HAS(ops, abi) || ops->size > TABLE_SIZE_MAX)
+        /* A function, or data of another kind, can lie anywhere. */
+        if ((uintptr_t)ops % _Alignof(struct hf_lock_driver) != 0 || !HF_HAS(ops, abi) ||
+            ops->size > TABLE_SIZE_MAX)
                 return hf_fail(err, ENOEXEC, HOLDFAST_E_CONFIG,
-                               "%s is no lock driver: its symbol %s is no driver's table (size "
-                               "%zu)",
-                               path, HF_LOCK_DRIVER_SYMBOL, ops->size);
+                               "%s is no lock driver: its symbol %s is no driver's table", path,
+                               HF_LOCK_DRIVER_SYMBOL);
         if (ops->abi != HF_LOCK_DRIVER_ABI)
                 return hf_fail(err, ENOEXEC, HOLDFAST_E_CONFIG,
                                "the lock driver %s is for version %u of the driver interface, this "

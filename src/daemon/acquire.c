@@ -134,22 +134,21 @@ static int enter_new(struct job *job, struct hf_error *err)
         return 0;
 }
 
-static void refuse(struct job *job, uint32_t hold, struct hf_acquired *ret)
+int hf_refuse(struct hf_server *server, uint32_t hold, const char *name, struct hf_error *err)
 {
-        struct hf_table *table = job->server->table;
         char holder[HF_DESCRIPTION_MAX];
 
-        hf_describe_holder(table, hold, job->server->host, hf_server_wall_clock(job->server),
-                           holder);
+        hf_describe_holder(server->table, hold, server->host, hf_server_wall_clock(server), holder);
+        return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE, "%s is held by %s",
+                            name, holder);
+}
+
+static void refuse(struct job *job, uint32_t hold, struct hf_acquired *ret)
+{
         ret->hold = hold;
-        if (hf_table_hold(table, hold)->owner == job->request.owner)
-                ret->status = hf_error_set(
-                        &ret->error, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
-                        "%s is held by the same VM in another mode: %s", job->name, holder);
-        else
-                ret->status = hf_error_set(&ret->error, EBUSY, HF_ERR_RESOURCE_BUSY,
-                                           HF_FROM_LOCKSPACE, "%s is held by %s", job->name,
-                                           holder);
+        ret->status = hf_refuse(job->server, hold, job->name, &ret->error);
+        if (hf_table_hold(job->server->table, hold)->owner == job->request.owner)
+                hf_error_prefix(&ret->error, "this VM has it already in another mode");
 }
 
 /* Acts on a verdict. Returns false when it is "free": go on. */
@@ -160,6 +159,7 @@ static bool settle(struct job *job, struct hf_verdict verdict, struct hf_acquire
                 refuse(job, verdict.hold, ret);
                 return true;
         case HF_VERDICT_HAVE:
+                ret->had = true;
                 ret->status = 0;
                 return true;
         case HF_VERDICT_JOIN:
@@ -401,9 +401,13 @@ int hf_release(struct hf_session *session, const char *path, const char *name, s
         struct hf_server *server = session->server;
         uint32_t lockspace = hf_find_lockspace(server, path, err);
         uint32_t owner, hold;
+        int r;
 
         if (!lockspace)
                 return -ENOENT;
+        r = hf_check_resource_name(lockspace, name, err);
+        if (r < 0)
+                return r;
         if (!hf_table_find_name(server->table, lockspace, name))
                 return hf_error_set(err, ENOENT, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
                                     "%s is not locked", name);

@@ -56,3 +56,6 @@ char *hf_resource_path(struct hf_server *server, uint32_t lockspace, const char 
 
 /* Refuses (-EINVAL) a name that would leave the directory of a directory lockspace. */
 int hf_check_resource_name(uint32_t lockspace, const char *name, struct hf_error *err);
+
+/* The refusal of name because of a hold that is in the table: -EBUSY, naming the holder. */
+int hf_refuse(struct hf_server *server, uint32_t hold, const char *name, struct hf_error *err);

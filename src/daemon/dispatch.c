@@ -9,6 +9,7 @@
 static const struct hf_program *const programs[] = {
         &hf_lock_program,
         &hf_holdfast_program,
+        &hf_admin_program,
 };
 
 static const struct hf_program *find_program(const struct hf_session *session)
@@ -44,7 +45,8 @@ static int check_guards(const struct hf_session *session, const struct hf_proced
         return 0;
 }
 
-static int check_flags(const struct hf_procedure *procedure, const void *args, struct hf_error *err)
+static int check_flags(const struct hf_procedure *procedure, int domain, const void *args,
+                       struct hf_error *err)
 {
         unsigned int flags;
 
@@ -52,7 +54,7 @@ static int check_flags(const struct hf_procedure *procedure, const void *args, s
                 return 0;
         memcpy(&flags, (const char *)args + procedure->flags_at, sizeof(flags));
         if (flags & ~procedure->flags)
-                return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_RPC,
+                return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, domain,
                                     "unsupported flags (0x%x) in %s", flags & ~procedure->flags,
                                     procedure->name);
         return 0;
@@ -61,7 +63,7 @@ static int check_flags(const struct hf_procedure *procedure, const void *args, s
 static int call_with(struct hf_session *session, const struct hf_procedure *procedure,
                      const void *args, struct hf_error *err)
 {
-        int r = check_flags(procedure, args, err);
+        int r = check_flags(procedure, find_program(session)->domain, args, err);
 
         if (r >= 0)
                 r = check_guards(session, procedure, err);

@@ -40,6 +40,7 @@ struct hf_procedure {
 struct hf_program {
         unsigned int number, version;
         enum hf_service_kind kind; /* the sockets that serve it */
+        int domain;                /* enum hf_error_domain: of what is wrong with a call's flags */
         const struct hf_procedure *procedures;
         size_t n;
 };
@@ -52,3 +53,4 @@ void hf_dispatch(struct hf_session *session, const uint8_t *payload, size_t len)
 
 extern const struct hf_program hf_lock_program;
 extern const struct hf_program hf_holdfast_program;
+extern const struct hf_program hf_admin_program;

@@ -197,7 +197,9 @@ static int call_who(struct hf_session *session, const void *data, struct hf_erro
 static void answer_acquire(struct hf_session *session, const struct hf_acquired *acquired)
 {
         struct hf_holdfast_acquire_ret ret = {
-                .granted = acquired->status == 0,
+                .granted = acquired->status < 0 ? HF_HOLDFAST_REFUSED
+                           : acquired->had      ? HF_HOLDFAST_HAD
+                                                : HF_HOLDFAST_GRANTED,
                 .guarantee = GUARANTEE_HOST,
                 .text = (char *)(uintptr_t)acquired->error.text,
         };
@@ -250,6 +252,7 @@ const struct hf_program hf_holdfast_program = {
         .number = HF_HOLDFAST_PROGRAM,
         .version = HF_HOLDFAST_VERSION,
         .kind = HF_SERVICE_LOCKS,
+        .domain = HF_FROM_RPC,
         .procedures = procedures,
         .n = HF_ARRAY_LEN(procedures),
 };

@@ -63,6 +63,8 @@ static int add_lockspace(struct hf_session *session, const char *path, struct hf
                 return hf_error_sys(err, errno, "cannot use the lockspace %s", path);
         } else {
                 r = hf_path_make_dirs(path, 0700, err);
+                if (r == -EEXIST) /* a symlink that leads nowhere */
+                        r = -ENOTDIR;
                 if (r < 0)
                         return hf_error_sys(err, -r, "cannot make the lockspace %s", path);
         }
@@ -94,17 +96,19 @@ static int call_create_lockspace(struct hf_session *session, const void *data, s
         return add_lockspace(session, args->path, err);
 }
 
-/* Whether anybody holds the resource, by this name or another one of its file. */
-static bool is_locked(struct hf_server *server, uint32_t lockspace, const char *name,
-                      const char *path)
+/* A hold on the resource, by this name or another one of its file; or 0. */
+static uint32_t hold_on(struct hf_server *server, uint32_t lockspace, const char *name,
+                        const char *path)
 {
+        uint32_t hold = hf_table_find_name(server->table, lockspace, name), lock;
         struct hf_thing file;
 
-        if (hf_table_find_name(server->table, lockspace, name))
-                return true;
-        return hf_resource_identify(path, &file) == 0 &&
-               (hf_table_find_file(server->table, &file, 0) ||
-                hf_table_find_thing(server->table, &file, 0));
+        if (hold || hf_resource_identify(path, &file) < 0)
+                return hold;
+        lock = hf_table_find_file(server->table, &file, 0);
+        if (!lock)
+                lock = hf_table_find_thing(server->table, &file, 0);
+        return lock ? hf_table_lock(server->table, lock)->first_hold : 0;
 }
 
 /* What create-resource and delete-resource have in common: the file, if nobody holds it. */
@@ -114,6 +118,7 @@ static int free_resource(struct hf_session *session, const struct hf_lock_resour
         struct hf_server *server = session->server;
         uint32_t lockspace = hf_find_lockspace(server, args->path, err);
         hf_cleanup_free char *path = NULL;
+        uint32_t hold;
         int r;
 
         if (!lockspace)
@@ -124,9 +129,9 @@ static int free_resource(struct hf_session *session, const struct hf_lock_resour
         path = hf_resource_path(server, lockspace, args->name);
         if (!path)
                 return hf_error_sys(err, ENOMEM, "cannot use %s", args->name);
-        if (is_locked(server, lockspace, args->name, path))
-                return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
-                                    "%s is locked", args->name);
+        hold = hold_on(server, lockspace, args->name, path);
+        if (hold)
+                return hf_refuse(server, hold, args->name, err);
         *ret_path = hf_steal_ptr(path);
         return 0;
 }
@@ -141,8 +146,12 @@ static int call_create_resource(struct hf_session *session, const void *data, st
         if (r < 0)
                 return r;
         r = hf_resource_create(path);
-        if (r < 0)
-                return hf_error_sys(err, -r, "cannot create the resource %s", path);
+        if (r < 0) {
+                r = hf_error_sys(err, -r, "cannot create the resource %s", path);
+                if (err)
+                        err->domain = HF_FROM_NONE; /* as virtlockd has it for this one */
+                return r;
+        }
         return HF_DONE;
 }
 
@@ -217,6 +226,7 @@ const struct hf_program hf_lock_program = {
         .number = HF_LOCK_PROGRAM,
         .version = HF_LOCK_VERSION,
         .kind = HF_SERVICE_LOCKS,
+        .domain = HF_FROM_RPC,
         .procedures = procedures,
         .n = HF_ARRAY_LEN(procedures),
 };

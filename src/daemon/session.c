@@ -244,7 +244,7 @@ static int advance(struct hf_session *session)
                                 return r;
                         if (r == 0)
                                 break;
-                        if (session->refused)
+                        if (session->refused || session->leaving)
                                 return -ECONNREFUSED;
                         session->state = HF_SESSION_READING;
                 }

@@ -35,6 +35,7 @@ struct hf_session {
         enum hf_service_kind kind;
         bool read_only;
         bool refused; /* over the limit: its first call is answered with an error */
+        bool leaving; /* asked to be closed once it has its answer */
         int fd;
         uint32_t events; /* what it waits for, as epoll has it */
         uint32_t slot;

@@ -26,6 +26,8 @@ static const struct error_class classes[] = {
         {HF_ERR_OPERATION_INVALID, EINVAL, "Requested operation is not valid: "},
         {HF_ERR_CONFIG_UNSUPPORTED, EOPNOTSUPP, "unsupported configuration: "},
         {HF_ERR_RESOURCE_BUSY, EBUSY, "resource busy: "},
+        {HF_ERR_NO_SERVER, ENOENT, "Server not found: "},
+        {HF_ERR_NO_CLIENT, ENOENT, "Client not found: "},
 };
 
 static const struct error_class *class_of(int code)
@@ -39,7 +41,8 @@ static const struct error_class *class_of(int code)
 /* Unknown flags have a form of their own: no class text, who and what in str1 and str2. */
 static bool is_flags_error(const struct hf_error *err)
 {
-        return err->code == HF_ERR_INVALID_ARG && err->domain == HF_FROM_RPC;
+        return err->code == HF_ERR_INVALID_ARG &&
+               (err->domain == HF_FROM_RPC || err->domain == HF_FROM_ADMIN);
 }
 
 int hf_rpc_put_error(uint8_t *buf, size_t cap, const struct hf_rpc_header *call,

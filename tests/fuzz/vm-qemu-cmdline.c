@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         argv[n] = NULL;
 
         hf_vm_spec_init(&spec);
-        if (hf_qemu_parse(argv, &spec, &err) < 0) {
+        if (hf_qemu_parse(argv, NULL, &spec, &err) < 0) {
                 FUZZ_PROMISE(spec.n_disks == 0 && !spec.name && !spec.has_uuid);
                 FUZZ_PROMISE(*err.text);
         } else {

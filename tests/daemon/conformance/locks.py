@@ -196,7 +196,7 @@ ALIASES = [
           Look("first name released"), release("@/alias"), Look("both released")],
          {"disk": file(), "alias": hard_link("disk")}),
     Case("create-resource of a locked file by another name leaves its lock",
-         [ONE, acquire("@/disk"), create_resource("@/alias"), Look()],
+         [ONE, acquire("@/disk"), create_resource("@/alias", label="create"), Look()],
          {"disk": file(), "alias": hard_link("disk")}),
     Case("a name that is locked is busy also when another file has taken its place",
          [ONE, TWO, acquire("@/disk"), Rename("@/other", "@/disk"),

@@ -6,14 +6,29 @@ A difference is declared per case as {where: expectation}. `where` is the label 
 of the value (of all fields, for a whole event) that tells whether ours is right. Whatever is
 not declared has to be equal; whatever is declared has to differ, and as declared.
 
-One difference is so common that the cases mark it themselves: a busy answer (`busy_by`)
-begins as virtlockd's does and goes on to name the holder.
+The sentences inside an error are our own, so of message and str2 not the words are compared
+but what a reader, or a program that picks them apart, relies on: the class text in front is
+the same, message is made of str1 and str2 in the same way, and every particular that
+virtlockd mentions (resource, path, pid, number, errno's words) is mentioned by us. Two more
+things hold everywhere and not only in one case: a busy answer (`busy_by`) names the holder,
+and where virtlockd reports the C function that found a bad flag (str1), we report a place of
+our own.
 """
+
+import re
 
 from .conformance import FOREIGN
 
 TEXTS = ("message", "str2")
 ABSENT = "(absent)"
+LONG = 500  # a text longer than this may be cut short by us: it is for people to read
+BAD_FLAGS = (8, 7)
+
+PARTICULARS = re.compile(r"""
+    '[^']*'             # what virtlockd puts in quotes
+    | @\S*              # a path
+    | <[^>]*>           # a pid that has a name here
+    | 0x[0-9a-f]+ | -?\d+""", re.VERBOSE)
 
 
 def show(value):
@@ -28,19 +43,35 @@ def name_of(expectation):
     return getattr(expectation, "__doc__", None) if callable(expectation) else repr(expectation)
 
 
-def compare_busy(event, stock, ours):
-    """The texts of a busy answer: virtlockd's, then who holds it."""
-    for text in TEXTS:
-        theirs, mine = stock.get(text), ours.get(text)
-        if not isinstance(mine, str) or not mine.startswith(theirs):
-            yield f"{event.label}.{text}: {show(mine)} does not begin with {show(theirs)}"
-            continue
-        added = mine[len(theirs):]
-        if event.busy_by == FOREIGN:
-            continue
+def particulars(stock):
+    """What virtlockd's message mentions apart from its wording."""
+    text = stock["message"]
+    if len(text) > LONG:
+        text = text[:LONG // 2]
+    elif stock["code"] == 38:
+        text, _, words = text.rpartition(": ")
+        yield words
+    for word in PARTICULARS.findall(text):
+        yield word.strip("'").rstrip(":")
+
+
+def compare_texts(event, stock, ours):
+    """Faults of the two texts of a refusal."""
+    if not ours["message"]:
+        yield f"{event.label}.message: a refusal without words"
+        return
+    for word in particulars(stock):
+        if word not in ours["message"]:
+            yield f"{event.label}.message: {ours['message']!r} does not mention {word!r}"
+    if event.busy_by not in (None, FOREIGN):
         for word in (event.busy_by, f"<pid of {event.busy_by}>"):
-            if word not in added:
-                yield f"{event.label}.{text}: {show(mine)} does not name {word!r}"
+            if word not in ours["message"].split("held by", 1)[-1]:
+                yield f"{event.label}.message: {ours['message']!r} does not name {word!r}"
+    if (stock["code"], stock["domain"]) == BAD_FLAGS:
+        if ours["str2"] != stock["str2"] or not ours["str1"]:
+            yield f"{event.label}.str2: virtlockd {stock['str2']!r}, ours {ours['str2']!r}"
+    elif ours["message"] != (ours["str1"] or "").replace("%s", ours["str2"] or ABSENT):
+        yield f"{event.label}.message: {ours['message']!r} is not str1 with str2 in it"
 
 
 def compare_event(event, stock, ours, declared):
@@ -53,9 +84,11 @@ def compare_event(event, stock, ours, declared):
             yield f"{event.label}: {ours} is not {name_of(expectation)}"
         return
     skip = ()
-    if event.busy_by and ours.get("status") == 1 and stock.get("status") == 1:
-        yield from compare_busy(event, stock, ours)
+    if stock.get("status") == 1 and ours.get("status") == 1:
         skip = TEXTS
+        if (stock["code"], stock["domain"]) == BAD_FLAGS:
+            skip += ("str1",)
+        yield from compare_texts(event, stock, ours)
     for key in sorted(stock.keys() | ours.keys(), key=str):
         theirs, mine = stock.get(key, ABSENT), ours.get(key, ABSENT)
         where = f"{event.label}.{key}"

@@ -220,8 +220,11 @@ class Transport:
     def __init__(self, path, timeout=ANSWER_DEADLINE):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            self.sock.settimeout(timeout)
+            # A full queue is waited for in the kernel; with a timeout of Python's it is an error.
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO,
+                                 struct.pack("@ll", int(timeout), 0))
             self.sock.connect(path)
+            self.sock.settimeout(timeout)
         except OSError:
             self.sock.close()
             raise

@@ -199,6 +199,39 @@ static void names_in_extensions_that_are_too_long_are_damaged(void **state)
         assert_damaged("damaged qcow2 header: the format of the backing file");
 }
 
+static void a_data_file_name_that_is_too_long_is_damaged(void **state)
+{
+        static uint8_t bytes[65536];
+
+        (void)state;
+        qcow2_image_init(&image, 3);
+        qcow2_image_be32(&image, 20, 16);
+        qcow2_image_external(&image);
+        qcow2_image_be32(&image, 104, QCOW2_DATA_FILE);
+        qcow2_image_be32(&image, 108, HF_QCOW2_DATA_MAX + 1);
+        memcpy(bytes, image.bytes, 112);
+        memset(bytes + 112, 'x', HF_QCOW2_DATA_MAX + 1);
+        assert_int_equal(hf_qcow2_header_parse(bytes, sizeof(bytes), &header, &err), -EINVAL);
+        assert_string_equal(err.text, "damaged qcow2 header: the name of the data file");
+        qcow2_image_be32(&image, 108, HF_QCOW2_DATA_MAX);
+        memcpy(bytes, image.bytes, 112);
+        bytes[112 + HF_QCOW2_DATA_MAX] = 0;
+        assert_int_equal(hf_qcow2_header_parse(bytes, sizeof(bytes), &header, &err), 1);
+        assert_int_equal(strlen(header.data_file), HF_QCOW2_DATA_MAX);
+}
+
+/* What lies behind the first cluster is data, which the guest may have written. */
+static void bytes_beyond_the_first_cluster_do_not_count(void **state)
+{
+        (void)state;
+        qcow2_image_init(&image, 3);
+        qcow2_image_be32(&image, 20, 9);
+        qcow2_image_be64(&image, 8, 512);
+        qcow2_image_be32(&image, 16, 4);
+        memcpy(image.bytes + 512, "evil", 4);
+        assert_damaged("damaged qcow2 header: the name of the backing file");
+}
+
 static void the_header_is_one_cluster(void **state)
 {
         (void)state;
@@ -229,6 +262,8 @@ int main(void)
                 cmocka_unit_test(a_backing_name_beyond_the_first_cluster_is_damaged),
                 cmocka_unit_test(an_extension_beyond_the_header_is_damaged),
                 cmocka_unit_test(names_in_extensions_that_are_too_long_are_damaged),
+                cmocka_unit_test(a_data_file_name_that_is_too_long_is_damaged),
+                cmocka_unit_test(bytes_beyond_the_first_cluster_do_not_count),
                 cmocka_unit_test(the_header_is_one_cluster),
         };
 

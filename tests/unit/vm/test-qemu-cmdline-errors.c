@@ -123,11 +123,11 @@ static void assert_refused(const char *const *argv, int number, const char *text
 
         hf_vm_spec_init(&spec);
         assert_int_equal(hf_vm_spec_add_disk_option(&spec, "/before", NULL), 0);
-        assert_int_equal(hf_qemu_parse(argv, &spec, &err), -number);
+        assert_int_equal(hf_qemu_parse(argv, NULL, &spec, &err), -number);
         if (strncmp(err.text, text, strlen(text)) != 0)
                 fail_msg("\"%s\" does not begin with \"%s\"", err.text, text);
         assert_int_equal(err.code, HF_ERR_INVALID_ARG);
-        assert_int_equal(hf_qemu_parse(argv, &spec, NULL), -number);
+        assert_int_equal(hf_qemu_parse(argv, NULL, &spec, NULL), -number);
         have = spec_text(&spec);
         assert_string_equal(have, "W /before ?\n");
         free(have);
@@ -152,8 +152,20 @@ static void a_path_that_is_too_long_is_refused(void **state)
         assert_refused(argv, EINVAL, "-hda /aaa");
         path[HF_VM_PATH_MAX - 1] = '\0';
         hf_vm_spec_init(&spec);
-        assert_int_equal(hf_qemu_parse(argv, &spec, NULL), 0);
+        assert_int_equal(hf_qemu_parse(argv, NULL, &spec, NULL), 0);
         hf_vm_spec_free(&spec);
+}
+
+static void texts_longer_than_an_argument_can_be_are_refused(void **state)
+{
+        static char text[HF_QEMU_TEXT_MAX + 1];
+
+        (void)state;
+        memset(text, 'a', HF_QEMU_TEXT_MAX);
+        assert_refused((const char *const[]){QEMU, "-drive", text, NULL}, EINVAL, "-drive aaa");
+        text[0] = '{';
+        assert_refused((const char *const[]){QEMU, "-blockdev", text, NULL}, EINVAL,
+                       "-blockdev {aa");
 }
 
 static void keys_nested_too_deeply_are_refused(void **state)
@@ -218,7 +230,7 @@ static void a_backing_chain_of_200_nodes_is_read(void **state)
                 argv[2 + 2 * i] = text[i];
         }
         hf_vm_spec_init(&spec);
-        assert_int_equal(hf_qemu_parse(argv, &spec, NULL), 0);
+        assert_int_equal(hf_qemu_parse(argv, NULL, &spec, NULL), 0);
         assert_int_equal(spec.n_disks, LENGTH);
         assert_int_equal(hf_vm_spec_find_disk(&spec, "/199")->flags, HF_VM_DISK_BACKING_GIVEN);
         assert_int_equal(hf_vm_spec_find_disk(&spec, "/0")->flags, HF_VM_DISK_READONLY);
@@ -229,6 +241,7 @@ int main(void)
 {
         static const struct CMUnitTest more[] = {
                 cmocka_unit_test(a_path_that_is_too_long_is_refused),
+                cmocka_unit_test(texts_longer_than_an_argument_can_be_are_refused),
                 cmocka_unit_test(keys_nested_too_deeply_are_refused),
                 cmocka_unit_test(too_many_keys_are_refused),
                 cmocka_unit_test(a_graph_that_fans_out_without_end_is_refused),

@@ -120,6 +120,9 @@ static const struct row rows[] = {
          {QEMU, "-drive",
           "file.driver=throttle,file.throttle-group=g,file.file.filename=/x,format=qcow2"},
          "W /x qcow2\n"},
+        {"a node without a driver hands on what is above it",
+         {QEMU, "-drive", "driver=qcow2,file.file.filename=/x"},
+         "W /x qcow2\n"},
         {"copy-on-read on top leaves the format below to be looked at",
          {QEMU, "-drive", "driver=copy-on-read,file.driver=qcow2,file.file.filename=/x"},
          "W /x qcow2\n"},
@@ -128,6 +131,11 @@ static const struct row rows[] = {
           "driver=quorum,vote-threshold=2,children.0.file.filename=/a,children.0.driver=raw,"
           "children.1.file.filename=/b,children.1.driver=qcow2"},
          "W /a raw\nW /b qcow2\n"},
+        {"quorum in JSON leads to all its children",
+         {QEMU, "-blockdev", "file,filename=/a,node-name=a", "-blockdev",
+          "{\"driver\":\"quorum\",\"vote-threshold\":1,\"node-name\":\"q\",\"children\":[\"a\","
+          "{\"driver\":\"file\",\"filename\":\"/b\"}]}"},
+         "W /a raw\nW /b raw\n"},
         {"qcow2 over raw has a qcow2 header",
          {QEMU, "-drive", "driver=qcow2,file.driver=raw,file.file.filename=/x"},
          "W /x qcow2\n"},
@@ -214,6 +222,12 @@ static const struct row rows[] = {
          {QEMU, "-blockdev", "file,filename=/x,node-name=p", "-blockdev",
           "raw,file=p,node-name=f,read-only=on", "-device", "virtio-blk-pci,drive=p"},
          "W /x raw\n"},
+        {"a node inside another can be shown by a device of its own",
+         {QEMU, "-blockdev",
+          "raw,node-name=n,read-only=on,file.driver=file,file.filename=/x,"
+          "file.node-name=p",
+          "-device", "scsi-hd,drive=p,share-rw=on"},
+         "S /x raw\n"},
         {"a read-only file is read whatever is above it",
          {QEMU, "-blockdev", "file,filename=/x,node-name=p,read-only=on", "-blockdev",
           "raw,file=p,node-name=f"},
@@ -375,6 +389,7 @@ static const struct row rows[] = {
         {"an option after one that is not known is an option",
          {QEMU, "-shiny", "-hda", "x.img"},
          "W x.img ?\n"},
+        {"dashes alone are nothing", {QEMU, "-", "x.img", "--"}, "W x.img ?\n"},
         {"a word alone follows -snapshot", {QEMU, "-snapshot", "x.img"}, "R x.img ?\n"},
 
         /* who runs QEMU */
@@ -405,7 +420,8 @@ static const struct row rows[] = {
          {"cloud-hypervisor", "--disk", "path=/x.img", "--kernel", "vmlinux"},
          ""},
         {"not QEMU: -name, -device and -uuid of something else",
-         {"thing", "-name", "a,b=c", "-device", "{x", "-uuid", "me", "-sd"},
+         {"thing", "-name", "a,b=c", "-device", "{x", "-device", "d,drive=a,share-rw=x", "-uuid",
+          "me", "-set", "x", "-sd"},
          ""},
         {"nothing at all", {NULL}, ""},
 
@@ -486,7 +502,7 @@ static void holds_what_the_row_says(void **state)
         int r;
 
         hf_vm_spec_init(&spec);
-        r = hf_qemu_parse(row->argv, &spec, &err);
+        r = hf_qemu_parse(row->argv, NULL, &spec, &err);
         assert_string_equal(err.text, "");
         assert_int_equal(r, 0);
         text = spec_text(&spec);
@@ -509,7 +525,7 @@ static void the_name_and_the_uuid_are_found(void **state)
 
         (void)state;
         hf_vm_spec_init(&spec);
-        assert_int_equal(hf_qemu_parse(argv, &spec, NULL), 0);
+        assert_int_equal(hf_qemu_parse(argv, NULL, &spec, NULL), 0);
         assert_string_equal(spec.name, "a,b");
         assert_true(spec.has_uuid);
         assert_string_equal(hf_vm_uuid_format(spec.uuid, text),
@@ -524,7 +540,7 @@ static void the_first_word_of_name_is_the_name(void **state)
 
         (void)state;
         hf_vm_spec_init(&spec);
-        assert_int_equal(hf_qemu_parse(argv, &spec, NULL), 0);
+        assert_int_equal(hf_qemu_parse(argv, NULL, &spec, NULL), 0);
         assert_string_equal(spec.name, "vm1");
         assert_false(spec.has_uuid);
         hf_vm_spec_free(&spec);
@@ -541,7 +557,7 @@ static void what_the_caller_set_stays(void **state)
         assert_int_equal(hf_vm_spec_set_name(&spec, "ours", NULL), 0);
         assert_int_equal(hf_vm_spec_add_disk_option(&spec, "/x:ro", NULL), 0);
         assert_int_equal(hf_vm_spec_add_disk_option(&spec, "/y", NULL), 0);
-        assert_int_equal(hf_qemu_parse(argv, &spec, NULL), 0);
+        assert_int_equal(hf_qemu_parse(argv, NULL, &spec, NULL), 0);
         assert_string_equal(spec.name, "ours");
         text = spec_text(&spec);
         assert_string_equal(text, "W /x ?\nW /y ?\n");
@@ -559,7 +575,7 @@ static void the_origin_is_the_option(void **state)
 
         (void)state;
         hf_vm_spec_init(&spec);
-        assert_int_equal(hf_qemu_parse(argv, &spec, NULL), 0);
+        assert_int_equal(hf_qemu_parse(argv, NULL, &spec, NULL), 0);
         assert_string_equal(hf_vm_spec_find_disk(&spec, "a")->from, "image argument");
         assert_string_equal(hf_vm_spec_find_disk(&spec, "b")->from, "-drive");
         assert_string_equal(hf_vm_spec_find_disk(&spec, "c")->from, "-blockdev");

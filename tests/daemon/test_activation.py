@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Sockets handed over by systemd, readiness, and --timeout."""
+
+import os
+import signal
+import socket
+import sys
+import time
+
+import pytest
+from hftest import wire
+from hftest.processes import until
+from hftest.wire import Owner
+
+# Puts the descriptors where systemd would, says so in the environment, becomes the daemon.
+LAUNCHER = """
+import fcntl, os, sys
+count = int(sys.argv[1])
+given = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 100) for fd in sys.argv[2:2 + count]]
+for fd in sys.argv[2:2 + count]:
+    os.close(int(fd))
+for at, fd in enumerate(given):
+    os.dup2(fd, 3 + at)
+    os.close(fd)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.environ["LISTEN_FDS"] = str(count)
+if sys.argv[2 + count]:
+    os.environ["LISTEN_FDNAMES"] = sys.argv[2 + count]
+os.execvp(sys.argv[3 + count], sys.argv[3 + count:])
+"""
+
+
+def listen(path, mode=0o600):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(path)
+    os.chmod(path, mode)
+    server.listen(30)
+    return server
+
+
+@pytest.fixture
+def activated(holdfastd):
+    """Starts a holdfastd with listening sockets: activated(paths, names)."""
+    def start(paths, names, **how):
+        servers = [listen(path) for path in paths]
+        fds = [str(server.fileno()) for server in servers]
+        daemon = holdfastd(
+            start=False, pass_fds=[server.fileno() for server in servers],
+            wrapper=[sys.executable, "-I", "-S", "-c", LAUNCHER, str(len(fds)), *fds,
+                     ":".join(names)], **how)
+        daemon.start(wait=False)
+        for server in servers:
+            server.close()
+        return daemon
+    return start
+
+
+def works(path):
+    with wire.Connection(path) as client:
+        return client.create_lockspace("").ok
+
+
+def test_sockets_known_by_name_are_served_wherever_they_are(activated, folder):
+    lock, admin = os.path.join(folder, "a", "lock"), os.path.join(folder, "a", "admin")
+    daemon = activated([admin, lock], ["virtlockd-admin.socket", "virtlockd.socket"])
+    assert works(lock)
+    with wire.Connection(admin) as client:
+        assert client.call(1, wire.u32(0), prog=wire.ADMIN_PROGRAM).outcome == "reply"
+        assert client.call(1, prog=wire.LOCK_PROGRAM).verdict == (39, 7)
+    assert daemon.alive
+
+
+def test_sockets_without_names_are_known_by_their_paths(activated, folder):
+    run = os.path.join(folder, "d", "libvirt")
+    lock, admin = os.path.join(run, "virtlockd-sock"), os.path.join(run, "virtlockd-admin-sock")
+    daemon = activated([lock, admin], [])
+    assert works(lock)
+    assert daemon.alive
+
+
+def test_the_lock_socket_alone_is_enough(activated, folder):
+    lock = os.path.join(folder, "a", "lock")
+    daemon = activated([lock], ["virtlockd.socket"])
+    assert works(lock)
+    assert daemon.alive
+
+
+def test_a_client_that_came_before_the_daemon_is_served(activated, folder, holdfastd):
+    lock = os.path.join(folder, "a", "lock")
+    server = listen(lock)
+    early = wire.Connection(lock)
+    early.send(wire.frame(wire.Proc.CREATE_LOCKSPACE, wire.string("")))
+    daemon = holdfastd(
+        start=False, pass_fds=[server.fileno()],
+        wrapper=[sys.executable, "-I", "-S", "-c", LAUNCHER, "1", str(server.fileno()),
+                 "virtlockd.socket"])
+    daemon.start(wait=False)
+    server.close()
+    assert early.receive().ok
+    early.close()
+
+
+def test_a_socket_that_was_handed_over_is_still_there_after_the_end(activated, folder):
+    lock = os.path.join(folder, "a", "lock")
+    daemon = activated([lock], ["virtlockd.socket"])
+    assert works(lock)
+    daemon.stop()
+    assert os.path.exists(lock)
+
+
+def test_no_descriptor_would_survive_an_exec(activated, folder):
+    lock = os.path.join(folder, "a", "lock")
+    daemon = activated([lock], ["virtlockd.socket"])
+    assert works(lock)
+    for fd in os.listdir(f"/proc/{daemon.pid}/fd"):
+        with open(f"/proc/{daemon.pid}/fdinfo/{fd}", encoding="ascii") as info:
+            flags = int(info.read().split("flags:")[1].split()[0], 8)
+        if fd not in ("0", "1", "2"):
+            assert flags & os.O_CLOEXEC, f"descriptor {fd} would survive an exec"
+
+
+def test_a_descriptor_for_somebody_else_is_not_taken(holdfastd, folder):
+    lock = os.path.join(folder, "a", "lock")
+    server = listen(lock)
+    daemon = holdfastd(pass_fds=[server.fileno()],
+                       extra_env={"LISTEN_PID": "1", "LISTEN_FDS": "1"})
+    assert works(daemon.socket), "made its own sockets"
+    server.close()
+
+
+def test_it_tells_systemd_when_it_is_ready(holdfastd, folder):
+    path = os.path.join(folder, "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(path)
+        notify.settimeout(10)
+        daemon = holdfastd(start=False, extra_env={"NOTIFY_SOCKET": path})
+        daemon.start(wait=False)
+        words = notify.recv(4096).decode().split("\n")
+        while "READY=1" not in words:
+            words = notify.recv(4096).decode().split("\n")
+        assert daemon.accepts(), "ready means that clients are served"
+
+
+# ---- --timeout ---------------------------------------------------------------------
+
+
+def ends_within(daemon, seconds):
+    return daemon.wait(seconds) == 0
+
+
+def outlives(daemon, seconds):
+    """Nothing but time shows that a timer does not fire."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not daemon.alive:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_without_clients_it_ends_when_the_time_is_over(holdfastd):
+    daemon = holdfastd(args=["--timeout=1"])
+    start = time.monotonic()
+    assert ends_within(daemon, 8)
+    assert time.monotonic() - start > 0.5
+
+
+def test_with_a_client_it_stays_and_ends_after_the_client_left(holdfastd):
+    daemon = holdfastd(args=["-t", "1"])
+    client = daemon.connect()
+    assert client.ping().ok
+    assert outlives(daemon, 2)
+    client.close()
+    assert ends_within(daemon, 8)
+
+
+def test_with_a_lock_held_and_no_connection_it_stays(holdfastd, nursery, disk):
+    daemon = holdfastd(args=["-t", "1"])
+    owner = nursery.sleeper()
+    path = disk()
+    with daemon.connect_as(Owner("one", owner.pid)) as client:
+        assert client.acquire(path).ok
+    assert outlives(daemon, 2.5)
+    with daemon.connect_as(Owner("one", owner.pid)) as client:
+        assert client.release(path).ok
+    assert ends_within(daemon, 8)
+
+
+def test_it_ends_after_the_last_owner_died(holdfastd, nursery, disk):
+    daemon = holdfastd(args=["-t", "1"])
+    owner = nursery.sleeper()
+    with daemon.connect_as(Owner("one", owner.pid)) as client:
+        assert client.acquire(disk()).ok
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    assert ends_within(daemon, 8)
+
+
+def test_a_daemon_that_ended_by_timeout_left_no_socket(holdfastd):
+    daemon = holdfastd(args=["-t", "1"])
+    assert ends_within(daemon, 8)
+    until(lambda: not os.path.exists(daemon.socket), "the socket is gone")

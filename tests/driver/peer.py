@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A program that uses libholdfast: obeys one JSON line after another, ends with its input.
+
+Started with the library's path. It is a VMM when it is told to "start", and whoever manages
+VMs otherwise. Each answer is {"r": return value, "code": ..., "sys": ..., "text": ...} and
+what the function gave.
+"""
+
+import ctypes as c
+import fcntl
+import json
+import os
+import signal
+import sys
+
+
+class Error(c.Structure):
+    _fields_ = [("code", c.c_int), ("sys", c.c_int), ("text", c.c_char * 1024)]
+
+
+class Params(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("name", c.c_char_p), ("uuid", c.c_ubyte * 16),
+                ("id", c.c_uint32), ("pid", c.c_int), ("via", c.c_char_p),
+                ("driver", c.c_char_p), ("config", c.c_char_p), ("timeout_ms", c.c_int),
+                ("on_lost", c.c_uint)]
+
+
+class Holder(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("name", c.c_char * 256), ("uuid", c.c_ubyte * 16),
+                ("pid", c.c_int), ("host", c.c_char * 256), ("since", c.c_uint64),
+                ("via", c.c_char * 64), ("resource", c.c_char * 4096), ("shared", c.c_uint)]
+
+
+class VmInfo(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("name", c.c_char_p), ("uuid", c.c_ubyte * 16),
+                ("id", c.c_uint32), ("pid", c.c_int), ("start", c.c_uint64), ("state", c.c_uint),
+                ("since", c.c_uint64), ("via", c.c_char_p), ("locks", c.c_uint),
+                ("n_connections", c.c_size_t), ("connections", c.POINTER(c.c_uint64))]
+
+
+class Thing(c.Structure):
+    _fields_ = [("kind", c.c_uint), ("dev", c.c_uint64), ("ino", c.c_uint64)]
+
+
+class LockInfo(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("lockspace", c.c_char_p), ("name", c.c_char_p),
+                ("file", Thing), ("thing", Thing), ("shared", c.c_uint), ("guarantee", c.c_uint),
+                ("since", c.c_uint64), ("vm", c.POINTER(VmInfo))]
+
+
+class VmList(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("n", c.c_size_t), ("vms", c.POINTER(c.POINTER(VmInfo)))]
+
+
+class LockList(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("n", c.c_size_t),
+                ("locks", c.POINTER(c.POINTER(LockInfo)))]
+
+
+class DaemonInfo(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("version", c.c_char_p), ("host", c.c_char_p),
+                ("pid", c.c_int), ("socket", c.c_char_p), ("read_only", c.c_uint)]
+
+
+lib = c.CDLL(sys.argv[1])
+lib.holdfast_vm_driver.restype = c.c_char_p
+lib.holdfast_version.restype = c.c_char_p
+lib.holdfast_guarantee_name.restype = c.c_char_p
+libc = c.CDLL(None)
+vm = c.c_void_p()
+
+
+def plain(value):
+    """A ctypes value as JSON can carry it."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, c.Structure):
+        return {name: plain(getattr(value, name)) for name, *_ in value._fields_
+                if name not in ("connections", "size")}
+    if isinstance(value, c.Array):
+        return bytes(value).hex()
+    if isinstance(value, c._Pointer):
+        return plain(value.contents)
+    return value
+
+
+def call(function, *arguments):
+    error = Error()
+    r = function(*arguments, c.byref(error))
+    answer = {"r": r}
+    if r < 0:
+        answer.update(code=error.code, sys=error.sys, text=error.text.decode())
+    return answer
+
+
+def text(value):
+    return None if value is None else value.encode()
+
+
+def new(name, uuid="", driver=None, config=None, via=None, timeout_ms=0, pid=0, id=0, size=None):
+    params = Params(size=c.sizeof(Params) if size is None else size, name=text(name), id=id,
+                    pid=pid, via=text(via), driver=text(driver), config=text(config),
+                    timeout_ms=timeout_ms)
+    params.uuid[:] = list(bytes.fromhex(uuid).ljust(16, b"\0"))
+    answer = call(lib.holdfast_vm_new, c.byref(params), c.byref(vm))
+    if answer["r"] >= 0:
+        answer["driver"] = lib.holdfast_vm_driver(vm).decode()
+    return answer
+
+
+def free():
+    lib.holdfast_vm_free(vm)
+    vm.value = None
+    return {"r": 0}
+
+
+def set_pid(pid):
+    lib.holdfast_vm_set_pid(vm, pid)
+    return {"r": 0}
+
+
+def disk(what, path, flags=0):
+    return call(getattr(lib, f"holdfast_vm_{what}_disk"), vm, text(path), c.c_uint(flags))
+
+
+def lease(what, lockspace, key, path, offset=0):
+    return call(getattr(lib, f"holdfast_vm_{what}_lease"), vm, text(lockspace), text(key),
+                text(path), c.c_uint64(offset))
+
+
+def start(paused=False):
+    fd = c.c_int(-1)
+    answer = call(lib.holdfast_vm_start, vm, c.c_uint(1 if paused else 0), c.byref(fd))
+    answer["fd"] = fd.value
+    if fd.value >= 0:
+        answer["cloexec"] = bool(fcntl.fcntl(fd.value, fcntl.F_GETFD) & fcntl.FD_CLOEXEC)
+    return answer
+
+
+def pause():
+    state = c.c_char_p()
+    answer = call(lib.holdfast_vm_pause, vm, c.byref(state))
+    answer["state"] = plain(state.value)
+    return answer
+
+
+def inquire():
+    state = c.c_char_p()
+    answer = call(lib.holdfast_vm_inquire, vm, c.byref(state))
+    answer["state"] = plain(state.value)
+    return answer
+
+
+def resume(state=None):
+    return call(lib.holdfast_vm_resume, vm, text(state))
+
+
+def refusal():
+    holder = Holder(size=c.sizeof(Holder))
+    known = lib.holdfast_vm_refusal(vm, c.byref(holder))
+    return {"r": known, **(plain(holder) if known else {})}
+
+
+def guarantee():
+    return {"r": lib.holdfast_vm_guarantee(vm),
+            "name": lib.holdfast_guarantee_name(lib.holdfast_vm_guarantee(vm)).decode()}
+
+
+def vms():
+    found = c.POINTER(VmList)()
+    answer = call(lib.holdfast_list_vms, c.c_uint(0), c.byref(found))
+    if answer["r"] >= 0:
+        answer["vms"] = [plain(found.contents.vms[i]) for i in range(found.contents.n)]
+        lib.holdfast_vm_list_free(found)
+    return answer
+
+
+def locks_of(function, *arguments):
+    found = c.POINTER(LockList)()
+    answer = call(function, *arguments, c.c_uint(0), c.byref(found))
+    if answer["r"] >= 0:
+        answer["locks"] = [plain(found.contents.locks[i]) for i in range(found.contents.n)]
+        lib.holdfast_lock_list_free(found)
+    return answer
+
+
+def locks():
+    return locks_of(lib.holdfast_list_locks)
+
+
+def who(path):
+    return locks_of(lib.holdfast_who, text(path))
+
+
+def daemon():
+    info = c.POINTER(DaemonInfo)()
+    answer = call(lib.holdfast_get_daemon_info, c.byref(info))
+    if answer["r"] >= 0:
+        answer.update(plain(info))
+        lib.holdfast_daemon_info_free(info)
+    return answer
+
+
+def daemon_start():
+    return call(lib.holdfast_daemon_start, c.c_uint(0))
+
+
+def close(fd):
+    os.close(fd)
+    return {"r": 0}
+
+
+def ignore_children():
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    return {"r": 0}
+
+
+def open_fds():
+    return {"r": len(os.listdir("/proc/self/fd"))}
+
+
+for line in sys.stdin.buffer:
+    verb, arguments = json.loads(line)
+    given = globals()[verb](**arguments)
+    sys.stdout.buffer.write(json.dumps(given).encode() + b"\n")
+    sys.stdout.buffer.flush()
