@@ -2,7 +2,6 @@
 """How `holdfast run` ends: as its VMM, or with a status of our own for each kind of fault."""
 
 import os
-import stat
 
 import pytest
 
@@ -77,21 +76,25 @@ def test_held_by_another_is_75_and_names_it(cli, disk):
     assert "holdfast who disk.img" in answer.stderr
 
 
-def test_an_image_that_may_not_be_written_is_77(nursery, holdfastd, disk, folder):
-    from conftest import Cli
+def as_nobody():
+    """In front of a command: the right that root has to everything given up."""
     if os.geteuid() != 0:
-        path = disk()
-        os.chmod(path, 0o444)
-        cli = Cli(nursery, folder, holdfastd().run_dir)
-        assert cli("run", f"--disk={path}", "--", "true").returncode == 77
-        return
+        return []
+    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+
+
+def test_an_image_that_may_not_be_written_is_77(cli, disk):
     path = disk()
-    os.chmod(path, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
-    cli = Cli(nursery, folder, holdfastd().run_dir)
-    answer = cli("run", f"--disk={path}", "--", "true",
-                 prefix=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+    os.chmod(path, 0o444)
+    answer = cli("run", f"--disk={path}", "--", "true", prefix=as_nobody())
     assert answer.returncode == 77, answer
     assert path in answer.stderr
+
+
+def test_a_daemon_that_may_not_be_asked_is_77(cli):
+    if os.geteuid() != 0:
+        pytest.skip("needs a daemon of another user")
+    assert cli("run", "--", "true", prefix=as_nobody()).returncode == 77
 
 
 @pytest.mark.parametrize("driver", ["no-such-driver", "../lockd"])
@@ -102,12 +105,13 @@ def test_a_driver_that_cannot_be_loaded_is_78(cli, driver):
 
 
 def test_a_broken_configuration_file_is_78(cli):
-    if os.geteuid() == 0:
-        pytest.skip("root's configuration is the machine's, which tests leave alone")
     os.makedirs(os.path.join(cli.config, "holdfast"))
-    with open(os.path.join(cli.config, "holdfast", "holdfast.conf"), "w", encoding="utf-8") as out:
+    path = os.path.join(cli.config, "holdfast", "holdfast.conf")
+    with open(path, "w", encoding="utf-8") as out:
         out.write("lock_manager = \n")
-    assert cli("run", "--", "true").returncode == 78
+    answer = cli("run", "--", "true", prefix=as_nobody())
+    assert answer.returncode == 78, answer
+    assert path in answer.stderr
 
 
 def test_driver_nop_needs_no_daemon(lonely, disk):
