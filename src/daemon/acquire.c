@@ -401,13 +401,9 @@ int hf_release(struct hf_session *session, const char *path, const char *name, s
         struct hf_server *server = session->server;
         uint32_t lockspace = hf_find_lockspace(server, path, err);
         uint32_t owner, hold;
-        int r;
 
         if (!lockspace)
                 return -ENOENT;
-        r = hf_check_resource_name(lockspace, name, err);
-        if (r < 0)
-                return r;
         if (!hf_table_find_name(server->table, lockspace, name))
                 return hf_error_set(err, ENOENT, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
                                     "%s is not locked", name);

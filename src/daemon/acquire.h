@@ -23,6 +23,7 @@ struct hf_acquire {
 
 /* How it ended. */
 struct hf_acquired {
+        bool had;      /* with status 0: the owner had it before, by this name */
         int status;    /* 0, -EBUSY: held by another, or another negative errno */
         uint32_t hold; /* with -EBUSY: what stands against it, if it is in the table */
         struct hf_error error;

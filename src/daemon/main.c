@@ -59,7 +59,7 @@ static const struct hf_option option_table[] = {
                .kind = HF_OPTION_FLAG),
         OPTION('t', "timeout",
                "end after so many seconds without a client; never while a lock is held", timeout,
-               .argument = "SECONDS", .kind = HF_OPTION_INT, .min = 1, .max = TIMEOUT_MAX),
+               .argument = "SECONDS", .kind = HF_OPTION_INT, .min = 0, .max = TIMEOUT_MAX),
         OPTION('f', "config", "read this configuration file", config, .argument = "FILE",
                .kind = HF_OPTION_STRING),
         OPTION('p', "pid-file", "use this pid file in place of virtlockd's", pid_file,
