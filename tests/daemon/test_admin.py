@@ -131,7 +131,8 @@ def test_asking_disturbs_no_lock(daemon, nursery, disk):
 def test_what_would_change_the_daemon_is_refused_or_done_but_never_fatal(daemon):
     for words in (["srv-threadpool-info", "virtlockd"], ["daemon-log-outputs"],
                   ["srv-clients-set", "virtlockd", "--max-clients", "2000"],
-                  ["client-disconnect", "virtlockd", "999"], ["daemon-log-filters", "--filters", ""],
+                  ["client-disconnect", "virtlockd", "999"],
+                  ["daemon-log-filters", "--filters", ""],
                   ["server-update-tls", "virtlockd"]):
         answer = daemon.virt_admin(*words)
         assert answer.returncode in (0, 1), words
