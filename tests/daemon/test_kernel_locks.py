@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from hftest.conformance import lock_on_first_byte
+from hftest.files import lock_on_first_byte
 from hftest.processes import until
 from hftest.wire import AUTOCREATE, SHARED, Owner
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from hftest import wire
-from hftest.conformance import lock_on_first_byte
+from hftest.files import lock_on_first_byte
 from hftest.processes import until
 from hftest.wire import Owner, Proc, Type
 
@@ -58,6 +58,9 @@ def test_the_connection_over_the_limit_is_told_so_and_closed(small):
 def test_a_connection_over_the_limit_that_says_nothing_is_not_left_to_hang(small):
     inside = [small.connect() for _ in range(LIMIT)]
     late = [small.connect() for _ in range(50)]
+    # The queue is served in order: once the last is refused, all before it are.
+    with small.connect() as last:
+        assert last.create_lockspace("").verdict == (39, 7)
     assert all(client.ping().ok for client in inside)
     inside.pop().close()
 

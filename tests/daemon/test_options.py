@@ -246,14 +246,17 @@ def beside(nursery, holdfastd, virtlockd, folder):
     ours = holdfastd(start=False, extra_env={"HOLDFAST_RUN_DIR": run})
     ours.start(wait=False)
     own = os.path.join(run, "holdfast", "holdfast-sock")
-    until(lambda: os.path.exists(own) or not ours.alive, "holdfastd serves its own socket")
+    until(lambda: server_of(own) or not ours.alive, "holdfastd serves its own socket")
     return stock, ours, run
 
 
 def server_of(path):
-    """The pid of whoever listens on a socket, as the kernel has it."""
+    """The pid of whoever listens on a socket, as the kernel has it; 0 when nobody does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.connect(path)
+        try:
+            probe.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return 0
         return struct.unpack("iII", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from hftest.conformance import lock_on_first_byte
+from hftest.files import lock_on_first_byte
 from hftest.processes import until
 from hftest.wire import SHARED, Owner
 

@@ -3,7 +3,8 @@
 
 from hftest.conformance import (BAD_CALL, BAD_FLAGS, NOT_LOCKED, NOT_REGISTERED, OK, RESTRICTED,
                                 Ask, Case, Who, acquire, create_lockspace, create_resource,
-                                delete_resource, directory, file, new, register, release, restrict)
+                                delete_resource, new, register, release, restrict)
+from hftest.files import directory, file
 from hftest.wire import MAX_STRING, Proc
 
 # Per procedure: a name, a call, what stock answers to it on a registered connection,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Resources that cannot be opened or locked, and names of every kind."""
 
-from hftest.conformance import (BUSY, CANNOT_CREATE, SYSTEM, Case, acquire, char_device, create_resource,
-                                delete_resource, directory, fifo, file, register, release,
-                                running_program, symlink, unix_socket)
+from hftest.conformance import (BUSY, CANNOT_CREATE, SYSTEM, Case, acquire, create_resource,
+                                delete_resource, register, release)
+from hftest.files import char_device, directory, fifo, file, running_program, symlink, unix_socket
 from hftest.wire import AUTOCREATE, SHARED
 
 FILES = {"disk": file()}

@@ -3,7 +3,8 @@
 
 from hftest.conformance import (BAD_CALL, BUSY, NOT_REGISTERED, OK, SILENCE, Ask, Case, HalfClose,
                                 HangUp, Ignored, Raw, Read, Together, Trickle, acquire,
-                                create_lockspace, file, register, release, restrict)
+                                create_lockspace, register, release, restrict)
+from hftest.files import file
 from hftest.wire import (ADMIN_PROGRAM, KEEPALIVE_PROGRAM, MAX_BODY, Proc, Type, frame, string,
                          u32)
 
@@ -20,7 +21,8 @@ def length_word(value):
 LENGTHS = [
     Case("a length word of zero closes the connection without an answer", length_word(0)),
     Case("a length word that covers only itself closes the connection", length_word(4)),
-    Case("a length word of 27 closes the connection", [Raw(u32(27) + bytes(23)), Read(says="closed")]),
+    Case("a length word of 27 closes the connection",
+         [Raw(u32(27) + bytes(23)), Read(says="closed")]),
     Case("a length word of 28 with nothing behind it waits for the rest",
          [Raw(u32(28)), Read(says="silence", timeout=SILENCE), HangUp()]),
     Case("a length word one above the maximum closes the connection", length_word(MAX_BODY + 5)),

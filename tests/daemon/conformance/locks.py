@@ -3,9 +3,10 @@
 
 import fcntl
 
-from hftest.conformance import (BUSY, CANNOT_CREATE, FOREIGN, NOT_HOLDER, NOT_LOCKED, OK, SYSTEM, Case, Foreign,
-                                HangUp, Look, Rename, Unlink, Who, acquire, create_resource,
-                                delete_resource, file, hard_link, register, release, symlink)
+from hftest.conformance import (BUSY, CANNOT_CREATE, FOREIGN, NOT_HOLDER, NOT_LOCKED, OK, SYSTEM,
+                                Case, Foreign, HangUp, Look, Rename, Unlink, Who, acquire,
+                                create_resource, delete_resource, register, release)
+from hftest.files import file, hard_link, symlink
 from hftest.wire import AUTOCREATE, SHARED
 
 FILES = {"disk": file()}

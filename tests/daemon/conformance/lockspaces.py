@@ -3,8 +3,9 @@
 
 from hftest.conformance import (BUSY, FOREIGN, NO_DIRECTORY, NO_LOCKSPACE, NOT_LOCKED,
                                 NOT_REGISTERED, SYSTEM, Case, Foreign, HangUp, Look, acquire,
-                                create_lockspace, create_resource, delete_resource, directory,
-                                file, new, register, release, symlink)
+                                create_lockspace, create_resource, delete_resource, new, register,
+                                release)
+from hftest.files import directory, file, symlink
 from hftest.wire import AUTOCREATE, SHARED
 
 ONE = register("one", on="a")

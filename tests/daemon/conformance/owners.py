@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What happens to a VM and to its locks when connections close."""
 
-from hftest.conformance import (BUSY, NOT_REGISTERED, Case, Ends, HalfClose, HangUp, Kill,
-                                Lives, Look, Stubborn, Unlocked, acquire, create_lockspace, directory, file,
-                                register, release, restrict)
+from hftest.conformance import (BUSY, NOT_REGISTERED, Case, Ends, HalfClose, HangUp, Kill, Lives,
+                                Look, Stubborn, Unlocked, acquire, create_lockspace, register,
+                                release, restrict)
+from hftest.files import directory, file
 from hftest.wire import AUTOCREATE, SHARED
 
 FILES = {"disk": file()}
@@ -17,8 +18,8 @@ CASES = [
          [ITSELF, acquire("@/disk", on=VM), HangUp(VM), Ends("one"), TWO, Unlocked("@/disk"),
           acquire("@/disk", on="b")], FILES),
     Case("a VM is terminated also for a lock that another connection took for it",
-         [ITSELF, restrict(on=VM), FOR_IT, acquire("@/disk"), HangUp(VM), Ends("one"), TWO, Unlocked("@/disk"),
-          acquire("@/disk", on="b")], FILES),
+         [ITSELF, restrict(on=VM), FOR_IT, acquire("@/disk"), HangUp(VM), Ends("one"), TWO,
+          Unlocked("@/disk"), acquire("@/disk", on="b")], FILES),
     Case("a VM is terminated also for a shared lock, and other holders keep it",
          [TWO, acquire("@/disk", flags=SHARED, on="b"), ITSELF,
           acquire("@/disk", flags=SHARED, on=VM), HangUp(VM), Ends("one"), Look()],
@@ -39,8 +40,10 @@ CASES = [
          [ITSELF, restrict(on=VM), FOR_IT, acquire("@/disk"), Kill("one"), TWO, Unlocked("@/disk"),
           acquire("@/disk", on="b"), Look()], FILES),
     Case("a VM whose process ends unlinks its autocreated leases",
-         [ITSELF, create_lockspace("@/space", on=VM), acquire("lease", "@/space", AUTOCREATE, on=VM),
-          acquire("other", "@/space", AUTOCREATE, on=VM), Kill("one"), Unlocked("@/space/lease"), Unlocked("@/space/other")],
+         [ITSELF, create_lockspace("@/space", on=VM),
+          acquire("lease", "@/space", AUTOCREATE, on=VM),
+          acquire("other", "@/space", AUTOCREATE, on=VM), Kill("one"),
+          Unlocked("@/space/lease"), Unlocked("@/space/other")],
          {"space": directory()}),
     Case("a VM's process ending touches no lock of others",
          [ITSELF, acquire("@/disk", on=VM), TWO, acquire("@/other", on="b"), Kill("one"),
@@ -57,6 +60,6 @@ CASES = [
          [ITSELF, restrict(on=VM), FOR_IT, acquire("@/disk"), HangUp("a"), TWO,
           acquire("@/disk", on="b", says=BUSY, busy_by="one"), Lives("one")], FILES),
     Case("a VM that re-registers as itself is still itself",
-         [ITSELF, register("one", on=VM), acquire("@/disk", on=VM), Kill("one"), Unlocked("@/disk")],
-         FILES),
+         [ITSELF, register("one", on=VM), acquire("@/disk", on=VM), Kill("one"),
+          Unlocked("@/disk")], FILES),
 ]

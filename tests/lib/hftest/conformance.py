@@ -14,19 +14,16 @@ Text arguments: '@' stands for the world's folder. `says` is what stock virtlock
 it is checked as well, so that a case cannot quietly stop testing what it is about.
 """
 
-import errno
 import fcntl
 import os
 import re
-import shutil
 import signal
-import stat
-import struct
 from dataclasses import dataclass, field
 
 from . import wire
+from .files import describe, lock_on_first_byte
 from .processes import until
-from .wire import Code, Domain, Proc, Type
+from .wire import Code, Domain, Proc
 
 # Verdicts of stock virtlockd: (code, domain).
 OK = "ok"
@@ -215,6 +212,18 @@ class HangUp(Step):
 
 
 @dataclass
+class Leave(Step):
+    """Closes the connection and waits until the daemon has done so, too."""
+
+    on: str = "a"
+
+    def run(self, world):
+        with world.connections.pop(self.on) as connection:
+            connection.half_close()
+            assert connection.is_closed(), "the daemon does not let go of a closed connection"
+
+
+@dataclass
 class Foreign(Step):
     """A process that is no client locks bytes of a file."""
 
@@ -368,62 +377,6 @@ def create_lockspace(path, **how):
     return Ask(Proc.CREATE_LOCKSPACE, [path], **how)
 
 
-# ---- files to start with -----------------------------------------------------------
-
-
-def file(content=b"data", mode=0o644):
-    def make(path):
-        with open(path, "wb") as out:
-            out.write(content)
-        os.chmod(path, mode)
-    return make
-
-
-def directory(mode=0o755):
-    def make(path):
-        os.mkdir(path)
-        os.chmod(path, mode)
-    return make
-
-
-def symlink(target):
-    return lambda path: os.symlink(target, path)
-
-
-def hard_link(sibling):
-    return lambda path: os.link(os.path.join(os.path.dirname(path), sibling), path)
-
-
-def fifo():
-    return os.mkfifo
-
-
-def char_device():
-    return lambda path: os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
-
-
-def unix_socket():
-    return lambda path: os.mknod(path, stat.S_IFSOCK | 0o600)
-
-
-def running_program():
-    """A program file that is being executed, hence not to be opened for writing."""
-    def make(path, world):
-        shutil.copy("/bin/sleep", path)
-        world.nursery.spawn([path, "600"], leashed=False)
-        until(lambda: not_writable(path), f"{path} runs")
-    make.wants_world = True
-    return make
-
-
-def not_writable(path):
-    try:
-        os.close(os.open(path, os.O_WRONLY))
-        return False
-    except OSError as fault:
-        return fault.errno == errno.ETXTBSY
-
-
 @dataclass
 class Case:
     id: str
@@ -535,36 +488,6 @@ class World:
     def close(self):
         for connection in self.connections.values():
             connection.close()
-
-
-def describe(path):
-    """Kind, permissions, size and the lock on byte 0, in words."""
-    info = os.lstat(path)
-    text = stat.filemode(info.st_mode)
-    if not stat.S_ISREG(info.st_mode):
-        return text
-    return f"{text} {info.st_size} bytes, {lock_on_first_byte(path)}"
-
-
-def lock_on_first_byte(path):
-    """'unlocked', 'read lock' or 'write lock', with the range where it is not byte 0 alone."""
-    try:
-        fd = os.open(path, os.O_RDWR)
-    except OSError as fault:
-        if fault.errno == errno.ETXTBSY:
-            return "runs"
-        raise
-    try:
-        # An OFD query sees every lock, POSIX ones of our own process included.
-        query = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
-        kind, _, start, length, _ = struct.unpack(
-            "hhqqi4x", fcntl.fcntl(fd, 36, query))
-    finally:
-        os.close(fd)
-    if kind == fcntl.F_UNLCK:
-        return "unlocked"
-    where = "" if (start, length) == (0, 1) else f" on {start}+{length}"
-    return ("read lock" if kind == fcntl.F_RDLCK else "write lock") + where
 
 
 def run(case, world):

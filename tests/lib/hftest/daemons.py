@@ -11,7 +11,6 @@ A daemon that dies before it is told to, or does not stop on SIGTERM, fails the 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 
@@ -120,10 +119,11 @@ class Daemon:
             time.sleep(POLL)
 
     def accepts(self):
+        """Somebody serves the socket; the place that this look took is free again."""
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                probe.settimeout(START_DEADLINE)
-                probe.connect(self.socket)
+            with wire.Connection(self.socket) as probe:
+                probe.half_close()
+                probe.receive(START_DEADLINE)
             return True
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             return False
