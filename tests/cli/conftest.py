@@ -63,6 +63,31 @@ def start_plain_qemu(nursery, folder, path, image_format="raw"):
     return running(nursery, pidfile)
 
 
+def descendants(pid):
+    """All processes below pid, as they are now."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as text:
+            children = [int(child) for child in text.read().split()]
+    except FileNotFoundError:
+        return []
+    return [found for child in children for found in (child, *descendants(child))]
+
+
+def end(child):
+    """Ends a `holdfast run` with its VM, which would outlive it otherwise."""
+    if child.poll() is not None:
+        return
+    for pid in descendants(child.pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    try:
+        child.wait(DEADLINE)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"{child.args} goes on without its VM") from None
+
+
 class Cli:
     """Runs holdfast in a world of its own: sockets, configuration and folder are the test's."""
 
@@ -86,8 +111,11 @@ class Cli:
     def start(self, *words, env=None, prefix=(), **how):
         """Starts it, to be watched; ended with the test."""
         how.setdefault("stdin", subprocess.DEVNULL)
-        return self.nursery.spawn([*prefix, HOLDFAST, *words], env={**self.env, **(env or {})},
-                                  cwd=self.folder, text=True, **how)
+        child = self.nursery.spawn([*prefix, HOLDFAST, *words], env={**self.env, **(env or {})},
+                                   cwd=self.folder, text=True, **how)
+        if "--exec" not in words:
+            self.nursery.at_end(lambda: end(child))
+        return child
 
     def json(self, *words):
         answer = self(*words, "--json")
