@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import HOLDFAST, qemu, running, start_plain_qemu
+from hftest.command import HOLDFAST, qemu, running, start_plain_qemu
 
 VMM = ["sh", "-c", "echo up; exec sleep 600"]
 

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from conftest import need, qemu, read_pid, running, start_plain_qemu
+from hftest.command import need, qemu, read_pid, running, start_plain_qemu
 from hftest.processes import until
 
 TRUE = ["--", "true"]

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import Cli, read_pid
+from hftest.command import Cli, read_pid
 from hftest import daemons
 from hftest.processes import until
 
