@@ -112,12 +112,14 @@ def test_a_socket_that_was_handed_over_is_still_there_after_the_end(activated, f
 def test_no_descriptor_would_survive_an_exec(activated, folder):
     lock = os.path.join(folder, "a", "lock")
     daemon = activated([lock], ["virtlockd.socket"])
-    assert works(lock)
-    for fd in os.listdir(f"/proc/{daemon.pid}/fd"):
-        with open(f"/proc/{daemon.pid}/fdinfo/{fd}", encoding="ascii") as info:
-            flags = int(info.read().split("flags:")[1].split()[0], 8)
-        if fd not in ("0", "1", "2"):
-            assert flags & os.O_CLOEXEC, f"descriptor {fd} would survive an exec"
+    # Open throughout: no descriptor comes or goes while they are read, and the client's is among them.
+    with wire.Connection(lock) as client:
+        assert client.create_lockspace("").ok
+        for fd in os.listdir(f"/proc/{daemon.pid}/fd"):
+            with open(f"/proc/{daemon.pid}/fdinfo/{fd}", encoding="ascii") as info:
+                flags = int(info.read().split("flags:")[1].split()[0], 8)
+            if fd not in ("0", "1", "2"):
+                assert flags & os.O_CLOEXEC, f"descriptor {fd} would survive an exec"
 
 
 def test_a_descriptor_for_somebody_else_is_not_taken(holdfastd, folder):
