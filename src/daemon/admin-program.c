@@ -59,41 +59,37 @@ static struct hf_admin_param string_param(const char *field, const char *value)
                 text_of(field), {.type = HF_ADMIN_STRING, .hf_admin_value_u.s = text_of(value)}};
 }
 
-static int find_server(const struct hf_admin_server *server, enum hf_service_kind *ret,
-                       struct hf_error *err)
+/* The server's kind, an enum hf_service_kind, or a negative errno. */
+static int find_server(const struct hf_admin_server *server, struct hf_error *err)
 {
-        for (size_t i = 0; i < HF_ARRAY_LEN(kinds); i++) {
-                if (!strcmp(server->name, hf_service_names[kinds[i]])) {
-                        *ret = kinds[i];
-                        return 0;
-                }
-        }
+        for (size_t i = 0; i < HF_ARRAY_LEN(kinds); i++)
+                if (!strcmp(server->name, hf_service_names[kinds[i]]))
+                        return (int)kinds[i];
         return hf_error_set(err, ENOENT, HF_ERR_NO_SERVER, HF_FROM_RPC, "No server named '%s'",
                             server->name);
 }
 
 /* Connections that only wait for their refusal are no clients. */
-static bool is_client(const struct hf_session *session, enum hf_service_kind kind)
+static bool is_client(const struct hf_session *session, int kind)
 {
-        return session->kind == kind && !session->refused;
+        return (int)session->kind == kind && !session->refused;
 }
 
-static int find_client(const struct hf_server *server, const struct hf_admin_server *name,
-                       uint64_t id, const struct hf_session **ret, struct hf_error *err)
+/* NULL, and why, when there is none. */
+static const struct hf_session *find_client(const struct hf_server *server,
+                                            const struct hf_admin_server *name, uint64_t id,
+                                            struct hf_error *err)
 {
-        enum hf_service_kind kind;
-        int r = find_server(name, &kind, err);
+        int kind = find_server(name, err);
 
-        if (r < 0)
-                return r;
-        for (const struct hf_session *s = server->sessions; s; s = s->next) {
-                if (is_client(s, kind) && s->id == id) {
-                        *ret = s;
-                        return 0;
-                }
-        }
-        return hf_error_set(err, ENOENT, HF_ERR_NO_CLIENT, HF_FROM_RPC,
-                            "No client with matching ID '%llu'", (unsigned long long)id);
+        if (kind < 0)
+                return NULL;
+        for (const struct hf_session *s = server->sessions; s; s = s->next)
+                if (is_client(s, kind) && s->id == id)
+                        return s;
+        (void)hf_error_set(err, ENOENT, HF_ERR_NO_CLIENT, HF_FROM_RPC,
+                           "No client with matching ID '%llu'", (unsigned long long)id);
+        return NULL;
 }
 
 static struct hf_admin_client wire_client(const struct hf_session *session)
@@ -153,11 +149,10 @@ static int call_lookup_server(struct hf_session *session, const void *data, stru
 {
         const struct hf_admin_server_args *args = data;
         struct hf_admin_lookup_server_ret ret = {.server = args->server};
-        enum hf_service_kind kind;
-        int r = find_server(&args->server, &kind, err);
+        int kind = find_server(&args->server, err);
 
-        if (r < 0)
-                return r;
+        if (kind < 0)
+                return kind;
         hf_session_answer(session, (xdrproc_t)xdr_hf_admin_lookup_server_ret, &ret);
         return HF_ANSWERED;
 }
@@ -172,11 +167,10 @@ static int call_get_threadpool(struct hf_session *session, const void *data, str
                 uint_param("prioWorkers", 0), uint_param("jobQueueDepth", 0),
         };
         struct hf_admin_get_threadpool_ret ret = {{HF_ARRAY_LEN(params), params}};
-        enum hf_service_kind kind;
-        int r = find_server(&args->server, &kind, err);
+        int kind = find_server(&args->server, err);
 
-        if (r < 0)
-                return r;
+        if (kind < 0)
+                return kind;
         hf_session_answer(session, (xdrproc_t)xdr_hf_admin_get_threadpool_ret, &ret);
         return HF_ANSWERED;
 }
@@ -187,12 +181,11 @@ static int call_get_client_limits(struct hf_session *session, const void *data,
 {
         const struct hf_admin_server_args *args = data;
         const struct hf_server *server = session->server;
-        enum hf_service_kind kind;
         unsigned int limit;
-        int r = find_server(&args->server, &kind, err);
+        int kind = find_server(&args->server, err);
 
-        if (r < 0)
-                return r;
+        if (kind < 0)
+                return kind;
         limit = kind == HF_SERVICE_ADMIN ? server->config->admin_max_clients
                                          : server->config->max_clients;
         struct hf_admin_param params[] = {
@@ -218,12 +211,11 @@ static int call_list_clients(struct hf_session *session, const void *data, struc
         const struct hf_server *server = session->server;
         hf_cleanup_free struct hf_admin_client *clients = NULL;
         struct hf_admin_list_clients_ret ret = {0};
-        enum hf_service_kind kind;
         unsigned int left;
-        int r = find_server(&args->server, &kind, err);
+        int kind = find_server(&args->server, err);
 
-        if (r < 0)
-                return r;
+        if (kind < 0)
+                return kind;
         ret.n = left = server->clients[kind];
         clients = calloc(left + 1, sizeof(*clients));
         if (!clients)
@@ -241,11 +233,11 @@ static int call_lookup_client(struct hf_session *session, const void *data, stru
 {
         const struct hf_admin_lookup_client_args *args = data;
         struct hf_admin_lookup_client_ret ret;
-        const struct hf_session *client;
-        int r = find_client(session->server, &args->server, args->id, &client, err);
+        const struct hf_session *client = find_client(session->server, &args->server, args->id,
+                                                      err);
 
-        if (r < 0)
-                return r;
+        if (!client)
+                return -ENOENT;
         ret.client = wire_client(client);
         hf_session_answer(session, (xdrproc_t)xdr_hf_admin_lookup_client_ret, &ret);
         return HF_ANSWERED;
@@ -295,14 +287,14 @@ static int call_client_get_info(struct hf_session *session, const void *data, st
 {
         const struct hf_admin_client_get_info_args *args = data;
         char user[ACCOUNT_NAME_MAX], group[ACCOUNT_NAME_MAX];
-        const struct hf_session *client;
-        int r = find_client(session->server, &args->client.server, args->client.id, &client, err);
+        const struct hf_session *client = find_client(session->server, &args->client.server,
+                                                      args->client.id, err);
 
-        if (r < 0) {
+        if (!client) {
                 /* The one lookup that virtlockd reports in the name of the admin program. */
                 if (err)
                         err->domain = HF_FROM_ADMIN;
-                return r;
+                return -ENOENT;
         }
         user_name(client->peer_uid, user);
         group_name(client->peer_gid, group);
