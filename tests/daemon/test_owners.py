@@ -149,6 +149,32 @@ def test_a_vm_without_locks_may_close_its_connection(daemon, nursery, disk):
     assert locked(path)
 
 
+# ---- registering again ----------------------------------------------------------------
+
+
+def test_a_vm_that_registers_again_on_its_connection_lives_on_with_its_lock(
+        daemon, nursery, disk):
+    path = disk()
+    vm, own = holding(nursery, daemon, path)
+    assert own.register(vm.owner).ok
+    assert vm.ending(timeout=0.3) is None
+    assert locked(path)
+    own.close()
+    assert vm.ending() == signal.SIGTERM, "it is watched as before"
+    until(unlocked(path), "the lock of the dead VM is gone")
+
+
+def test_a_vm_whose_connection_is_registered_for_another_owner_lives_on_with_its_lock(
+        daemon, nursery, disk):
+    path = disk()
+    vm, own = holding(nursery, daemon, path)
+    assert own.register(Owner("other", nursery.sleeper().pid)).ok
+    assert vm.ending(timeout=0.3) is None
+    assert locked(path)
+    vm.kill()
+    until(unlocked(path), "the lock of the dead VM is gone")
+
+
 # ---- who is the owner --------------------------------------------------------------
 
 
