@@ -412,7 +412,9 @@ int hf_release(struct hf_session *session, const char *path, const char *name, s
         if (!hold)
                 return hf_error_set(err, EPERM, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
                                     "pid %d does not hold %s", (int)session->owner_pid, name);
-        hf_give(server, hold);
+        /* More than one where the file was replaced while it was locked. */
+        for (; hold; hold = hf_rules_hold_of(server->table, owner, lockspace, name))
+                hf_give(server, hold);
         hf_owner_drop_unused(server, owner);
         return 0;
 }
