@@ -14,12 +14,13 @@
 
 #define MODULE "daemon.server"
 
-/* Slots beyond the two limits of clients: for connections that are being refused. */
+/* Slots beyond the limits of clients: for connections that are being refused. */
 #define SPARE_SLOTS 64
 
 static int make_slots(struct hf_server *server)
 {
-        uint32_t n = server->config->max_clients + server->config->admin_max_clients + SPARE_SLOTS;
+        uint32_t n = server->config->max_clients + server->config->admin_max_clients +
+                     HF_READERS_MAX + SPARE_SLOTS;
         void *slots;
 
         server->free_slots = calloc(n, sizeof(*server->free_slots));

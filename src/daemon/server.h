@@ -46,6 +46,12 @@ struct hf_listener {
         sd_event_source *source;
 };
 
+/*
+ * Connections to read-only sockets that are served at once. They have places of
+ * their own, so that users who may look cannot keep a VM from its locks.
+ */
+#define HF_READERS_MAX 256
+
 /* Sockets: virtlockd's two, our two; systemd may pass more of each. */
 #define HF_LISTENERS_MAX 16
 
@@ -64,6 +70,7 @@ struct hf_server {
         int poll_fd;                 /* their epoll */
         sd_event_source *poll_source;
         unsigned int clients[HF_SERVICE_KINDS];
+        unsigned int readers; /* those of them that only look */
         unsigned int refused; /* connections over the limit that wait to be told so */
         uint64_t next_client_id[HF_SERVICE_KINDS];
         struct hf_session_slot *slots;

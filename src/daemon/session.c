@@ -38,10 +38,27 @@ static void link_session(struct hf_session *session)
         if (session->next)
                 session->next->prev = &session->next;
         server->sessions = session;
-        if (session->refused)
+        if (session->refused) {
                 server->refused++;
-        else
-                server->clients[session->kind]++;
+                return;
+        }
+        server->clients[session->kind]++;
+        server->readers += session->read_only;
+}
+
+static void unlink_session(struct hf_session *session)
+{
+        struct hf_server *server = session->server;
+
+        *session->prev = session->next;
+        if (session->next)
+                session->next->prev = session->prev;
+        if (session->refused) {
+                server->refused--;
+                return;
+        }
+        server->clients[session->kind]--;
+        server->readers -= session->read_only;
 }
 
 int hf_session_new(const struct hf_listener *listener, int fd_arg, bool refused,
@@ -91,13 +108,7 @@ void hf_session_free(struct hf_session *session)
 
         if (session->cancel)
                 session->cancel(session->job);
-        *session->prev = session->next;
-        if (session->next)
-                session->next->prev = session->prev;
-        if (session->refused)
-                server->refused--;
-        else
-                server->clients[session->kind]--;
+        unlink_session(session);
         (void)epoll_ctl(server->poll_fd, EPOLL_CTL_DEL, session->fd, NULL);
         (void)close(session->fd);
         give_slot_back(session);
