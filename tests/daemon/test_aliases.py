@@ -296,6 +296,27 @@ def test_a_replaced_image_shared_by_its_hash_is_locked_as_well(
     assert os.listdir(space) == [name_in_lockspace(alias)]
 
 
+def test_a_disk_that_was_hot_plugged_is_known_soon_after_its_vm_opens_it(
+        daemon, nursery, disk, folder, space):
+    path, unrelated = disk(), disk("unrelated.img")
+    alias = symbolic_link(path, folder)
+    one, three = nursery.vm("one"), nursery.vm("three")
+    one.own_connection(daemon)
+    three.own_connection(daemon)
+    two = start(nursery, daemon, "two", alias, "command line")
+    assert lock_by_hash(daemon, one, path, space).ok
+    # Whoever else asks in between must not put the search off.
+    assert lock_by_hash(daemon, three, unrelated, space).ok
+    one.open(path)
+
+    def refused():
+        answer = lock_by_hash(daemon, two, alias, space)
+        if answer.ok:
+            assert release_by_hash(daemon, two, alias, space).ok
+        return answer.verdict == BUSY
+    until(refused, "the alias is refused", timeout=0.3)
+
+
 def test_where_the_owner_has_nothing_open_the_name_alone_counts(daemon, nursery, disk, space):
     path = disk()
     one, two = nursery.vm("one"), nursery.vm("two")
