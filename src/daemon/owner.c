@@ -102,6 +102,8 @@ int hf_owner_bind(struct hf_session *session, struct hf_error *err)
                 if (r < 0)
                         return r;
                 owner = hf_table_owner(table, index);
+                /* Younger than the connection: not its peer, but another process of that pid. */
+                session->own = session->own && owner->start <= session->arrived;
                 owner->sessions++;
                 owner->connections += session->own;
                 session->owner = index;

@@ -129,6 +129,14 @@ uint64_t hf_server_wall_clock(const struct hf_server *server)
         return now;
 }
 
+uint64_t hf_server_boot_ticks(const struct hf_server *server)
+{
+        uint64_t now = 0;
+
+        (void)sd_event_now(server->event, CLOCK_BOOTTIME, &now);
+        return now / (1000000 / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
 static int on_idle(sd_event_source *source, uint64_t usec, void *data)
 {
         const struct hf_server *server = data;

@@ -93,5 +93,8 @@ struct hf_server *hf_server_free(struct hf_server *server);
 /* Wall clock for what people read: microseconds since the epoch. */
 uint64_t hf_server_wall_clock(const struct hf_server *server);
 
+/* Now in clock ticks since boot, to be compared with the start of a process. */
+uint64_t hf_server_boot_ticks(const struct hf_server *server);
+
 /* Called when a client or a lock went: starts or stops the clock of --timeout. */
 void hf_server_check_idle(struct hf_server *server);

@@ -85,6 +85,7 @@ int hf_session_new(const struct hf_listener *listener, int fd_arg, bool refused,
         session->slot = server->free_slots[--server->n_free_slots];
         session->id = ++server->next_client_id[session->kind];
         session->connected = hf_server_wall_clock(server);
+        session->arrived = hf_server_boot_ticks(server);
         link_session(session);
         (void)hf_steal_fd(&fd);
         *ret = hf_steal_ptr(session);
