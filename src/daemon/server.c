@@ -3,12 +3,15 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "daemon/departure.h"
 #include "daemon/listener.h"
+#include "daemon/search.h"
 #include "daemon/session.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -41,6 +44,25 @@ static int make_slots(struct hf_server *server)
         return 0;
 }
 
+int hf_server_add_background(struct hf_server *server, sd_event_io_handler_t handler,
+                             sd_event_source **ret)
+{
+        /* Always readable, as nobody reads it. */
+        hf_cleanup_fd int fd = eventfd(1, EFD_CLOEXEC);
+        sd_event_source *source;
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = sd_event_add_io(server->event, &source, fd, EPOLLIN, handler, server);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_io_fd_own(source, true);
+        (void)hf_steal_fd(&fd);
+        *ret = source;
+        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
 static int make_parts(struct hf_server *server)
 {
         int r;
@@ -60,6 +82,10 @@ static int make_parts(struct hf_server *server)
                 return -errno;
         r = sd_event_add_io(server->event, &server->poll_source, server->poll_fd, EPOLLIN,
                             hf_sessions_serve, server);
+        if (r >= 0)
+                r = hf_server_add_background(server, hf_departures_serve, &server->departures);
+        if (r >= 0)
+                r = hf_server_add_background(server, hf_searches_serve, &server->searcher);
         return r < 0 ? r : make_slots(server);
 }
 
@@ -106,6 +132,7 @@ struct hf_server *hf_server_free(struct hf_server *server)
                 (void)close(hf_table_owner(server->table, i)->pidfd);
         }
         (void)sd_event_source_disable_unref(server->departures);
+        (void)sd_event_source_disable_unref(server->searcher);
         (void)sd_event_source_disable_unref(server->idle_timer);
         if (server->slots)
                 (void)munmap(server->slots, server->slots_total * sizeof(struct hf_session_slot));

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Ten thousand locks and a thousand connections at once."""
 
+import fcntl
 import os
 import resource
 import signal
@@ -87,6 +88,47 @@ def test_a_vm_with_a_thousand_locks_ends_in_one_go(roomy, nursery, images):
         while not answer.ok:
             assert answer.verdict == (87, 51)
             answer = rival.acquire(path)
+
+
+def answers_while(client, condition):
+    """How often the client is answered while the condition holds."""
+    count = 0
+    while condition():
+        assert client.ping().ok
+        count += 1
+    return count
+
+
+def test_others_are_served_while_a_vm_with_thousands_of_locks_ends(roomy, nursery, images):
+    images = images(5000)
+    vm = nursery.vm("big")
+    vm.own_connection(roomy)
+    all_ok(roomy.connect_as(vm.owner), Proc.ACQUIRE, images)
+    other = roomy.connect()
+    assert other.ping().ok
+    vm.kill()
+    # The lock that was taken first is the last to go.
+    answers = answers_while(other, lambda: lock_on_first_byte(images[0]) != "unlocked")
+    assert answers > 10, "all the locks went in one go, everybody else waited"
+
+
+def test_others_are_served_while_the_holders_of_foreign_locks_are_searched(
+        roomy, nursery, images):
+    images = images(300)
+    foreigner = nursery.vm("foreigner")
+    owner = Owner("one", nursery.sleeper().pid)
+    refused = [roomy.connect_as(owner) for _ in images]
+    for path in images:
+        foreigner.lock(path, "posix", fcntl.F_WRLCK)
+    other = roomy.connect()
+    assert other.ping().ok
+    for client, path in zip(refused, images):
+        client.send(wire.frame(Proc.ACQUIRE, wire.resource("", path, 0)))
+    answers = answers_while(other, lambda: refused[-1].receive(0).outcome == "silence")
+    assert answers > 10, "all processes were searched in one go, everybody else waited"
+    for client in refused[:-1]:
+        answer = client.receive()
+        assert answer.verdict == (87, 51) and str(foreigner.pid) in answer.error.message
 
 
 def test_when_descriptors_run_out_only_new_locks_are_refused(holdfastd, nursery, images):
