@@ -63,6 +63,15 @@ int hf_server_add_background(struct hf_server *server, sd_event_io_handler_t han
         return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
+/* An epoll for connections, inside the loop's. */
+static int make_poll(struct hf_server *server, int *ret_fd, sd_event_source **ret)
+{
+        *ret_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (*ret_fd < 0)
+                return -errno;
+        return sd_event_add_io(server->event, ret, *ret_fd, EPOLLIN, hf_sessions_serve, server);
+}
+
 static int make_parts(struct hf_server *server)
 {
         int r;
@@ -77,11 +86,9 @@ static int make_parts(struct hf_server *server)
         server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (server->spare_fd < 0)
                 return -errno;
-        server->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-        if (server->poll_fd < 0)
-                return -errno;
-        r = sd_event_add_io(server->event, &server->poll_source, server->poll_fd, EPOLLIN,
-                            hf_sessions_serve, server);
+        r = make_poll(server, &server->poll_fd, &server->poll_source);
+        if (r >= 0)
+                r = make_poll(server, &server->reader_poll_fd, &server->reader_poll_source);
         if (r >= 0)
                 r = hf_server_add_background(server, hf_departures_serve, &server->departures);
         if (r >= 0)
@@ -102,7 +109,7 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_server **
 
         if (!server)
                 return hf_error_sys(err, ENOMEM, "cannot start the server");
-        server->spare_fd = server->poll_fd = -1;
+        server->spare_fd = server->poll_fd = server->reader_poll_fd = -1;
         server->event = sd_event_ref(event);
         server->config = config;
         server->privileged = geteuid() == 0;
@@ -138,7 +145,9 @@ struct hf_server *hf_server_free(struct hf_server *server)
                 (void)munmap(server->slots, server->slots_total * sizeof(struct hf_session_slot));
         (void)hf_table_free(server->table);
         (void)sd_event_source_disable_unref(server->poll_source);
+        (void)sd_event_source_disable_unref(server->reader_poll_source);
         hf_close_fd(&server->poll_fd);
+        hf_close_fd(&server->reader_poll_fd);
         hf_close_fd(&server->spare_fd);
         (void)sd_event_unref(server->event);
         free(server->owner_sources);

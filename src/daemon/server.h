@@ -70,7 +70,8 @@ struct hf_server {
 
         struct hf_session *sessions; /* all, newest first */
         int poll_fd;                 /* their epoll */
-        sd_event_source *poll_source;
+        int reader_poll_fd;          /* that of those that only look */
+        sd_event_source *poll_source, *reader_poll_source;
         unsigned int clients[HF_SERVICE_KINDS];
         unsigned int readers; /* those of them that only look */
         unsigned int refused; /* connections over the limit that wait to be told so */

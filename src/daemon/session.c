@@ -18,6 +18,16 @@
 /* Requests served in one turn of a connection that pipelines, before others get theirs. */
 #define REQUESTS_PER_TURN 16
 
+/* Ready connections served in one go before other sources of the loop get their turn. */
+#define BATCH 64
+
+/*
+ * Who only looks is asked for the long lists and may be anybody: in a turn of the
+ * loop one request of one such connection is served.
+ */
+#define READER_REQUESTS_PER_TURN 1
+#define READER_BATCH             1
+
 /* A slot that was used beyond this gives its memory back when the session ends. */
 #define SLOT_KEPT 4096
 
@@ -26,8 +36,11 @@ static struct hf_session_slot *slot_of(struct hf_session *session)
         return &session->server->slots[session->slot];
 }
 
-/* Ready connections served in one go before other sources of the loop get their turn. */
-#define BATCH 64
+/* The epoll that the session is in. */
+static int poll_of(const struct hf_session *session)
+{
+        return session->read_only ? session->server->reader_poll_fd : session->server->poll_fd;
+}
 
 static void link_session(struct hf_session *session)
 {
@@ -78,7 +91,7 @@ int hf_session_new(const struct hf_listener *listener, int fd_arg, bool refused,
         session->read_only = listener->read_only;
         session->refused = refused;
         session->fd = fd;
-        if (epoll_ctl(server->poll_fd, EPOLL_CTL_ADD, fd,
+        if (epoll_ctl(poll_of(session), EPOLL_CTL_ADD, fd,
                       &(struct epoll_event){.events = EPOLLIN, .data.ptr = session}) < 0)
                 return -errno;
         session->events = EPOLLIN;
@@ -105,12 +118,11 @@ static void give_slot_back(struct hf_session *session)
 
 void hf_session_free(struct hf_session *session)
 {
-        struct hf_server *server = session->server;
 
         if (session->cancel)
                 session->cancel(session->job);
         unlink_session(session);
-        (void)epoll_ctl(server->poll_fd, EPOLL_CTL_DEL, session->fd, NULL);
+        (void)epoll_ctl(poll_of(session), EPOLL_CTL_DEL, session->fd, NULL);
         (void)close(session->fd);
         give_slot_back(session);
         free(session->owner_name);
@@ -139,7 +151,7 @@ static void want(struct hf_session *session, uint32_t events)
 
         if (events == session->events)
                 return;
-        (void)epoll_ctl(session->server->poll_fd, operation, session->fd, &event);
+        (void)epoll_ctl(poll_of(session), operation, session->fd, &event);
         session->events = events;
 }
 
@@ -247,9 +259,9 @@ static void serve(struct hf_session *session)
  */
 static int advance(struct hf_session *session)
 {
-        int r = 1;
+        int turn = session->read_only ? READER_REQUESTS_PER_TURN : REQUESTS_PER_TURN, r = 1;
 
-        for (int n = 0; n < REQUESTS_PER_TURN; n++) {
+        for (int served = 0;; served++) {
                 if (session->state == HF_SESSION_SENDING) {
                         r = send_answer(session);
                         if (r < 0)
@@ -263,7 +275,7 @@ static int advance(struct hf_session *session)
                 r = session->state == HF_SESSION_READING ? request_is_complete(session) : 0;
                 if (r < 0)
                         return r;
-                if (r == 0)
+                if (r == 0 || served == turn)
                         break;
                 serve(session);
         }
@@ -320,12 +332,12 @@ static void on_ready(struct hf_session *session, uint32_t events)
  */
 int hf_sessions_serve(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
+        const struct hf_server *server = data;
         struct epoll_event events[BATCH];
-        int n = epoll_wait(fd, events, BATCH, 0);
+        int n = epoll_wait(fd, events, fd == server->reader_poll_fd ? READER_BATCH : BATCH, 0);
 
         (void)source;
         (void)revents;
-        (void)data;
         for (int i = 0; i < n; i++)
                 on_ready(events[i].data.ptr, events[i].events);
         return 0;

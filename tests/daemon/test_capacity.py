@@ -131,6 +131,30 @@ def test_others_are_served_while_the_holders_of_foreign_locks_are_searched(
         assert answer.verdict == (87, 51) and str(foreigner.pid) in answer.error.message
 
 
+def test_those_who_only_look_are_served_beside_the_others_not_before_them(
+        roomy, nursery, images):
+    images = images(8000)
+    all_ok(roomy.connect_as(Owner("one", nursery.sleeper().pid)), Proc.ACQUIRE, images)
+    # "who" looks at every lock; 15 of them fit what a connection is served in one go.
+    who = wire.frame(5, wire.string("/nowhere") + bytes(28), prog=0x486F6C64)
+    looking = [wire.Connection(roomy.own_socket_ro) for _ in range(20)]
+    client = roomy.connect()
+    assert client.ping().ok and all(c.ping().ok for c in looking)
+    roomy.signal(signal.SIGSTOP)
+    for connection in looking:
+        connection.send(who * 15)
+    client.send(wire.frame(1, prog=wire.KEEPALIVE_PROGRAM, type=wire.Type.MESSAGE))
+    roomy.signal(signal.SIGCONT)
+    assert client.receive().ok
+    roomy.signal(signal.SIGSTOP)
+    answered = 0
+    for connection in looking:
+        while connection.receive(0).outcome == "reply":
+            answered += 1
+    roomy.signal(signal.SIGCONT)
+    assert answered < 150, f"{answered} of 300 lists were made before others had their turn"
+
+
 def test_when_descriptors_run_out_only_new_locks_are_refused(holdfastd, nursery, images):
     images = images(300)
     daemon = holdfastd(rlimit_nofile=200)
