@@ -122,6 +122,8 @@ static int enter_new(struct job *job, struct hf_error *err)
         uint32_t lock;
         int r;
 
+        if (thing->kind == HF_THING_NONE && hf_behind_is_hash(job->name))
+                flags |= HF_LOCK_SEARCHED;
         r = hf_table_add_lock(table, &request->file, thing, job->result.fd, flags, &lock);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot note the lock of %s", job->name);
@@ -130,6 +132,7 @@ static int enter_new(struct job *job, struct hf_error *err)
                 hf_table_remove_lock(table, lock);
                 return r;
         }
+        hf_table_lock(table, lock)->searched = hf_server_wall_clock(job->server);
         job->result.fd = -1;
         return 0;
 }
@@ -273,8 +276,11 @@ static int complete(struct job *job_arg, bool resume)
         return HF_ANSWERED;
 }
 
-/* How long an unsuccessful search for the thing of a hot-plugged disk stands, in seconds. */
-#define SEARCH_AGAIN_S 1
+/*
+ * How long an unsuccessful search for the thing of a hot-plugged disk stands, for
+ * each lock that is searched for: so all of them take a small part of the time.
+ */
+#define SEARCH_AGAIN_USEC 1000
 
 /*
  * A disk that was hot-plugged by a hashed name had not been opened by its VM
@@ -284,19 +290,22 @@ static int complete(struct job *job_arg, bool resume)
 static void learn_things(struct hf_server *server)
 {
         struct hf_table *table = server->table;
-        uint32_t now = (uint32_t)(hf_server_wall_clock(server) / 1000000);
+        uint64_t now = hf_server_wall_clock(server), stands = 0;
 
-        for (uint32_t next, i = hf_table_find_unknown(table, 0); i; i = next) {
+        for (uint32_t i = hf_table_find_searched(table, 0); i; i = hf_table_find_searched(table, i))
+                stands += SEARCH_AGAIN_USEC;
+        for (uint32_t next, i = hf_table_find_searched(table, 0); i; i = next) {
                 struct hf_lock *lock = hf_table_lock(table, i);
                 const struct hf_hold *hold = hf_table_hold(table, lock->first_hold);
-                const char *name = hf_table_string(table, hold->name);
                 struct hf_thing thing;
 
-                next = hf_table_find_unknown(table, i);
-                if (now < lock->searched + SEARCH_AGAIN_S || !hf_behind_is_hash(name))
+                next = hf_table_find_searched(table, i);
+                /* A clock that was set back must not hold it up. */
+                if (lock->searched <= now && now - lock->searched < stands)
                         continue;
                 lock->searched = now;
-                if (hf_behind_find(hf_table_owner(table, hold->owner)->pid, name, &thing) == 0)
+                if (hf_behind_find(hf_table_owner(table, hold->owner)->pid,
+                                   hf_table_string(table, hold->name), &thing) == 0)
                         hf_table_set_thing(table, i, &thing);
         }
 }
@@ -412,7 +421,9 @@ int hf_release(struct hf_session *session, const char *path, const char *name, s
         if (!hold)
                 return hf_error_set(err, EPERM, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
                                     "pid %d does not hold %s", (int)session->owner_pid, name);
-        hf_give(server, hold);
+        /* More than one where the file was replaced while it was locked. */
+        for (; hold; hold = hf_rules_hold_of(server->table, owner, lockspace, name))
+                hf_give(server, hold);
         hf_owner_drop_unused(server, owner);
         return 0;
 }

@@ -61,6 +61,12 @@ static int on_departures(sd_event_source *source, void *data)
         return 0;
 }
 
+static void stop_timer(struct hf_server *server, uint32_t owner)
+{
+        if (server->owner_timers[owner])
+                (void)sd_event_source_set_enabled(server->owner_timers[owner], SD_EVENT_OFF);
+}
+
 static void give_all(struct hf_server *server, uint32_t index)
 {
         struct hf_owner *owner = hf_table_owner(server->table, index);
@@ -151,14 +157,22 @@ static void begin_ending(struct hf_server *server, uint32_t index)
 
 void hf_departure_session_left(struct hf_server *server, uint32_t index, bool own)
 {
+        const struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        if (own && owner->connections == 1 && owner->holds && owner->state == HF_OWNER_ALIVE &&
+            !has_ended(owner))
+                begin_ending(server, index);
+        hf_departure_session_changed(server, index, own);
+}
+
+void hf_departure_session_changed(struct hf_server *server, uint32_t index, bool own)
+{
         struct hf_owner *owner = hf_table_owner(server->table, index);
 
         owner->sessions--;
         owner->connections -= own;
         if (is_gone(owner))
                 give_all(server, index);
-        else if (own && owner->connections == 0 && owner->holds && owner->state == HF_OWNER_ALIVE)
-                begin_ending(server, index);
         hf_owner_drop_unused(server, index);
 }
 
@@ -166,6 +180,8 @@ void hf_departure_owner_ended(struct hf_server *server, uint32_t index)
 {
         struct hf_owner *owner = hf_table_owner(server->table, index);
 
+        /* Whoever was to be ended has ended. */
+        stop_timer(server, index);
         if (owner->connections == 0) {
                 give_all(server, index);
                 return;

@@ -22,5 +22,11 @@
 /* A session that was bound to the owner is gone; own: it was the owner's own connection. */
 void hf_departure_session_left(struct hf_server *server, uint32_t owner, bool own);
 
+/*
+ * A session that was bound to the owner acts for another one from now on. Its
+ * connection is open still, so nobody is ended for that.
+ */
+void hf_departure_session_changed(struct hf_server *server, uint32_t owner, bool own);
+
 /* The owner's process is dead. */
 void hf_departure_owner_ended(struct hf_server *server, uint32_t owner);

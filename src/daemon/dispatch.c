@@ -132,8 +132,11 @@ void hf_dispatch(struct hf_session *session, const uint8_t *payload, size_t len)
 
         if (session->refused) {
                 (void)hf_error_set(&error, EBUSY, HF_ERR_RPC, HF_FROM_RPC,
-                                   "the daemon serves as many clients as it may (max_clients); "
-                                   "try again when one has left, or raise that limit");
+                                   "the daemon serves as many clients as it may%s",
+                                   session->read_only
+                                           ? " on its read-only socket; try again"
+                                           : " (max_clients); try again when one has left, or "
+                                             "raise that limit");
                 hf_session_answer_error(session, &error);
                 return;
         }

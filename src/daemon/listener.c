@@ -28,10 +28,16 @@ const char *const hf_service_names[HF_SERVICE_KINDS] = {
         [HF_SERVICE_ADMIN] = "admin",
 };
 
-static unsigned int limit_of(const struct hf_server *server, enum hf_service_kind kind)
+/* Whether as many as may be are served there already. */
+static bool is_full(const struct hf_listener *listener)
 {
-        return kind == HF_SERVICE_ADMIN ? server->config->admin_max_clients
-                                        : server->config->max_clients;
+        const struct hf_server *server = listener->server;
+
+        if (listener->read_only)
+                return server->readers >= HF_READERS_MAX;
+        if (listener->kind == HF_SERVICE_ADMIN)
+                return server->clients[HF_SERVICE_ADMIN] >= server->config->admin_max_clients;
+        return server->clients[HF_SERVICE_LOCKS] - server->readers >= server->config->max_clients;
 }
 
 /*
@@ -74,7 +80,7 @@ static void serve_connection(struct hf_listener *listener, int fd_arg)
                        listener->path ? listener->path : "a passed socket");
                 return;
         }
-        refused = server->clients[listener->kind] >= limit_of(server, listener->kind);
+        refused = is_full(listener);
         if (refused && server->refused >= REFUSED_MAX)
                 drop_oldest_refused(server);
         r = hf_session_new(listener, hf_steal_fd(&fd), refused, &session);

@@ -18,6 +18,7 @@ static int call_register(struct hf_session *session, const void *data, struct hf
 {
         const struct hf_lock_register_args *args = data;
         char *name;
+        int r;
 
         /* The same words as for a connection that never registered: so does virtlockd. */
         if (args->owner.id == 0)
@@ -26,18 +27,13 @@ static int call_register(struct hf_session *session, const void *data, struct hf
         name = strdup(args->owner.name);
         if (!name)
                 return hf_error_sys(err, ENOMEM, "cannot register %s", args->owner.name);
-        hf_owner_unbind(session);
         free(session->owner_name);
         session->owner_name = name;
         session->owner_id = args->owner.id;
-        session->owner_pid = (pid_t)args->owner.pid;
         memcpy(session->owner_uuid, args->owner.uuid, sizeof(session->owner_uuid));
-        session->registered = true;
-        /* Its own connection is watched from now on; other owners are looked up when needed. */
-        session->own = session->owner_pid > 0 && session->owner_pid == session->peer_pid;
-        if (session->own && hf_owner_bind(session, NULL) < 0 && !session->owner)
-                session->own = false;
-        return HF_DONE;
+        r = hf_owner_register(session, (pid_t)args->owner.pid, err);
+        session->registered = r >= 0;
+        return r < 0 ? r : HF_DONE;
 }
 
 static int call_restrict(struct hf_session *session, const void *data, struct hf_error *err)

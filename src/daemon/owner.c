@@ -65,11 +65,13 @@ static int find_or_add(struct hf_session *session, uint32_t *ret, struct hf_erro
 
         r = session->owner_pid > 0 ? hf_process_open(session->owner_pid, &pidfd, &process, err)
                                    : -ESRCH;
-        if (r < 0)
+        if (r == -ESRCH)
                 return hf_error_set(err, ESRCH, HF_ERR_OPERATION_INVALID, HF_FROM_LOCKSPACE,
                                     "the registered owner, pid %d, is not a running process; a "
                                     "lock for it would never be freed",
                                     (int)session->owner_pid);
+        if (r < 0)
+                return r;
         /* Read along with the rest; of a connection that is not its own, acquire.c looks it up. */
         if (session->own && !*session->via)
                 (void)snprintf(session->via, sizeof(session->via), "%.*s", HF_TABLE_VIA_MAX - 1,
@@ -104,6 +106,8 @@ int hf_owner_bind(struct hf_session *session, struct hf_error *err)
                 if (r < 0)
                         return r;
                 owner = hf_table_owner(table, index);
+                /* Younger than the connection: not its peer, but another process of that pid. */
+                session->own = session->own && owner->start <= session->arrived;
                 owner->sessions++;
                 owner->connections += session->own;
                 session->owner = index;
@@ -122,7 +126,8 @@ uint32_t hf_owner_known(struct hf_session *session)
         return session->owner;
 }
 
-void hf_owner_unbind(struct hf_session *session)
+/* Undoes the binding; the owner's record is dropped if nobody needs it. */
+static void unbind(struct hf_session *session)
 {
         uint32_t owner = session->owner;
         bool own = session->own;
@@ -130,7 +135,28 @@ void hf_owner_unbind(struct hf_session *session)
         session->owner = 0;
         session->own = false;
         if (owner)
-                hf_departure_session_left(session->server, owner, own);
+                hf_departure_session_changed(session->server, owner, own);
+}
+
+int hf_owner_register(struct hf_session *session, pid_t pid, struct hf_error *err)
+{
+        bool own = pid > 0 && pid == session->peer_pid;
+        int r;
+
+        /* What holds locks by this connection stays bound to it: a new look may find it dead. */
+        if (own && session->own && hf_table_owner(session->server->table, session->owner)->holds)
+                return 0;
+        unbind(session);
+        session->owner_pid = pid;
+        session->own = own;
+        if (!own)
+                return 0;
+        r = hf_owner_bind(session, err);
+        if (session->owner)
+                return 0;
+        session->own = false;
+        /* A peer that is gone left its connection to another process, which may still speak. */
+        return r == -ESRCH ? 0 : r;
 }
 
 void hf_owner_drop_unused(struct hf_server *server, uint32_t index)

@@ -12,6 +12,14 @@
 #include "daemon/session.h"
 
 /*
+ * The session acts for the process of that pid from now on. If that is its peer,
+ * the connection is the owner's own and is bound at once; other owners are
+ * looked up when they are needed. Fails (a negative errno with *err) where an
+ * own connection cannot be watched; the session then acts for nobody.
+ */
+int hf_owner_register(struct hf_session *session, pid_t pid, struct hf_error *err);
+
+/*
  * Finds or makes the owner that the session is registered for and binds the
  * session to it. -ESRCH with *err when there is no such process.
  */
@@ -19,9 +27,6 @@ int hf_owner_bind(struct hf_session *session, struct hf_error *err);
 
 /* The owner whose locks the session may give back, though the process may be gone; or 0. */
 uint32_t hf_owner_known(struct hf_session *session);
-
-/* Undoes the binding, when the session registers anew; the owner is dropped if nobody needs it. */
-void hf_owner_unbind(struct hf_session *session);
 
 /* Removes an owner's record if it holds nothing and no session is bound to it. */
 void hf_owner_drop_unused(struct hf_server *server, uint32_t owner);

@@ -14,12 +14,13 @@
 
 #define MODULE "daemon.server"
 
-/* Slots beyond the two limits of clients: for connections that are being refused. */
+/* Slots beyond the limits of clients: for connections that are being refused. */
 #define SPARE_SLOTS 64
 
 static int make_slots(struct hf_server *server)
 {
-        uint32_t n = server->config->max_clients + server->config->admin_max_clients + SPARE_SLOTS;
+        uint32_t n = server->config->max_clients + server->config->admin_max_clients +
+                     HF_READERS_MAX + SPARE_SLOTS;
         void *slots;
 
         server->free_slots = calloc(n, sizeof(*server->free_slots));
@@ -126,6 +127,14 @@ uint64_t hf_server_wall_clock(const struct hf_server *server)
 
         (void)sd_event_now(server->event, CLOCK_REALTIME, &now);
         return now;
+}
+
+uint64_t hf_server_boot_ticks(const struct hf_server *server)
+{
+        uint64_t now = 0;
+
+        (void)sd_event_now(server->event, CLOCK_BOOTTIME, &now);
+        return now / (1000000 / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
 static int on_idle(sd_event_source *source, uint64_t usec, void *data)

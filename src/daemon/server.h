@@ -46,6 +46,12 @@ struct hf_listener {
         sd_event_source *source;
 };
 
+/*
+ * Connections to read-only sockets that are served at once. They have places of
+ * their own, so that users who may look cannot keep a VM from its locks.
+ */
+#define HF_READERS_MAX 256
+
 /* Sockets: virtlockd's two, our two; systemd may pass more of each. */
 #define HF_LISTENERS_MAX 16
 
@@ -64,6 +70,7 @@ struct hf_server {
         int poll_fd;                 /* their epoll */
         sd_event_source *poll_source;
         unsigned int clients[HF_SERVICE_KINDS];
+        unsigned int readers; /* those of them that only look */
         unsigned int refused; /* connections over the limit that wait to be told so */
         uint64_t next_client_id[HF_SERVICE_KINDS];
         struct hf_session_slot *slots;
@@ -85,6 +92,9 @@ struct hf_server *hf_server_free(struct hf_server *server);
 
 /* Wall clock for what people read: microseconds since the epoch. */
 uint64_t hf_server_wall_clock(const struct hf_server *server);
+
+/* Now in clock ticks since boot, to be compared with the start of a process. */
+uint64_t hf_server_boot_ticks(const struct hf_server *server);
 
 /* Called when a client or a lock went: starts or stops the clock of --timeout. */
 void hf_server_check_idle(struct hf_server *server);

@@ -39,10 +39,27 @@ static void link_session(struct hf_session *session)
         if (session->next)
                 session->next->prev = &session->next;
         server->sessions = session;
-        if (session->refused)
+        if (session->refused) {
                 server->refused++;
-        else
-                server->clients[session->kind]++;
+                return;
+        }
+        server->clients[session->kind]++;
+        server->readers += session->read_only;
+}
+
+static void unlink_session(struct hf_session *session)
+{
+        struct hf_server *server = session->server;
+
+        *session->prev = session->next;
+        if (session->next)
+                session->next->prev = session->prev;
+        if (session->refused) {
+                server->refused--;
+                return;
+        }
+        server->clients[session->kind]--;
+        server->readers -= session->read_only;
 }
 
 int hf_session_new(const struct hf_listener *listener, int fd_arg, bool refused,
@@ -69,6 +86,7 @@ int hf_session_new(const struct hf_listener *listener, int fd_arg, bool refused,
         session->slot = server->free_slots[--server->n_free_slots];
         session->id = ++server->next_client_id[session->kind];
         session->connected = hf_server_wall_clock(server);
+        session->arrived = hf_server_boot_ticks(server);
         link_session(session);
         (void)hf_steal_fd(&fd);
         *ret = hf_steal_ptr(session);
@@ -92,13 +110,7 @@ void hf_session_free(struct hf_session *session)
 
         if (session->cancel)
                 session->cancel(session->job);
-        *session->prev = session->next;
-        if (session->next)
-                session->next->prev = session->prev;
-        if (session->refused)
-                server->refused--;
-        else
-                server->clients[session->kind]--;
+        unlink_session(session);
         (void)epoll_ctl(server->poll_fd, EPOLL_CTL_DEL, session->fd, NULL);
         (void)close(session->fd);
         give_slot_back(session);

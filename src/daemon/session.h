@@ -42,6 +42,7 @@ struct hf_session {
 
         uint64_t id;        /* virt-admin's client id */
         uint64_t connected; /* microseconds since the epoch */
+        uint64_t arrived;   /* the same in clock ticks since boot, as a process's start */
         pid_t peer_pid;
         uid_t peer_uid;
         gid_t peer_gid;

@@ -34,18 +34,47 @@ uint32_t hf_rules_hold_of(struct hf_table *table, uint32_t owner, uint32_t locks
 
 struct hf_verdict hf_rules_by_name(struct hf_table *table, const struct hf_request *request)
 {
-        uint32_t hold = hf_table_find_name(table, request->lockspace, request->name);
-        uint32_t lock, opposing;
+        uint32_t seen = 0;
 
-        if (!hold)
-                return free_to_take;
-        lock = hf_table_hold(table, hold)->lock;
-        opposing = opposing_hold(table, lock, request);
-        if (opposing)
-                return (struct hf_verdict){HF_VERDICT_CONFLICT, lock, opposing};
-        if (hf_rules_hold_of(table, request->owner, request->lockspace, request->name))
-                return (struct hf_verdict){HF_VERDICT_HAVE, lock, hold};
+        for (uint32_t i = hf_table_find_name(table, request->lockspace, request->name); i;
+             i = hf_table_next_name(table, i)) {
+                uint32_t lock = hf_table_hold(table, i)->lock, opposing;
+
+                if (lock == seen)
+                        continue;
+                seen = lock;
+                opposing = opposing_hold(table, lock, request);
+                if (opposing)
+                        return (struct hf_verdict){HF_VERDICT_CONFLICT, lock, opposing};
+        }
+        return free_to_take;
+}
+
+/* What the request, against which nothing stands, is to a lock on its own file. */
+static struct hf_verdict same_file(struct hf_table *table, uint32_t lock,
+                                   const struct hf_request *request)
+{
+        uint32_t i = hf_table_find_name(table, request->lockspace, request->name);
+
+        for (; i; i = hf_table_next_name(table, i)) {
+                const struct hf_hold *hold = hf_table_hold(table, i);
+
+                if (hold->lock == lock && hold->owner == request->owner)
+                        return (struct hf_verdict){HF_VERDICT_HAVE, lock, i};
+        }
         return (struct hf_verdict){HF_VERDICT_JOIN, lock, 0};
+}
+
+/*
+ * A lock on the request's own file. What is shared under one hashed name may be
+ * one image for one VM and its replacement for the next: these are two locks.
+ */
+static bool may_join(const struct hf_lock *lock, const struct hf_request *request)
+{
+        bool known = lock->thing.kind && request->thing.kind;
+
+        return hf_thing_same(&lock->file, &request->file) &&
+               !(request->shared && known && !hf_thing_same(&lock->thing, &request->thing));
 }
 
 /*
@@ -79,8 +108,9 @@ struct hf_verdict hf_rules_by_thing(struct hf_table *table, const struct hf_requ
 
                 if (opposing)
                         return (struct hf_verdict){HF_VERDICT_CONFLICT, lock, opposing};
-                if (hf_thing_same(&hf_table_lock(table, lock)->file, &request->file))
-                        verdict = (struct hf_verdict){HF_VERDICT_JOIN, lock, 0};
+                if (verdict.kind != HF_VERDICT_HAVE &&
+                    may_join(hf_table_lock(table, lock), request))
+                        verdict = same_file(table, lock, request);
         }
         return verdict;
 }

@@ -12,7 +12,8 @@
  * no downgrade.
  *
  * A request is judged twice: by name before anything is opened, and by what was
- * found behind the name after that.
+ * found behind the name after that. A name alone only refuses: the file of that
+ * name may have been replaced since it was locked, and then it is another thing.
  */
 
 #include "lockspace/table.h"
@@ -30,7 +31,7 @@ struct hf_request {
 
 enum hf_verdict_kind {
         HF_VERDICT_FREE,     /* nothing known stands against it: take a lock */
-        HF_VERDICT_HAVE,     /* the owner has it by this name already */
+        HF_VERDICT_HAVE,     /* the owner has `lock` by this name already, as `hold` */
         HF_VERDICT_JOIN,     /* add a hold to `lock`, which exists */
         HF_VERDICT_CONFLICT, /* `hold` stands against it (possibly the owner's own) */
 };
@@ -41,13 +42,13 @@ struct hf_verdict {
         uint32_t hold;
 };
 
-/* By the name alone. */
+/* By the name alone: FREE or CONFLICT. */
 struct hf_verdict hf_rules_by_name(struct hf_table *table, const struct hf_request *request);
 
 /* By file and thing (request->file is set); call it after by_name said FREE. */
 struct hf_verdict hf_rules_by_thing(struct hf_table *table, const struct hf_request *request);
 
-/* The hold of owner by that name, or 0. */
+/* A hold of owner by that name, or 0. */
 uint32_t hf_rules_hold_of(struct hf_table *table, uint32_t owner, uint32_t lockspace,
                           const char *name);
 

@@ -28,6 +28,7 @@ struct map {
         uint32_t owner_by_pid[BUCKETS];
         uint32_t lock_by_file[BUCKETS];
         uint32_t lock_by_thing[BUCKETS];
+        uint32_t first_searched;
         uint32_t hold_by_name[BUCKETS];
         struct hf_lockspace lockspaces[HF_TABLE_LOCKSPACES_MAX];
         struct hf_owner owners[HF_TABLE_OWNERS_MAX];
@@ -61,6 +62,17 @@ static uint32_t *bucket_of_thing(uint32_t *buckets, const struct hf_thing *thing
         uint64_t key[2] = {thing->dev, thing->ino};
 
         return &buckets[hash_bytes(thing->kind, key, sizeof(key)) % BUCKETS];
+}
+
+/*
+ * The chain of locks on one thing, or of those whose thing is searched for. A
+ * lock of which nothing more can be known is in none (NULL).
+ */
+static uint32_t *chain_by_thing(struct map *map, const struct hf_lock *lock)
+{
+        if (lock->thing.kind != HF_THING_NONE)
+                return bucket_of_thing(map->lock_by_thing, &lock->thing);
+        return lock->flags & HF_LOCK_SEARCHED ? &map->first_searched : NULL;
 }
 
 static void *record(void *base, size_t size, uint32_t index)
@@ -317,6 +329,24 @@ uint32_t hf_table_find_thing(struct hf_table *table, const struct hf_thing *thin
         return i;
 }
 
+static void link_by_thing(struct map *map, uint32_t index)
+{
+        uint32_t *chain = chain_by_thing(map, &map->locks[index]);
+
+        if (!chain)
+                return;
+        map->locks[index].next_thing = *chain;
+        *chain = index;
+}
+
+static void unlink_by_thing(struct map *map, uint32_t index)
+{
+        uint32_t *chain = chain_by_thing(map, &map->locks[index]);
+
+        if (chain)
+                UNCHAIN(map, chain, lock, next_thing, index);
+}
+
 int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
                       const struct hf_thing *thing, int fd, uint32_t flags, uint32_t *ret)
 {
@@ -334,34 +364,25 @@ int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
         bucket = bucket_of_thing(map->lock_by_file, file);
         lock->next = *bucket;
         *bucket = index;
-        bucket = bucket_of_thing(map->lock_by_thing, thing);
-        lock->next_thing = *bucket;
-        *bucket = index;
+        link_by_thing(map, index);
         *ret = index;
         return 0;
 }
 
-uint32_t hf_table_find_unknown(struct hf_table *table, uint32_t after)
+uint32_t hf_table_find_searched(struct hf_table *table, uint32_t after)
 {
-        static const struct hf_thing unknown = {.kind = HF_THING_NONE};
-        uint32_t i = after ? hf_table_lock(table, after)->next_thing
-                           : *bucket_of_thing(table->map->lock_by_thing, &unknown);
-
-        while (i && hf_table_lock(table, i)->thing.kind != HF_THING_NONE)
-                i = hf_table_lock(table, i)->next_thing;
-        return i;
+        return after ? hf_table_lock(table, after)->next_thing : table->map->first_searched;
 }
 
 void hf_table_set_thing(struct hf_table *table, uint32_t index, const struct hf_thing *thing)
 {
         struct map *map = table->map;
         struct hf_lock *lock = hf_table_lock(table, index);
-        uint32_t *bucket = bucket_of_thing(map->lock_by_thing, thing);
 
-        UNCHAIN(map, bucket_of_thing(map->lock_by_thing, &lock->thing), lock, next_thing, index);
+        unlink_by_thing(map, index);
+        lock->flags &= ~(uint32_t)HF_LOCK_SEARCHED;
         lock->thing = *thing;
-        lock->next_thing = *bucket;
-        *bucket = index;
+        link_by_thing(map, index);
 }
 
 void hf_table_remove_lock(struct hf_table *table, uint32_t index)
@@ -370,7 +391,7 @@ void hf_table_remove_lock(struct hf_table *table, uint32_t index)
         struct hf_lock *lock = hf_table_lock(table, index);
 
         UNCHAIN(map, bucket_of_thing(map->lock_by_file, &lock->file), lock, next, index);
-        UNCHAIN(map, bucket_of_thing(map->lock_by_thing, &lock->thing), lock, next_thing, index);
+        unlink_by_thing(map, index);
         GIVE(map, lock, index);
 }
 

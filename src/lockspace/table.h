@@ -51,10 +51,10 @@ enum hf_owner_state {
         HF_OWNER_STUBBORN = 3, /* killed, and still there */
 };
 
-/* What a lock promises; enum hf_guarantee of lock-driver.h has the same numbers. */
 enum hf_table_lock_flags {
         HF_LOCK_SHARED = 1U << 0,
         HF_LOCK_AUTOCREATE = 1U << 1, /* the file goes with the lock */
+        HF_LOCK_SEARCHED = 1U << 2,   /* its thing is not known yet, but may be found out */
 };
 
 struct hf_owner {
@@ -77,15 +77,15 @@ struct hf_owner {
 };
 
 struct hf_lock {
-        uint32_t next; /* chain by file, or of free records */
-        uint32_t next_thing;
+        uint32_t next;       /* chain by file, or of free records */
+        uint32_t next_thing; /* chain by thing, or of those whose thing is searched for */
         struct hf_thing file;
         struct hf_thing thing; /* kind none: not known */
         int fd;
         uint32_t flags; /* enum hf_table_lock_flags */
         uint32_t first_hold;
         uint32_t holds;
-        uint32_t searched; /* when its thing was last looked for, seconds since the epoch */
+        uint64_t searched; /* when its thing was last looked for, microseconds since the epoch */
 };
 
 struct hf_hold {
@@ -163,10 +163,10 @@ uint32_t hf_table_find_thing(struct hf_table *table, const struct hf_thing *thin
 /* The lock takes fd over: whoever removes the lock closes it. */
 int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
                       const struct hf_thing *thing, int fd, uint32_t flags, uint32_t *ret);
-/* Notes what a lock protects, where that was not known (kind none) before. */
+/* Notes what a lock protects whose thing was searched for. */
 void hf_table_set_thing(struct hf_table *table, uint32_t lock, const struct hf_thing *thing);
-/* First lock of which it is not known, or the next one after that; 0 where there is none. */
-uint32_t hf_table_find_unknown(struct hf_table *table, uint32_t after);
+/* First lock whose thing is searched for, or the next one after that; 0 where there is none. */
+uint32_t hf_table_find_searched(struct hf_table *table, uint32_t after);
 /* The lock must have no holds. */
 void hf_table_remove_lock(struct hf_table *table, uint32_t lock);
 

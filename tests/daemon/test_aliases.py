@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from hftest.files import lock_on_first_byte
 from hftest.processes import until
-from hftest.wire import AUTOCREATE, Owner
+from hftest.wire import AUTOCREATE, SHARED, Owner
 
 BUSY = (87, 51)
 
@@ -144,6 +144,43 @@ def test_two_nodes_of_one_block_device_are_one_resource(daemon, nursery, block_d
     assert second.acquire(alias).ok
 
 
+# ---- a file is replaced while it is locked -------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [0, SHARED])
+def test_asking_again_for_a_replaced_file_locks_the_new_one(daemon, nursery, disk, folder, flags):
+    path = disk()
+    one = daemon.connect_as(Owner("one", nursery.sleeper().pid))
+    two = daemon.connect_as(Owner("two", nursery.sleeper().pid))
+    old = hard_link(path, folder)
+    assert one.acquire(path, flags=flags).ok
+    os.unlink(path)
+    new = symbolic_link(disk(), folder)
+    assert two.acquire(path).verdict == BUSY, "the name is taken, whatever is behind it"
+    assert one.acquire(path, flags=flags).ok
+    assert two.acquire(new).verdict == BUSY
+    assert two.acquire(old).verdict == BUSY
+    assert one.release(path).ok
+    assert one.release(path).verdict == BUSY
+    assert two.acquire(new).ok
+    assert two.acquire(old).ok
+
+
+def test_who_joins_a_shared_name_shares_the_file_that_is_there_now(daemon, nursery, disk, folder):
+    path = disk()
+    one = daemon.connect_as(Owner("one", nursery.sleeper().pid))
+    two = daemon.connect_as(Owner("two", nursery.sleeper().pid))
+    three = daemon.connect_as(Owner("three", nursery.sleeper().pid))
+    assert one.acquire(path, flags=SHARED).ok
+    os.unlink(path)
+    alias = hard_link(disk(), folder)
+    assert two.acquire(path, flags=SHARED).ok
+    assert three.acquire(alias).verdict == BUSY
+    assert two.release(path).ok
+    assert three.acquire(alias).ok
+    assert lock_on_first_byte(path) == "write lock"
+
+
 # ---- a directory lockspace: only the hash of the name arrives -----------------------
 
 
@@ -238,6 +275,46 @@ def test_one_vm_with_a_disk_under_two_hashed_names_is_not_its_own_enemy(
     assert lock_by_hash(daemon, two, path, space).verdict == BUSY
     assert release_by_hash(daemon, one, alias, space).ok
     assert lock_by_hash(daemon, two, path, space).ok
+
+
+def test_a_replaced_image_shared_by_its_hash_is_locked_as_well(
+        daemon, nursery, disk, folder, space):
+    path = disk()
+    one = start(nursery, daemon, "one", path, "descriptor")
+    with daemon.connect_as(one.owner) as manager:
+        assert manager.acquire(name_in_lockspace(path), space, AUTOCREATE | SHARED).ok
+    os.unlink(path)
+    alias = hard_link(disk(), folder)
+    two = start(nursery, daemon, "two", path, "descriptor")
+    three = start(nursery, daemon, "three", alias, "descriptor")
+    with daemon.connect_as(two.owner) as manager:
+        assert manager.acquire(name_in_lockspace(path), space, AUTOCREATE | SHARED).ok
+    assert lock_by_hash(daemon, three, alias, space).verdict == BUSY
+    for vm in (one, two):
+        assert release_by_hash(daemon, vm, path, space).ok
+    assert lock_by_hash(daemon, three, alias, space).ok
+    assert os.listdir(space) == [name_in_lockspace(alias)]
+
+
+def test_a_disk_that_was_hot_plugged_is_known_soon_after_its_vm_opens_it(
+        daemon, nursery, disk, folder, space):
+    path, unrelated = disk(), disk("unrelated.img")
+    alias = symbolic_link(path, folder)
+    one, three = nursery.vm("one"), nursery.vm("three")
+    one.own_connection(daemon)
+    three.own_connection(daemon)
+    two = start(nursery, daemon, "two", alias, "command line")
+    assert lock_by_hash(daemon, one, path, space).ok
+    # Whoever else asks in between must not put the search off.
+    assert lock_by_hash(daemon, three, unrelated, space).ok
+    one.open(path)
+
+    def refused():
+        answer = lock_by_hash(daemon, two, alias, space)
+        if answer.ok:
+            assert release_by_hash(daemon, two, alias, space).ok
+        return answer.verdict == BUSY
+    until(refused, "the alias is refused", timeout=0.3)
 
 
 def test_where_the_owner_has_nothing_open_the_name_alone_counts(daemon, nursery, disk, space):

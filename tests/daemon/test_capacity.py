@@ -3,6 +3,7 @@
 
 import os
 import resource
+import signal
 import tempfile
 
 import pytest
@@ -104,3 +105,22 @@ def test_when_descriptors_run_out_only_new_locks_are_refused(holdfastd, nursery,
     assert are("write lock", got)
     assert client.release(got[0]).ok
     assert client.acquire(images[-1]).ok
+
+
+def test_a_vm_that_cannot_be_watched_for_want_of_descriptors_is_not_registered(
+        holdfastd, nursery, images):
+    *images, own_image = images(300)
+    daemon = holdfastd(rlimit_nofile=200)
+    client = daemon.connect_as(Owner("greedy", nursery.sleeper().pid))
+    vm = nursery.vm("late")
+    own = vm.connect(daemon.socket)
+    assert own.ping().ok
+    got = [path for path in images if client.acquire(path).ok]
+    answer = own.register(vm.owner)
+    assert answer.verdict == (38, 51), answer
+    assert own.acquire(own_image).verdict == (55, 7)
+    assert client.release(got[0]).ok and client.release(got[1]).ok
+    assert own.register(vm.owner).ok
+    assert own.acquire(own_image).ok
+    own.close()
+    assert vm.ending() == signal.SIGTERM, "the connection is known as the VM's own"

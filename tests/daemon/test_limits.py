@@ -84,6 +84,32 @@ def test_a_place_that_becomes_free_is_given_to_the_next(small):
     until(served, "the places are free again")
 
 
+def test_clients_that_only_look_take_nobodys_place(small):
+    looking = [wire.Connection(small.own_socket_ro) for _ in range(LIMIT)]
+    assert all(client.ping().ok for client in looking)
+    inside = [small.connect() for _ in range(LIMIT)]
+    assert all(client.ping().ok for client in inside)
+    with wire.Connection(small.own_socket_ro) as late:
+        assert late.ping().ok
+    with small.connect() as late:
+        assert late.create_lockspace("").verdict == (39, 7)
+
+
+def test_a_crowd_that_only_looks_has_a_limit(small):
+    looking = [wire.Connection(small.own_socket_ro) for _ in range(256)]
+    assert all(client.ping().ok for client in looking)
+    with wire.Connection(small.own_socket_ro) as late:
+        assert late.call(Proc.RESTRICT, wire.u32(0)).verdict == (39, 7)
+    looking.pop().close()
+
+    def gets_in():
+        with wire.Connection(small.own_socket_ro) as client:
+            return client.ping().ok
+    until(gets_in, "a place that becomes free is given to the next")
+    with small.connect() as client:
+        assert client.create_lockspace("").ok
+
+
 def test_the_default_limit_is_1024_connections(holdfastd):
     daemon = holdfastd(rlimit_nofile=20000)
     inside = [daemon.connect() for _ in range(1024)]

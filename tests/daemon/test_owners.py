@@ -5,8 +5,11 @@ own connection, could still write."""
 import fcntl
 import os
 import signal
+import subprocess
+import sys
 import time
 
+import pytest
 from hftest.files import lock_on_first_byte
 from hftest.processes import until
 from hftest.wire import SHARED, Owner
@@ -147,6 +150,43 @@ def test_a_vm_without_locks_may_close_its_connection(daemon, nursery, disk):
         assert manager.ping().ok
     assert vm.alive
     assert locked(path)
+
+
+# ---- registering again ----------------------------------------------------------------
+
+
+def test_a_vm_that_registers_again_on_its_connection_lives_on_with_its_lock(
+        daemon, nursery, disk):
+    path = disk()
+    vm, own = holding(nursery, daemon, path)
+    assert own.register(vm.owner).ok
+    assert vm.ending(timeout=0.3) is None
+    assert locked(path)
+    own.close()
+    assert vm.ending() == signal.SIGTERM, "it is watched as before"
+    until(unlocked(path), "the lock of the dead VM is gone")
+
+
+def test_a_vm_whose_connection_is_registered_for_another_owner_lives_on_with_its_lock(
+        daemon, nursery, disk):
+    path = disk()
+    vm, own = holding(nursery, daemon, path)
+    assert own.register(Owner("other", nursery.sleeper().pid)).ok
+    assert vm.ending(timeout=0.3) is None
+    assert locked(path)
+    vm.kill()
+    until(unlocked(path), "the lock of the dead VM is gone")
+
+
+def test_a_connection_is_not_that_of_a_later_process_of_its_peers_pid(folder):
+    if os.geteuid() != 0:
+        pytest.skip("needs root: the test makes a PID namespace")
+    script = os.path.join(os.path.dirname(__file__), "pid_reuse.py")
+    run = subprocess.run(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
+                          sys.executable, script, folder],
+                         capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.strip() == "lives"
 
 
 # ---- who is the owner --------------------------------------------------------------
