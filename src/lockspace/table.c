@@ -45,6 +45,8 @@ _Static_assert(offsetof(struct hf_lock, next) == 0, "pools link records by their
 _Static_assert(offsetof(struct hf_hold, next) == 0, "pools link records by their first field");
 _Static_assert(offsetof(struct hf_lockspace, next) == 0, "pools link records by their first field");
 
+static const struct hf_thing unknown_thing = {.kind = HF_THING_NONE};
+
 /* 64-bit FNV-1a; the keys are names that peers choose, and a long chain only costs time. */
 static uint32_t hash_bytes(uint64_t seed, const void *data, size_t len)
 {
@@ -317,6 +319,12 @@ uint32_t hf_table_find_thing(struct hf_table *table, const struct hf_thing *thin
         return i;
 }
 
+/* What is not known has one form, whatever stands beside it: find_unknown looks in one place. */
+static const struct hf_thing *one_form(const struct hf_thing *thing)
+{
+        return thing->kind == HF_THING_NONE ? &unknown_thing : thing;
+}
+
 int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
                       const struct hf_thing *thing, int fd, uint32_t flags, uint32_t *ret)
 {
@@ -328,13 +336,13 @@ int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
                 return -ENOSPC;
         lock = hf_table_lock(table, index);
         lock->file = *file;
-        lock->thing = *thing;
+        lock->thing = *one_form(thing);
         lock->fd = fd;
         lock->flags = flags;
         bucket = bucket_of_thing(map->lock_by_file, file);
         lock->next = *bucket;
         *bucket = index;
-        bucket = bucket_of_thing(map->lock_by_thing, thing);
+        bucket = bucket_of_thing(map->lock_by_thing, &lock->thing);
         lock->next_thing = *bucket;
         *bucket = index;
         *ret = index;
@@ -343,9 +351,8 @@ int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
 
 uint32_t hf_table_find_unknown(struct hf_table *table, uint32_t after)
 {
-        static const struct hf_thing unknown = {.kind = HF_THING_NONE};
         uint32_t i = after ? hf_table_lock(table, after)->next_thing
-                           : *bucket_of_thing(table->map->lock_by_thing, &unknown);
+                           : *bucket_of_thing(table->map->lock_by_thing, &unknown_thing);
 
         while (i && hf_table_lock(table, i)->thing.kind != HF_THING_NONE)
                 i = hf_table_lock(table, i)->next_thing;
@@ -356,10 +363,11 @@ void hf_table_set_thing(struct hf_table *table, uint32_t index, const struct hf_
 {
         struct map *map = table->map;
         struct hf_lock *lock = hf_table_lock(table, index);
-        uint32_t *bucket = bucket_of_thing(map->lock_by_thing, thing);
+        uint32_t *bucket;
 
         UNCHAIN(map, bucket_of_thing(map->lock_by_thing, &lock->thing), lock, next_thing, index);
-        lock->thing = *thing;
+        lock->thing = *one_form(thing);
+        bucket = bucket_of_thing(map->lock_by_thing, &lock->thing);
         lock->next_thing = *bucket;
         *bucket = index;
 }
