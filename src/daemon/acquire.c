@@ -110,19 +110,30 @@ static int enter(struct job *job, uint32_t lock, struct hf_error *err)
         return 0;
 }
 
+/* Enters a claim to a lock that is there, and what may be known now of its thing. */
+static int join(struct job *job, uint32_t lock, struct hf_error *err)
+{
+        struct hf_table *table = job->server->table;
+        const struct hf_thing *thing = hf_rules_thing(&job->request);
+        int r = enter(job, lock, err);
+
+        if (r >= 0 && hf_table_lock(table, lock)->thing.kind == HF_THING_NONE)
+                hf_table_set_thing(table, lock, thing);
+        return r;
+}
+
 /* Enters the lock that was just taken. */
 static int enter_new(struct job *job, struct hf_error *err)
 {
         struct hf_table *table = job->server->table;
         const struct hf_request *request = &job->request;
-        const struct hf_thing *thing = request->lockspace == HF_LOCKSPACE_DEFAULT ? &request->file
-                                                                                  : &request->thing;
         uint32_t flags = (request->shared ? HF_LOCK_SHARED : 0) |
                          (job->autocreate ? HF_LOCK_AUTOCREATE : 0);
         uint32_t lock;
         int r;
 
-        r = hf_table_add_lock(table, &request->file, thing, job->result.fd, flags, &lock);
+        r = hf_table_add_lock(table, &request->file, hf_rules_thing(request), job->result.fd, flags,
+                              &lock);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot note the lock of %s", job->name);
         r = enter(job, lock, err);
@@ -163,7 +174,7 @@ static bool settle(struct job *job, struct hf_verdict verdict, struct hf_acquire
                 ret->status = 0;
                 return true;
         case HF_VERDICT_JOIN:
-                ret->status = enter(job, verdict.lock, &ret->error);
+                ret->status = join(job, verdict.lock, &ret->error);
                 return true;
         default:
                 return false;

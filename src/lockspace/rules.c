@@ -34,33 +34,40 @@ uint32_t hf_rules_hold_of(struct hf_table *table, uint32_t owner, uint32_t locks
 
 struct hf_verdict hf_rules_by_name(struct hf_table *table, const struct hf_request *request)
 {
-        uint32_t hold = hf_table_find_name(table, request->lockspace, request->name);
-        uint32_t lock, opposing;
+        struct hf_verdict verdict = free_to_take;
 
-        if (!hold)
-                return free_to_take;
-        lock = hf_table_hold(table, hold)->lock;
-        opposing = opposing_hold(table, lock, request);
-        if (opposing)
-                return (struct hf_verdict){HF_VERDICT_CONFLICT, lock, opposing};
-        if (hf_rules_hold_of(table, request->owner, request->lockspace, request->name))
-                return (struct hf_verdict){HF_VERDICT_HAVE, lock, hold};
-        return (struct hf_verdict){HF_VERDICT_JOIN, lock, 0};
+        for (uint32_t i = hf_table_find_name(table, request->lockspace, request->name); i;
+             i = hf_table_next_name(table, i)) {
+                uint32_t lock = hf_table_hold(table, i)->lock;
+                uint32_t opposing = opposing_hold(table, lock, request);
+
+                if (opposing)
+                        return (struct hf_verdict){HF_VERDICT_CONFLICT, lock, opposing};
+                if (hf_table_hold(table, i)->owner == request->owner)
+                        verdict = (struct hf_verdict){HF_VERDICT_HAVE, lock, i};
+        }
+        return verdict;
+}
+
+const struct hf_thing *hf_rules_thing(const struct hf_request *request)
+{
+        return request->lockspace == HF_LOCKSPACE_DEFAULT ? &request->file : &request->thing;
 }
 
 /*
- * Every lock that touches the request: on the same lock file, or protecting the
- * same thing. A lock file may itself be somebody's protected thing, so the file
- * is looked up in that index as well; a direct lock is in both with one identity.
+ * Every lock that touches the request: the file or the protected thing of one is
+ * the file or the protected thing of the other. A lock file may itself be
+ * somebody's disk, so both are looked up in both indexes.
  */
 static uint32_t next_touching(struct hf_table *table, const struct hf_request *request,
-                              uint32_t after, int *stage)
+                              uint32_t after, unsigned int *stage)
 {
-        const struct hf_thing *keys[] = {&request->file, &request->file, &request->thing};
+        const struct hf_thing *keys[] = {&request->file, &request->thing};
 
-        for (; *stage < 3; (*stage)++, after = 0) {
-                uint32_t i = *stage == 0 ? hf_table_find_file(table, keys[0], after)
-                                         : hf_table_find_thing(table, keys[*stage], after);
+        for (; *stage < 4; (*stage)++, after = 0) {
+                const struct hf_thing *key = keys[*stage / 2];
+                uint32_t i = *stage % 2 == 0 ? hf_table_find_file(table, key, after)
+                                             : hf_table_find_thing(table, key, after);
 
                 if (i)
                         return i;
@@ -68,19 +75,45 @@ static uint32_t next_touching(struct hf_table *table, const struct hf_request *r
         return 0;
 }
 
+/*
+ * On a lock of the request's own file that does not oppose it. A lock has one
+ * thing: a sharer of which another is known, or of which more or less is known,
+ * takes a lock beside it. Beside an exclusive lock there is no room for one; all
+ * its names are the owner's, and stand for the same unless they are known not to.
+ */
+static struct hf_verdict judge_same_file(struct hf_table *table, uint32_t index,
+                                         const struct hf_request *request)
+{
+        const struct hf_lock *lock = hf_table_lock(table, index);
+        const struct hf_thing *thing = hf_rules_thing(request);
+        bool unknown = thing->kind == HF_THING_NONE;
+        bool lock_unknown = lock->thing.kind == HF_THING_NONE;
+
+        if (hf_thing_same(thing, &lock->thing) || (unknown && lock_unknown))
+                return (struct hf_verdict){HF_VERDICT_JOIN, index, 0};
+        if (request->shared)
+                return free_to_take;
+        if (unknown || lock_unknown)
+                return (struct hf_verdict){HF_VERDICT_JOIN, index, 0};
+        return (struct hf_verdict){HF_VERDICT_CONFLICT, index, lock->first_hold};
+}
+
 struct hf_verdict hf_rules_by_thing(struct hf_table *table, const struct hf_request *request)
 {
         struct hf_verdict verdict = free_to_take;
+        unsigned int stage = 0;
         uint32_t lock = 0;
-        int stage = 0;
 
         while ((lock = next_touching(table, request, lock, &stage))) {
                 uint32_t opposing = opposing_hold(table, lock, request);
 
                 if (opposing)
                         return (struct hf_verdict){HF_VERDICT_CONFLICT, lock, opposing};
-                if (hf_thing_same(&hf_table_lock(table, lock)->file, &request->file))
-                        verdict = (struct hf_verdict){HF_VERDICT_JOIN, lock, 0};
+                if (verdict.kind == HF_VERDICT_FREE &&
+                    hf_thing_same(&hf_table_lock(table, lock)->file, &request->file))
+                        verdict = judge_same_file(table, lock, request);
+                if (verdict.kind == HF_VERDICT_CONFLICT)
+                        break;
         }
         return verdict;
 }

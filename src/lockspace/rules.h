@@ -6,13 +6,15 @@
  *
  * One holder, or any number of shared ones. The thing decides, not its name:
  * a request conflicts with every lock on the same lock file, on the same
- * protected thing, or by the same name. What an owner holds of a resource is a
+ * protected thing, or by the same name; also where the lock file of one is the
+ * protected thing of the other. What an owner holds of a resource is a
  * set of names: a name it has already changes nothing, another name of what it
  * has is added to the lock, in the mode the lock has. There is no upgrade and
  * no downgrade.
  *
  * A request is judged twice: by name before anything is opened, and by what was
- * found behind the name after that.
+ * found behind the name after that. The name alone can refuse, but not let
+ * anybody share: by now it may lead to another file than the one that is locked.
  */
 
 #include "lockspace/table.h"
@@ -30,7 +32,7 @@ struct hf_request {
 
 enum hf_verdict_kind {
         HF_VERDICT_FREE,     /* nothing known stands against it: take a lock */
-        HF_VERDICT_HAVE,     /* the owner has it by this name already */
+        HF_VERDICT_HAVE,     /* the owner has it by this name already: `hold` */
         HF_VERDICT_JOIN,     /* add a hold to `lock`, which exists */
         HF_VERDICT_CONFLICT, /* `hold` stands against it (possibly the owner's own) */
 };
@@ -41,11 +43,17 @@ struct hf_verdict {
         uint32_t hold;
 };
 
-/* By the name alone. */
+/* By the name alone: FREE, HAVE or CONFLICT. */
 struct hf_verdict hf_rules_by_name(struct hf_table *table, const struct hf_request *request);
 
-/* By file and thing (request->file is set); call it after by_name said FREE. */
+/*
+ * By file and thing (request->file is set), after by_name said FREE: FREE, JOIN
+ * or CONFLICT. Who joins a lock whose thing is not known notes hf_rules_thing there.
+ */
 struct hf_verdict hf_rules_by_thing(struct hf_table *table, const struct hf_request *request);
+
+/* What a request protects: in the default lockspace the file itself. Kind none: not known. */
+const struct hf_thing *hf_rules_thing(const struct hf_request *request);
 
 /* The hold of owner by that name, or 0. */
 uint32_t hf_rules_hold_of(struct hf_table *table, uint32_t owner, uint32_t lockspace,
