@@ -110,13 +110,22 @@ static int enter(struct job *job, uint32_t lock, struct hf_error *err)
         return 0;
 }
 
+/* Of a lock whose thing was not known: it is now, where the request knows it. */
+static void note_thing(struct job *job, uint32_t lock)
+{
+        const struct hf_thing *thing = hf_rules_thing(&job->request);
+
+        if (thing->kind != HF_THING_NONE &&
+            hf_table_lock(job->server->table, lock)->thing.kind == HF_THING_NONE)
+                hf_table_set_thing(job->server->table, lock, thing);
+}
+
 /* Enters the lock that was just taken. */
 static int enter_new(struct job *job, struct hf_error *err)
 {
         struct hf_table *table = job->server->table;
         const struct hf_request *request = &job->request;
-        const struct hf_thing *thing = request->lockspace == HF_LOCKSPACE_DEFAULT ? &request->file
-                                                                                  : &request->thing;
+        const struct hf_thing *thing = hf_rules_thing(request);
         uint32_t flags = (request->shared ? HF_LOCK_SHARED : 0) |
                          (job->autocreate ? HF_LOCK_AUTOCREATE : 0);
         uint32_t lock;
@@ -148,10 +157,15 @@ int hf_refuse(struct hf_server *server, uint32_t hold, const char *name, struct 
 
 static void refuse(struct job *job, uint32_t hold, struct hf_acquired *ret)
 {
+        const struct hf_hold *held = hf_table_hold(job->server->table, hold);
+        const struct hf_lock *lock = hf_table_lock(job->server->table, held->lock);
+        bool same_mode = job->request.shared == !!(lock->flags & HF_LOCK_SHARED);
+
         ret->hold = hold;
         ret->status = hf_refuse(job->server, hold, job->name, &ret->error);
-        if (hf_table_hold(job->server->table, hold)->owner == job->request.owner)
-                hf_error_prefix(&ret->error, "this VM has it already in another mode");
+        if (held->owner == job->request.owner)
+                hf_error_prefix(&ret->error, "this VM has it already %s",
+                                same_mode ? "for another file" : "in another mode");
 }
 
 /* Acts on a verdict. Returns false when it is "free": go on. */
@@ -162,11 +176,14 @@ static bool settle(struct job *job, struct hf_verdict verdict, struct hf_acquire
                 refuse(job, verdict.hold, ret);
                 return true;
         case HF_VERDICT_HAVE:
+                note_thing(job, verdict.lock);
                 ret->had = true;
                 ret->status = 0;
                 return true;
         case HF_VERDICT_JOIN:
                 ret->status = enter(job, verdict.lock, &ret->error);
+                if (ret->status >= 0)
+                        note_thing(job, verdict.lock);
                 return true;
         default:
                 return false;
