@@ -149,7 +149,7 @@ static void begin_ending(struct hf_server *server, uint32_t index)
         set_timer(server, index, KILL_AFTER_USEC);
 }
 
-void hf_departure_session_left(struct hf_server *server, uint32_t index, bool own)
+void hf_departure_session_turned(struct hf_server *server, uint32_t index, bool own)
 {
         struct hf_owner *owner = hf_table_owner(server->table, index);
 
@@ -157,9 +157,17 @@ void hf_departure_session_left(struct hf_server *server, uint32_t index, bool ow
         owner->connections -= own;
         if (is_gone(owner))
                 give_all(server, index);
-        else if (own && owner->connections == 0 && owner->holds && owner->state == HF_OWNER_ALIVE)
-                begin_ending(server, index);
         hf_owner_drop_unused(server, index);
+}
+
+void hf_departure_session_left(struct hf_server *server, uint32_t index, bool own)
+{
+        const struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        if (own && owner->connections == 1 && owner->holds && owner->state == HF_OWNER_ALIVE &&
+            !has_ended(owner))
+                begin_ending(server, index);
+        hf_departure_session_turned(server, index, own);
 }
 
 void hf_departure_owner_ended(struct hf_server *server, uint32_t index)

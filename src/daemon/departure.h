@@ -13,7 +13,8 @@
  *       -> its locks are given back, a few at a time, so that others are served
  *          in between.
  *
- * Any other connection that closes changes nothing. Waiting is done by pidfd
+ * Any other connection that closes changes nothing, nor does one on which somebody
+ * else is registered, or the same owner again. Waiting is done by pidfd
  * and timers only.
  */
 
@@ -21,6 +22,12 @@
 
 /* A session that was bound to the owner is gone; own: it was the owner's own connection. */
 void hf_departure_session_left(struct hf_server *server, uint32_t owner, bool own);
+
+/*
+ * The same without the owner being ended: its session is still there, but was
+ * registered anew.
+ */
+void hf_departure_session_turned(struct hf_server *server, uint32_t owner, bool own);
 
 /* The owner's process is dead. */
 void hf_departure_owner_ended(struct hf_server *server, uint32_t owner);

@@ -26,7 +26,9 @@ static int call_register(struct hf_session *session, const void *data, struct hf
         name = strdup(args->owner.name);
         if (!name)
                 return hf_error_sys(err, ENOMEM, "cannot register %s", args->owner.name);
-        hf_owner_unbind(session);
+        /* The VM's own connection stays bound: it may be carried by others, the VM be dead. */
+        if (!session->own || (pid_t)args->owner.pid != session->owner_pid)
+                hf_owner_unbind(session);
         free(session->owner_name);
         session->owner_name = name;
         session->owner_id = args->owner.id;

@@ -126,7 +126,7 @@ void hf_owner_unbind(struct hf_session *session)
         session->owner = 0;
         session->own = false;
         if (owner)
-                hf_departure_session_left(session->server, owner, own);
+                hf_departure_session_turned(session->server, owner, own);
 }
 
 void hf_owner_drop_unused(struct hf_server *server, uint32_t index)
