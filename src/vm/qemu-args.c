@@ -234,10 +234,24 @@ static bool is_maybe_qemu(const char *word)
         return strcmp(name, "kvm") == 0 || strcmp(name, "qemu") == 0;
 }
 
+/* Whether argv[i], which could be QEMU's name, is rather a value of what runs QEMU: a user
+ * ("-u qemu"), a network ("exec kvm"). QEMU's own name then stands behind it. */
+static bool is_rather_a_value(const char *const *argv, size_t i)
+{
+        const char *next = argv[i + 1];
+
+        if (i > 0 && option_name(argv[i - 1]))
+                return true;
+        if (next && strcmp(next, "--") == 0)
+                next = argv[i + 2];
+        return next && is_surely_qemu(next);
+}
+
 /* The word that is QEMU's own name, or NULL. What comes after an option that names an image
  * is an argument of something that hands it to QEMU. */
 static const char *const *find_program(const char *const *argv)
 {
+        const char *const *doubtful = NULL;
         enum kind before = UNKNOWN;
 
         for (size_t i = 0; argv[i]; i++) {
@@ -245,13 +259,16 @@ static const char *const *find_program(const char *const *argv)
 
                 if (is_surely_qemu(argv[i]))
                         return &argv[i];
-                if (is_maybe_qemu(argv[i]) && before < VALUE)
-                        return &argv[i];
+                if (is_maybe_qemu(argv[i]) && before < VALUE) {
+                        if (!is_rather_a_value(argv, i))
+                                return &argv[i];
+                        doubtful = doubtful ? doubtful : &argv[i];
+                }
                 before = name ? kind_of(name) : UNKNOWN;
                 if (before == IMAGE)
-                        return NULL;
+                        break;
         }
-        return NULL;
+        return doubtful;
 }
 
 void hf_qemu_args_init(struct hf_qemu_args *args, const char *const *argv)
