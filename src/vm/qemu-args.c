@@ -294,6 +294,21 @@ static bool takes_value(const struct hf_qemu_args *args, const char *name)
         return kind != FLAG;
 }
 
+/* "--option=value", as qemu-storage-daemon takes it. */
+static bool take_joined(const char *word, struct hf_qemu_arg *ret)
+{
+        size_t len = strncmp(word, "--", 2) == 0 ? strcspn(word + 2, "=") : 0;
+
+        for (size_t i = 0; len > 0 && word[2 + len] == '=' && i < HF_ARRAY_LEN(options); i++) {
+                if (options[i].kind < ABOUT || strlen(options[i].name) != len ||
+                    strncmp(options[i].name, word + 2, len) != 0)
+                        continue;
+                *ret = (struct hf_qemu_arg){.option = options[i].name, .value = word + 3 + len};
+                return true;
+        }
+        return false;
+}
+
 bool hf_qemu_args_next(struct hf_qemu_args *args, struct hf_qemu_arg *ret)
 {
         const char *word = *args->next;
@@ -301,6 +316,8 @@ bool hf_qemu_args_next(struct hf_qemu_args *args, struct hf_qemu_arg *ret)
         if (!word)
                 return false;
         args->next++;
+        if (take_joined(word, ret))
+                return true;
         *ret = (struct hf_qemu_arg){.option = option_name(word)};
         if (!ret->option) {
                 ret->value = word;

@@ -163,6 +163,11 @@ static const struct row rows[] = {
           "driver=blklogwrites,file.driver=raw,file.file.filename=/x,log.driver=file,"
           "log.filename=/l"},
          "W /x raw\nW /l raw\n"},
+        {"the detached header of LUKS is used as its data",
+         {QEMU, "-blockdev",
+          "luks,node-name=n,file.driver=file,file.filename=/x,header.driver=file,"
+          "header.filename=/h"},
+         "W /x luks\nW /h luks\n"},
         {"-set changes a drive that stands before it",
          {QEMU, "-drive", "id=z,file=/old", "-set", "drive.z.file=/new", "-set",
           "drive.z.readonly=on"},
@@ -425,6 +430,9 @@ static const struct row rows[] = {
         {"qemu-storage-daemon",
          {"qemu-storage-daemon", "--blockdev", "file,filename=/x,node-name=n", "--export",
           "type=nbd,node-name=n,id=e", "--daemonize"},
+         "W /x raw\n"},
+        {"qemu-storage-daemon with =",
+         {"qemu-storage-daemon", "--blockdev=file,filename=/x,node-name=n", "--daemonize"},
          "W /x raw\n"},
         {"not QEMU: nothing", {"sleep", "60"}, ""},
         {"not QEMU: a VMM with other options",
