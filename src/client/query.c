@@ -63,7 +63,7 @@ static bool not_permitted(int r)
 
 static bool nobody_there(int r)
 {
-        return r == -ENOENT || r == -ECONNREFUSED;
+        return r == -ENOENT || r == -ENOTDIR || r == -ECONNREFUSED;
 }
 
 /* Nobody answers for Holdfast: is there a daemon that cannot tell? */
