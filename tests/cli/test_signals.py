@@ -37,15 +37,14 @@ def test_a_vmm_ended_by_our_sigterm_gives_143(cli):
 def test_the_keyboard_interrupts_the_vmm_once(cli):
     """^C goes to the whole foreground group; forwarding it too would interrupt twice."""
     master, slave = pty.openpty()
-    counter = ("import signal, sys, time\n"
+    counter = ("import os, signal\n"
+               "signal.pthread_sigmask(signal.SIG_BLOCK, {2, 15})\n"
+               "os.write(1, b'up\\n')\n"
                "n = 0\n"
-               "def got(*a):\n"
-               "    global n; n += 1\n"
-               "    print('interrupted', flush=True)\n"
-               "signal.signal(2, got)\n"
-               "signal.signal(15, lambda *a: sys.exit(n))\n"
-               "print('up', flush=True)\n"
-               "while True: signal.pause()\n")
+               "while signal.sigwait({2, 15}) == 2:\n"
+               "    n += 1\n"
+               "    os.write(1, b'interrupted\\n')\n"
+               "os._exit(n)\n")
     child = cli.start("run", "--name=vm", "--", "python3", "-c", counter,
                       prefix=["setsid", "--ctty", "--wait"], stdin=slave, stdout=subprocess.PIPE)
     os.close(slave)
