@@ -262,6 +262,36 @@ static int search_foreign(struct job *job)
         return 0;
 }
 
+/*
+ * Whether the client means another file than the one of that name here: it sees
+ * other mounts, or the file was replaced meanwhile. A lock on ours would not
+ * protect the client's.
+ */
+static bool means_another(const struct hf_request *request, const struct hf_thing *file)
+{
+        return request->lockspace == HF_LOCKSPACE_DEFAULT && request->thing.kind != HF_THING_NONE &&
+               !hf_thing_same(&request->thing, file);
+}
+
+/* Judges by name. What somebody has by that name may be another file by now: then look at it. */
+static struct hf_verdict judge_name(struct hf_table *table, const struct hf_request *request)
+{
+        struct hf_verdict verdict = hf_rules_by_name(table, request);
+
+        if ((verdict.kind == HF_VERDICT_HAVE || verdict.kind == HF_VERDICT_JOIN) &&
+            means_another(request, &hf_table_lock(table, verdict.lock)->file))
+                verdict.kind = HF_VERDICT_FREE;
+        return verdict;
+}
+
+static int refuse_another(const struct job *job, struct hf_error *err)
+{
+        return hf_error_sys(err, ESTALE,
+                            "%s is another file for the lock daemon than for the VM (mounts of its "
+                            "own?), or was replaced just now",
+                            job->path);
+}
+
 /* The completion of the step. Returns HF_PENDING when a search has begun, else HF_ANSWERED. */
 static int complete(struct job *job_arg, bool resume)
 {
@@ -272,6 +302,12 @@ static int complete(struct job *job_arg, bool resume)
         job->request.file = job->result.file;
         if (!job->session)
                 return HF_ANSWERED;
+        if ((status == 0 || status == -EAGAIN) &&
+            means_another(&job->request, &job->request.file)) {
+                acquired.status = refuse_another(job, &acquired.error);
+                finish(hf_steal_ptr(job), &acquired, resume);
+                return HF_ANSWERED;
+        }
         if ((status == 0 || status == -EAGAIN) &&
             settle(job, hf_rules_by_thing(job->server->table, &job->request), &acquired)) {
                 finish(hf_steal_ptr(job), &acquired, resume);
@@ -395,7 +431,7 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot lock %s", acquire->name);
         job->done = done;
-        if (settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
+        if (settle(job, judge_name(server->table, &job->request), &acquired)) {
                 finish(job, &acquired, false);
                 return HF_ANSWERED;
         }
