@@ -186,7 +186,6 @@ static int ask_path(struct inquiry *inquiry, const char *path)
 }
 
 /* Returns the first status that is none of success. */
-
 static int ask(struct json_object *document, char **paths, int n)
 {
         struct inquiry inquiry = {.holders = json_object_new_array()};

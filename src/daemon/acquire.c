@@ -273,17 +273,6 @@ static bool means_another(const struct hf_request *request, const struct hf_thin
                !hf_thing_same(&request->thing, file);
 }
 
-/* Judges by name. What somebody has by that name may be another file by now: then look at it. */
-static struct hf_verdict judge_name(struct hf_table *table, const struct hf_request *request)
-{
-        struct hf_verdict verdict = hf_rules_by_name(table, request);
-
-        if ((verdict.kind == HF_VERDICT_HAVE || verdict.kind == HF_VERDICT_JOIN) &&
-            means_another(request, &hf_table_lock(table, verdict.lock)->file))
-                verdict.kind = HF_VERDICT_FREE;
-        return verdict;
-}
-
 static int refuse_another(const struct job *job, struct hf_error *err)
 {
         return hf_error_sys(err, ESTALE,
@@ -431,7 +420,7 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot lock %s", acquire->name);
         job->done = done;
-        if (settle(job, judge_name(server->table, &job->request), &acquired)) {
+        if (settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
                 finish(job, &acquired, false);
                 return HF_ANSWERED;
         }
