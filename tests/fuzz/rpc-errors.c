@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         int r, len;
 
         r = hf_rpc_get_error(data, size, &err);
-        FUZZ_PROMISE(r < 0 && memchr(err.text, '\0', sizeof(err.text)));
+        FUZZ_PROMISE(r < 0 && *err.text && memchr(err.text, '\0', sizeof(err.text)));
         FUZZ_PROMISE(hf_rpc_get_error(data, size, NULL) == r);
         FUZZ_PROMISE(err.sys >= 0 && (err.code == HF_ERR_SYSTEM || !err.sys));
         len = hf_rpc_put_error(buf, sizeof(buf), &call, &err);
