@@ -233,7 +233,8 @@ struct holdfast_daemon_info {
         unsigned int read_only; /* reached by the read-only socket */
 };
 
-/* Who serves. Free with holdfast_daemon_info_free. */
+/* Who serves; the system's daemon, if that is all this user may ask. Free with
+ * holdfast_daemon_info_free. */
 int holdfast_get_daemon_info(struct holdfast_daemon_info **ret, struct holdfast_error *err);
 void holdfast_daemon_info_free(struct holdfast_daemon_info *info);
 
@@ -294,7 +295,9 @@ struct holdfast_lock_list {
 
 /*
  * Everything that the daemon holds; asked over holdfast-sock, or, where that is
- * not permitted, over holdfast-sock-ro. What changes while the pages are
+ * not permitted, over holdfast-sock-ro. For a user with a daemon of their own
+ * that is this one's, and what the system's holds where the administrator lets
+ * that user look. What changes while the pages are
  * fetched may be in or out. flags must be 0. The lists and all that they point
  * to are freed by one call.
  */

@@ -22,6 +22,7 @@ struct stat_line {
         char state;
         long threads;
         uint64_t start;
+        char comm[HF_PROCESS_COMM_MAX];
 };
 
 /* "No such file" may mean that /proc is hidden from us; only kill() knows. */
@@ -61,13 +62,15 @@ static int read_proc(pid_t pid, const char *name, char *text, size_t size)
  */
 static int parse_stat(const char *text, struct stat_line *ret)
 {
-        const char *after = strrchr(text, ')');
+        const char *name = strchr(text, '('), *after = strrchr(text, ')');
 
-        if (!after || sscanf(after + 1,
-                             " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-                             "%*s %ld %*s %" SCNu64,
-                             &ret->state, &ret->threads, &ret->start) != 3)
+        if (!name || !after || after < name ||
+            sscanf(after + 1,
+                   " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+                   "%*s %ld %*s %" SCNu64,
+                   &ret->state, &ret->threads, &ret->start) != 3)
                 return -EIO;
+        (void)snprintf(ret->comm, sizeof(ret->comm), "%.*s", (int)(after - name - 1), name + 1);
         return 0;
 }
 
@@ -83,7 +86,11 @@ static int read_stat(pid_t pid, struct stat_line *ret)
         int r;
 
         r = read_proc(pid, "stat", text, sizeof(text));
-        return r < 0 ? r : parse_stat(text, ret);
+        if (r >= 0)
+                r = parse_stat(text, ret);
+        if (r < 0)
+                return r;
+        return is_dead(ret) ? -ESRCH : 0;
 }
 
 int hf_process_start(pid_t pid, uint64_t *ret)
@@ -94,8 +101,6 @@ int hf_process_start(pid_t pid, uint64_t *ret)
         r = read_stat(pid, &line);
         if (r < 0)
                 return r;
-        if (is_dead(&line))
-                return -ESRCH;
         *ret = line.start;
         return 0;
 }
@@ -123,7 +128,7 @@ static int open_error(pid_t pid, int number, struct hf_error *err)
 int hf_process_open(pid_t pid, int *ret_pidfd, struct hf_process *ret, struct hf_error *err)
 {
         hf_cleanup_fd int pidfd = -1;
-        uint64_t start;
+        struct stat_line line;
         int r;
 
         if (pid <= 0)
@@ -132,15 +137,17 @@ int hf_process_open(pid_t pid, int *ret_pidfd, struct hf_process *ret, struct hf
         if (pidfd < 0)
                 /* EINVAL, since Linux 6.16 ENOENT: a thread's id, which is no process. */
                 return open_error(pid, errno == EINVAL || errno == ENOENT ? ESRCH : errno, err);
-        r = hf_process_start(pid, &start);
+        r = read_stat(pid, &line);
         if (r < 0)
                 return open_error(pid, -r, err);
-        /* Alive after the reading: so it had the pid during it, and the start time is its own. */
+        /* Alive after the reading: so it had the pid during it, and what was read is its own. */
         r = hf_process_pidfd_is_dead(pidfd);
         if (r != 0)
                 return open_error(pid, r < 0 ? -r : ESRCH, err);
-        if (ret)
-                *ret = (struct hf_process){.pid = pid, .start = start};
+        if (ret) {
+                *ret = (struct hf_process){.pid = pid, .start = line.start};
+                memcpy(ret->comm, line.comm, sizeof(ret->comm));
+        }
         if (ret_pidfd)
                 *ret_pidfd = hf_steal_fd(&pidfd);
         return 0;

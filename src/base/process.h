@@ -19,13 +19,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct hf_process {
-        pid_t pid;
-        uint64_t start; /* clock ticks since boot (field 22 of /proc/PID/stat) */
-};
-
 /* Room for what the kernel keeps of a process's name, and a NUL. */
 #define HF_PROCESS_COMM_MAX 64
+
+struct hf_process {
+        pid_t pid;
+        uint64_t start;                 /* clock ticks since boot (field 22 of /proc/PID/stat) */
+        char comm[HF_PROCESS_COMM_MAX]; /* its name when it was looked at, for people only */
+};
 
 /*
  * Reads the start time of the living process pid. -ESRCH if there is none or

@@ -156,7 +156,27 @@ static void note_opponent(const struct hf_user *user, void *context)
         opponent->found = true;
 }
 
-char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF_FOREIGN_TEXT_MAX])
+/* A VM of another daemon that we may ask; our own daemon may know us as a holder already. */
+static bool name_locker(const struct hf_plan_image *image, char text[static HF_HOLDER_TEXT_MAX])
+{
+        struct holdfast_lock_list *list;
+        bool found = false;
+
+        if (holdfast_who(image->path, 0, &list, NULL) < 0)
+                return false;
+        for (size_t i = 0; i < list->n && !found; i++) {
+                const struct holdfast_lock_info *lock = list->locks[i];
+
+                found = lock->vm->pid != getpid() &&
+                        hf_lock_opposes(lock, hf_plan_image_shared(image));
+                if (found)
+                        hf_lock_holder_text(lock, NULL, text);
+        }
+        holdfast_lock_list_free(list);
+        return found;
+}
+
+char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF_HOLDER_TEXT_MAX])
 {
         struct hf_foreign_known known = {0};
         struct opponent opponent = {0};
@@ -171,7 +191,8 @@ char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF
         hf_foreign_forget(&known);
         if (opponent.found)
                 return hf_foreign_text(&opponent.user, text);
-        (void)snprintf(text, HF_FOREIGN_TEXT_MAX,
-                       "a process that we may not look at, or one on another host");
+        if (!name_locker(image, text))
+                (void)snprintf(text, HF_HOLDER_TEXT_MAX,
+                               "a process that we may not look at, or one on another host");
         return text;
 }

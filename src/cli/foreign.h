@@ -12,6 +12,7 @@
  * is a lock daemon's.
  */
 
+#include "cli/holder.h"
 #include "cli/plan.h"
 #include "storage/users.h"
 
@@ -52,7 +53,8 @@ char *hf_foreign_text(const struct hf_user *user, char text[static HF_FOREIGN_TE
 const char *hf_foreign_means(const struct hf_user *user);
 
 /*
- * Who holds the image against us, in words, looked up in /proc; "a process
- * that we may not look at, or one on another host" when nobody is found there.
+ * Who holds the image against us, in words, looked up in /proc and among the
+ * system's VMs; "a process that we may not look at, or one on another host"
+ * when nobody is found there.
  */
-char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF_FOREIGN_TEXT_MAX]);
+char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF_HOLDER_TEXT_MAX]);

@@ -131,7 +131,7 @@ static int start(struct holdfast_vm *vm, struct holdfast_error *err)
 /* Our lock does not keep out a QEMU that never asked for one, but its own locks show. */
 static int check_foreign(const struct hf_plan *plan)
 {
-        char text[HF_FOREIGN_TEXT_MAX];
+        char text[HF_HOLDER_TEXT_MAX];
 
         for (size_t i = 0; i < plan->n_images; i++) {
                 if (hf_foreign_opposes(&plan->images[i], false) <= 0)

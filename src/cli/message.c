@@ -47,6 +47,7 @@ static int status_of_system(int number)
         case ENOTDIR:
         case EISDIR:
         case ENOTSUP:
+        case ESTALE: /* the daemon cannot open the file that we mean */
                 return HF_EXIT_NO_IMAGE;
         case EACCES:
         case EPERM:

@@ -31,12 +31,29 @@ int hf_plan_lease_option(const struct hf_option *option, const char *argument, v
         return hf_vm_spec_add_lease_option(&plan->said, argument, err);
 }
 
-/* The daemon has another working directory, so it gets absolute names. */
+/* Whether each process finds something else under that name: a descriptor of its own. */
+static bool is_own_descriptor(const char *path)
+{
+        static const char *const places[] = {"/dev/fd/", "/dev/std", "/proc/self/",
+                                             "/proc/thread-self/"};
+
+        for (size_t i = 0; i < HF_ARRAY_LEN(places); i++)
+                if (!strncmp(path, places[i], strlen(places[i])))
+                        return true;
+        return false;
+}
+
+/* The daemon has another working directory and other descriptors, so it gets names without. */
 static char *absolute(const char *path)
 {
         hf_cleanup_free char *here = NULL;
         char *whole;
 
+        if (is_own_descriptor(path)) {
+                whole = realpath(path, NULL);
+                if (whole)
+                        return whole;
+        }
         if (path[0] == '/')
                 return strdup(path);
         while (path[0] == '.' && path[1] == '/')

@@ -47,8 +47,10 @@ static const struct hf_print_column columns[] = {
 struct inquiry {
         const char *path;
         struct json_object *holders;
+        size_t before; /* holders of the paths before this one */
         struct hf_foreign_known known;
         bool daemon; /* answers */
+        int silence; /* the status for "nobody" where a daemon that is there does not answer */
 };
 
 static void add_lock(struct inquiry *inquiry, const struct holdfast_lock_info *lock)
@@ -83,6 +85,34 @@ static void add_foreign(const struct hf_user *user, void *context)
         (void)json_object_array_add(inquiry->holders, object);
 }
 
+/*
+ * Nobody was found: but somebody may be there whom we may not look at, or who is
+ * on another host. The locks on the file tell. Returns an exit status.
+ */
+static int ask_locks(struct inquiry *inquiry)
+{
+        const struct hf_plan_image image = {.path = (char *)(uintptr_t)inquiry->path};
+        struct json_object *object;
+        int r = hf_foreign_opposes(&image, true);
+
+        if (r < 0) {
+                hf_message("%s: cannot tell whether anybody else has it: %s", inquiry->path,
+                           strerror(-r));
+                return r == -EACCES || r == -EPERM ? HF_EXIT_DENIED : HF_EXIT_NO_IMAGE;
+        }
+        if (r == 0)
+                return inquiry->silence;
+        object = json_object_new_object();
+        hf_print_put(object, "path", hf_print_string(inquiry->path));
+        hf_print_put(object, "kind", json_object_new_string("unknown"));
+        hf_print_put(object, "name", NULL);
+        hf_print_put(object, "via",
+                     json_object_new_string("a lock of somebody we may not look at, or on another "
+                                            "host"));
+        (void)json_object_array_add(inquiry->holders, object);
+        return HF_EXIT_OK;
+}
+
 /* Returns an exit status; what the daemon does not know is no fault. */
 static int ask_daemon(struct inquiry *inquiry)
 {
@@ -109,7 +139,7 @@ static int ask_kernel(struct inquiry *inquiry)
 
         if (r < 0) {
                 /* What is gone may still be held by its name. */
-                if (json_object_array_length(inquiry->holders) > 0)
+                if (json_object_array_length(inquiry->holders) > inquiry->before)
                         return HF_EXIT_OK;
                 hf_message("%s: %s", inquiry->path, strerror(-r));
                 return r == -EACCES ? HF_EXIT_DENIED : HF_EXIT_NO_IMAGE;
@@ -122,32 +152,50 @@ static int ask_kernel(struct inquiry *inquiry)
         return HF_EXIT_OK;
 }
 
-/* Whether a daemon answers; says so if not, and learns its processes. */
-static bool meet_daemon(struct hf_foreign_known *known)
+/* Learns whether a daemon answers, and its processes; says so if it does not. */
+static void meet_daemon(struct inquiry *inquiry)
 {
         struct holdfast_daemon_info *info;
         struct holdfast_error error = {0};
 
         if (holdfast_get_daemon_info(&info, &error) < 0) {
                 hf_message("%s; only what processes show is told", error.text);
-                return false;
+                /* Where no daemon is, none has a lock; the locks of a stock one show. */
+                if (error.code != HOLDFAST_E_NO_DAEMON && error.code != HOLDFAST_E_UNSUPPORTED)
+                        inquiry->silence = hf_message_status(&error);
+                return;
         }
-        (void)hf_foreign_know_daemon(known, info->pid);
+        (void)hf_foreign_know_daemon(&inquiry->known, info->pid);
         holdfast_daemon_info_free(info);
-        return true;
+        inquiry->daemon = true;
 }
 
+/* Returns an exit status. */
+static int ask_path(struct inquiry *inquiry, const char *path)
+{
+        int status;
+
+        inquiry->path = path;
+        inquiry->before = json_object_array_length(inquiry->holders);
+        status = ask_daemon(inquiry);
+        if (status == HF_EXIT_OK)
+                status = ask_kernel(inquiry);
+        if (status == HF_EXIT_OK && json_object_array_length(inquiry->holders) == inquiry->before)
+                status = ask_locks(inquiry);
+        return status;
+}
+
+/* Returns the first status that is none of success. */
 static int ask(struct json_object *document, char **paths, int n)
 {
         struct inquiry inquiry = {.holders = json_object_new_array()};
         int status = HF_EXIT_OK;
 
-        inquiry.daemon = meet_daemon(&inquiry.known);
-        for (int i = 0; i < n && status == HF_EXIT_OK; i++) {
-                inquiry.path = paths[i];
-                status = ask_daemon(&inquiry);
-                if (status == HF_EXIT_OK)
-                        status = ask_kernel(&inquiry);
+        meet_daemon(&inquiry);
+        for (int i = 0; i < n; i++) {
+                int one = ask_path(&inquiry, paths[i]);
+
+                status = status == HF_EXIT_OK ? one : status;
         }
         hf_foreign_forget(&inquiry.known);
         hf_print_put(document, "daemon", json_object_new_boolean(inquiry.daemon));
@@ -155,18 +203,21 @@ static int ask(struct json_object *document, char **paths, int n)
         return status;
 }
 
-static int show(struct json_object *document, bool json)
+/* A status that is none of success stays, and "nobody" is then not said. */
+static int show(struct json_object *document, bool json, int status)
 {
         struct json_object *holders = json_object_object_get(document, "holders");
         bool nobody = json_object_array_length(holders) == 0;
 
+        if (nobody && status != HF_EXIT_OK)
+                return status;
         if (json)
                 hf_print_json(document);
         else if (nobody)
                 printf("nobody\n");
         else
                 hf_print_table(holders, columns, HF_ARRAY_LEN(columns), NULL);
-        return hf_print_end(nobody ? HF_EXIT_NOBODY : HF_EXIT_OK);
+        return hf_print_end(nobody ? HF_EXIT_NOBODY : status);
 }
 
 int hf_verb_who(int argc, char **argv)
@@ -182,9 +233,7 @@ int hf_verb_who(int argc, char **argv)
                 return HF_EXIT_USAGE;
         }
         document = hf_print_document("holdfast.who");
-        status = ask(document, argv + first, argc - first);
-        if (status == HF_EXIT_OK)
-                status = show(document, given.json);
+        status = show(document, given.json, ask(document, argv + first, argc - first));
         (void)json_object_put(document);
         return status;
 }

@@ -184,10 +184,14 @@ static int check_flags(unsigned int flags, struct holdfast_error *err)
         return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "unknown flags 0x%x", flags);
 }
 
-/* Each of these three fetches a page, adds it to the list, and moves the cursor. */
-static int fetch_vms(struct hf_query *query, struct holdfast_vm_list *list, unsigned int *cursor,
+/* Fetches a page, adds it to the list, and moves the cursor, which is 0 behind the last one. */
+typedef int fetch_fn(struct hf_query *query, void *list, unsigned int *cursor,
+                     struct holdfast_error *err);
+
+static int fetch_vms(struct hf_query *query, void *to, unsigned int *cursor,
                      struct holdfast_error *err)
 {
+        struct holdfast_vm_list *list = to;
         struct hf_holdfast_list_args args = {.cursor = *cursor};
         struct hf_holdfast_list_owners_ret page = {0};
         int r;
@@ -204,9 +208,10 @@ static int fetch_vms(struct hf_query *query, struct holdfast_vm_list *list, unsi
         return r;
 }
 
-static int fetch_locks(struct hf_query *query, struct holdfast_lock_list *list,
-                       unsigned int *cursor, struct holdfast_error *err)
+static int fetch_locks(struct hf_query *query, void *to, unsigned int *cursor,
+                       struct holdfast_error *err)
 {
+        struct holdfast_lock_list *list = to;
         struct hf_holdfast_list_args args = {.cursor = *cursor};
         struct hf_holdfast_list_locks_ret page = {0};
         int r;
@@ -223,22 +228,60 @@ static int fetch_locks(struct hf_query *query, struct holdfast_lock_list *list,
         return r;
 }
 
+/* A question and its answers. */
+struct who {
+        struct hf_holdfast_who_args args;
+        struct holdfast_lock_list *list;
+};
+
 /* The last page may be empty here: the daemon looks for matches only as it goes. */
-static int fetch_who(struct hf_query *query, struct hf_holdfast_who_args *args,
-                     struct holdfast_lock_list *list, struct holdfast_error *err)
+static int fetch_who(struct hf_query *query, void *to, unsigned int *cursor,
+                     struct holdfast_error *err)
 {
+        struct who *who = to;
         struct hf_holdfast_who_ret page = {0};
         int r;
 
-        r = hf_query_call(query, HF_HOLDFAST_WHO, (xdrproc_t)xdr_hf_holdfast_who_args, args,
+        who->args.cursor = *cursor;
+        r = hf_query_call(query, HF_HOLDFAST_WHO, (xdrproc_t)xdr_hf_holdfast_who_args, &who->args,
                           (xdrproc_t)xdr_hf_holdfast_who_ret, &page, err);
         if (r < 0)
                 return r;
-        r = add_locks(list, page.locks.locks_val, page.locks.locks_len);
+        r = add_locks(who->list, page.locks.locks_val, page.locks.locks_len);
         r = r < 0 ? hf_fail_no_memory(err)
-                  : check_page(list->n, page.locks.locks_len, page.next, err);
-        args->cursor = page.next;
+                  : check_page(who->list->n, page.locks.locks_len, page.next, err);
+        *cursor = page.next;
         hf_rpc_free((xdrproc_t)xdr_hf_holdfast_who_ret, &page);
+        return r;
+}
+
+static int fetch_all(struct hf_query *query, fetch_fn *fetch, void *list,
+                     struct holdfast_error *err)
+{
+        unsigned int cursor = 0;
+        int r;
+
+        do
+                r = fetch(query, list, &cursor, err);
+        while (r >= 0 && cursor != 0);
+        return r;
+}
+
+/* From our own daemon, and from the system's where we may look there; one of them will do. */
+static int ask_daemons(fetch_fn *fetch, void *list, struct holdfast_error *err)
+{
+        hf_cleanup_query struct hf_query own = HF_QUERY_INIT, system = HF_QUERY_INIT;
+        bool has_system;
+        int r;
+
+        r = hf_query_open(&own, err);
+        has_system = hf_query_open_system(&system);
+        if (r >= 0)
+                r = fetch_all(&own, fetch, list, err);
+        else if (has_system)
+                r = 0;
+        if (r >= 0 && has_system)
+                r = fetch_all(&system, fetch, list, err);
         return r;
 }
 
@@ -255,21 +298,15 @@ static void lock_list_freep(struct holdfast_lock_list **list)
 HF_PUBLIC int holdfast_list_vms(unsigned int flags, struct holdfast_vm_list **ret,
                                 struct holdfast_error *err)
 {
-        hf_cleanup_query struct hf_query query = HF_QUERY_INIT;
         hf_cleanup(vm_list_freep) struct holdfast_vm_list *list = calloc(1, sizeof(*list));
-        unsigned int cursor = 0;
         int r = list ? check_flags(flags, err) : hf_fail_no_memory(err);
 
-        if (r >= 0)
-                r = hf_query_open(&query, err);
+        if (r >= 0) {
+                list->size = sizeof(*list);
+                r = ask_daemons(fetch_vms, list, err);
+        }
         if (r < 0)
                 return r;
-        list->size = sizeof(*list);
-        do {
-                r = fetch_vms(&query, list, &cursor, err);
-                if (r < 0)
-                        return r;
-        } while (cursor != 0);
         *ret = hf_steal_ptr(list);
         return 0;
 }
@@ -277,21 +314,15 @@ HF_PUBLIC int holdfast_list_vms(unsigned int flags, struct holdfast_vm_list **re
 HF_PUBLIC int holdfast_list_locks(unsigned int flags, struct holdfast_lock_list **ret,
                                   struct holdfast_error *err)
 {
-        hf_cleanup_query struct hf_query query = HF_QUERY_INIT;
         hf_cleanup(lock_list_freep) struct holdfast_lock_list *list = calloc(1, sizeof(*list));
-        unsigned int cursor = 0;
         int r = list ? check_flags(flags, err) : hf_fail_no_memory(err);
 
-        if (r >= 0)
-                r = hf_query_open(&query, err);
+        if (r >= 0) {
+                list->size = sizeof(*list);
+                r = ask_daemons(fetch_locks, list, err);
+        }
         if (r < 0)
                 return r;
-        list->size = sizeof(*list);
-        do {
-                r = fetch_locks(&query, list, &cursor, err);
-                if (r < 0)
-                        return r;
-        } while (cursor != 0);
         *ret = hf_steal_ptr(list);
         return 0;
 }
@@ -322,30 +353,25 @@ static int make_absolute(const char *path, char **ret, struct holdfast_error *er
 HF_PUBLIC int holdfast_who(const char *path, unsigned int flags, struct holdfast_lock_list **ret,
                            struct holdfast_error *err)
 {
-        hf_cleanup_query struct hf_query query = HF_QUERY_INIT;
         hf_cleanup(lock_list_freep) struct holdfast_lock_list *list = calloc(1, sizeof(*list));
         hf_cleanup_free char *absolute = NULL;
-        struct hf_holdfast_who_args args = {0};
+        struct who who = {.list = list};
         struct hf_thing thing = {0};
         struct stat st;
         int r = list ? check_flags(flags, err) : hf_fail_no_memory(err);
 
         if (r >= 0)
                 r = make_absolute(path, &absolute, err);
-        if (r >= 0)
-                r = hf_query_open(&query, err);
         if (r < 0)
                 return r;
         list->size = sizeof(*list);
-        args.path = absolute;
+        who.args.path = absolute;
         /* What is not there, or cannot be seen from here, is asked for by its name alone. */
         if (stat(absolute, &st) == 0 && hf_thing_of(&st, &thing) >= 0)
-                args.thing = (struct hf_holdfast_thing){thing.kind, thing.dev, thing.ino};
-        do {
-                r = fetch_who(&query, &args, list, err);
-                if (r < 0)
-                        return r;
-        } while (args.cursor != 0);
+                who.args.thing = (struct hf_holdfast_thing){thing.kind, thing.dev, thing.ino};
+        r = ask_daemons(fetch_who, &who, err);
+        if (r < 0)
+                return r;
         *ret = hf_steal_ptr(list);
         return 0;
 }

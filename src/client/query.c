@@ -6,6 +6,7 @@
 #include "base/socket.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* A list is made from memory: a daemon that takes longer has another problem. */
 #define QUERY_TIMEOUT_MS 10000
@@ -63,7 +64,7 @@ static bool not_permitted(int r)
 
 static bool nobody_there(int r)
 {
-        return r == -ENOENT || r == -ECONNREFUSED;
+        return r == -ENOENT || r == -ENOTDIR || r == -ECONNREFUSED;
 }
 
 /* Nobody answers for Holdfast: is there a daemon that cannot tell? */
@@ -105,6 +106,15 @@ int hf_query_open(struct hf_query *query, struct holdfast_error *err)
         return r < 0 ? hf_fail_from(err, r, &error) : 0;
 }
 
+bool hf_query_open_system(struct hf_query *query)
+{
+        /* Root's own daemon is the system's; HOLDFAST_RUN_DIR moves everything elsewhere. */
+        if (geteuid() == 0 || secure_getenv("HOLDFAST_RUN_DIR"))
+                return false;
+        query->read_only = true;
+        return try_socket(query, HF_RUNSTATEDIR "/holdfast/holdfast-sock-ro", NULL) >= 0;
+}
+
 HF_PUBLIC void holdfast_daemon_info_free(struct holdfast_daemon_info *info)
 {
         if (!info)
@@ -123,7 +133,7 @@ HF_PUBLIC int holdfast_get_daemon_info(struct holdfast_daemon_info **ret,
         int r;
 
         r = hf_query_open(&query, err);
-        if (r < 0)
+        if (r < 0 && !hf_query_open_system(&query))
                 return r;
         info = calloc(1, sizeof(*info));
         if (!info)

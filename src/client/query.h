@@ -28,6 +28,13 @@ struct hf_query {
  * HOLDFAST_E_UNSUPPORTED when only a stock virtlockd does.
  */
 int hf_query_open(struct hf_query *query, struct holdfast_error *err);
+
+/*
+ * The system's daemon, for a user who has another one: by its read-only socket,
+ * where the administrator lets this user look. Returns whether it is open.
+ */
+bool hf_query_open_system(struct hf_query *query);
+
 void hf_query_done(struct hf_query *query);
 
 #define hf_cleanup_query hf_cleanup(hf_query_done)

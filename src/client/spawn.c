@@ -220,7 +220,7 @@ static int start_locked(const struct hf_paths *paths, int64_t deadline, struct h
         return r < 0 ? r : 1;
 }
 
-HF_PUBLIC int holdfast_daemon_start(unsigned int flags, struct holdfast_error *err)
+static int start_if_needed(unsigned int flags, struct holdfast_error *err)
 {
         hf_cleanup_paths struct hf_paths paths = {0};
         int64_t deadline = now_ms() + START_TIMEOUT_MS;
@@ -242,4 +242,14 @@ HF_PUBLIC int holdfast_daemon_start(unsigned int flags, struct holdfast_error *e
                 return hf_fail_from(err, r, &error);
         r = lock_starters(paths.run_dir, deadline, &lock_fd, err);
         return r < 0 ? r : start_locked(&paths, deadline, err);
+}
+
+HF_PUBLIC int holdfast_daemon_start(unsigned int flags, struct holdfast_error *err)
+{
+        int r = start_if_needed(flags, err);
+
+        /* Whatever the system refused, what comes of it is that nobody serves. */
+        if (r < 0 && err && err->code == HOLDFAST_E_SYSTEM)
+                err->code = HOLDFAST_E_NO_DAEMON;
+        return r;
 }

@@ -105,13 +105,22 @@ static int enter(struct job *job, uint32_t lock, struct hf_error *err)
         return 0;
 }
 
+/* Of a lock whose thing was not known: it is now, where the request knows it. */
+static void note_thing(struct job *job, uint32_t lock)
+{
+        const struct hf_thing *thing = hf_rules_thing(&job->request);
+
+        if (thing->kind != HF_THING_NONE &&
+            hf_table_lock(job->server->table, lock)->thing.kind == HF_THING_NONE)
+                hf_table_set_thing(job->server->table, lock, thing);
+}
+
 /* Enters the lock that was just taken. */
 static int enter_new(struct job *job, struct hf_error *err)
 {
         struct hf_table *table = job->server->table;
         const struct hf_request *request = &job->request;
-        const struct hf_thing *thing = request->lockspace == HF_LOCKSPACE_DEFAULT ? &request->file
-                                                                                  : &request->thing;
+        const struct hf_thing *thing = hf_rules_thing(request);
         uint32_t flags = (request->shared ? HF_LOCK_SHARED : 0) |
                          (job->autocreate ? HF_LOCK_AUTOCREATE : 0);
         uint32_t lock;
@@ -143,10 +152,15 @@ int hf_refuse(struct hf_server *server, uint32_t hold, const char *name, struct 
 
 static void refuse(struct job *job, uint32_t hold, struct hf_acquired *ret)
 {
+        const struct hf_hold *held = hf_table_hold(job->server->table, hold);
+        const struct hf_lock *lock = hf_table_lock(job->server->table, held->lock);
+        bool same_mode = job->request.shared == !!(lock->flags & HF_LOCK_SHARED);
+
         ret->hold = hold;
         ret->status = hf_refuse(job->server, hold, job->name, &ret->error);
-        if (hf_table_hold(job->server->table, hold)->owner == job->request.owner)
-                hf_error_prefix(&ret->error, "this VM has it already in another mode");
+        if (held->owner == job->request.owner)
+                hf_error_prefix(&ret->error, "this VM has it already %s",
+                                same_mode ? "for another file" : "in another mode");
 }
 
 /* Acts on a verdict. Returns false when it is "free": go on. */
@@ -157,11 +171,14 @@ static bool settle(struct job *job, struct hf_verdict verdict, struct hf_acquire
                 refuse(job, verdict.hold, ret);
                 return true;
         case HF_VERDICT_HAVE:
+                note_thing(job, verdict.lock);
                 ret->had = true;
                 ret->status = 0;
                 return true;
         case HF_VERDICT_JOIN:
                 ret->status = enter(job, verdict.lock, &ret->error);
+                if (ret->status >= 0)
+                        note_thing(job, verdict.lock);
                 return true;
         default:
                 return false;
@@ -217,6 +234,25 @@ static int search_foreign(struct job *job)
         return 0;
 }
 
+/*
+ * Whether the client means another file than the one of that name here: it sees
+ * other mounts, or the file was replaced meanwhile. A lock on ours would not
+ * protect the client's.
+ */
+static bool means_another(const struct hf_request *request, const struct hf_thing *file)
+{
+        return request->lockspace == HF_LOCKSPACE_DEFAULT && request->thing.kind != HF_THING_NONE &&
+               !hf_thing_same(&request->thing, file);
+}
+
+static int refuse_another(const struct job *job, struct hf_error *err)
+{
+        return hf_error_sys(err, ESTALE,
+                            "%s is another file for the lock daemon than for the VM (mounts of its "
+                            "own?), or was replaced just now",
+                            job->path);
+}
+
 /* The completion of the step. Returns HF_PENDING when a search has begun, else HF_ANSWERED. */
 static int complete(struct job *job_arg, bool resume)
 {
@@ -225,6 +261,12 @@ static int complete(struct job *job_arg, bool resume)
         int status = job->result.status;
 
         job->request.file = job->result.file;
+        if ((status == 0 || status == -EAGAIN) &&
+            means_another(&job->request, &job->request.file)) {
+                acquired.status = refuse_another(job, &acquired.error);
+                finish(hf_steal_ptr(job), &acquired, resume);
+                return HF_ANSWERED;
+        }
         if ((status == 0 || status == -EAGAIN) &&
             settle(job, hf_rules_by_thing(job->server->table, &job->request), &acquired)) {
                 finish(hf_steal_ptr(job), &acquired, resume);

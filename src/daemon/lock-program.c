@@ -160,8 +160,9 @@ static int call_delete_resource(struct hf_session *session, const void *data, st
         r = free_resource(session, args, &path, err);
         if (r < 0)
                 return r;
-        if (unlink(path) < 0 && errno != ENOENT)
-                return hf_error_sys(err, errno, "cannot delete the resource %s", path);
+        r = hf_resource_delete(path);
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot delete the resource %s", path);
         return HF_DONE;
 }
 

@@ -72,6 +72,10 @@ static int find_or_add(struct hf_session *session, uint32_t *ret, struct hf_erro
                                     (int)session->owner_pid);
         if (r < 0)
                 return r;
+        /* Read along with the rest; of a connection that is not its own, acquire.c looks it up. */
+        if (session->own && !*session->via)
+                (void)snprintf(session->via, sizeof(session->via), "%.*s", HF_TABLE_VIA_MAX - 1,
+                               process.comm);
         owner = hf_table_find_owner(session->server->table, process.pid, process.start);
         if (!owner) {
                 r = add_owner(session, &process, &pidfd, &owner);

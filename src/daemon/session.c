@@ -18,12 +18,14 @@
 /* Requests served in one turn of a connection that pipelines, before others get theirs. */
 #define REQUESTS_PER_TURN 16
 
-/* Ready connections served in one go before other sources of the loop get their turn. */
-#define BATCH 64
+/* Ready connections served in one go, and how often before other sources of the loop are asked. */
+#define BATCH            64
+#define BATCHES_PER_TURN 4
 
 /*
- * Who only looks is asked for the long lists and may be anybody: in a turn of the
- * loop one request of one such connection is served.
+ * Who only looks asks for the long lists, and may be anybody: in a turn of the
+ * loop one such connection is served, of which a request is taken in and one
+ * more that waits behind it.
  */
 #define READER_REQUESTS_PER_TURN 1
 #define READER_BATCH             1
@@ -313,33 +315,65 @@ static int read_more(struct hf_session *session)
         return 0;
 }
 
-static void on_ready(struct hf_session *session, uint32_t events)
+/* First half of a turn: takes in what came and serves one request; its answer does not go yet. */
+static int take_in(struct hf_session *session, uint32_t events)
 {
-        int r = 0;
+        int r;
 
-        if (session->state == HF_SESSION_READING && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-                r = read_more(session);
-        if (r >= 0)
-                r = advance(session);
+        if (session->state != HF_SESSION_READING || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+                return 0;
+        r = read_more(session);
         if (r < 0)
-                hf_session_close(session);
+                return r;
+        r = request_is_complete(session);
+        if (r > 0)
+                serve(session);
+        return r < 0 ? r : 0;
+}
+
+/*
+ * Serves the connections that are ready. The answers go out together after the
+ * last request was served: clients that wait on one processor are woken once.
+ * Returns how many there were.
+ *
+ * A session is only ever closed by its own turn here, by the listener or by its
+ * completion, so the batch stays valid.
+ */
+static int serve_batch(int poll_fd, int max)
+{
+        struct epoll_event events[BATCH];
+        int n = epoll_wait(poll_fd, events, max, 0);
+
+        for (int i = 0; i < n; i++) {
+                struct hf_session *session = events[i].data.ptr;
+
+                if (take_in(session, events[i].events) < 0) {
+                        hf_session_close(session);
+                        events[i].data.ptr = NULL;
+                }
+        }
+        for (int i = 0; i < n; i++)
+                if (events[i].data.ptr)
+                        hf_session_resume(events[i].data.ptr);
+        return n;
 }
 
 /*
  * Connections have an epoll of their own inside the loop's, so that a turn of
- * the loop serves all that are ready: a session is only ever closed by its own
- * turn here, by the listener or by its completion, so the batch stays valid.
+ * the loop serves all that are ready, and those that ask again meanwhile.
  */
 int hf_sessions_serve(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
         const struct hf_server *server = data;
-        struct epoll_event events[BATCH];
-        int n = epoll_wait(fd, events, fd == server->reader_poll_fd ? READER_BATCH : BATCH, 0);
+        int turns = 0;
 
         (void)source;
         (void)revents;
-        for (int i = 0; i < n; i++)
-                on_ready(events[i].data.ptr, events[i].events);
+        if (fd == server->reader_poll_fd)
+                (void)serve_batch(fd, READER_BATCH);
+        else
+                while (serve_batch(fd, BATCH) > 0 && ++turns < BATCHES_PER_TURN)
+                        ;
         return 0;
 }
 

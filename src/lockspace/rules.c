@@ -50,46 +50,25 @@ struct hf_verdict hf_rules_by_name(struct hf_table *table, const struct hf_reque
         return free_to_take;
 }
 
-/* What the request, against which nothing stands, is to a lock on its own file. */
-static struct hf_verdict same_file(struct hf_table *table, uint32_t lock,
-                                   const struct hf_request *request)
+const struct hf_thing *hf_rules_thing(const struct hf_request *request)
 {
-        uint32_t i = hf_table_find_name(table, request->lockspace, request->name);
-
-        for (; i; i = hf_table_next_name(table, i)) {
-                const struct hf_hold *hold = hf_table_hold(table, i);
-
-                if (hold->lock == lock && hold->owner == request->owner)
-                        return (struct hf_verdict){HF_VERDICT_HAVE, lock, i};
-        }
-        return (struct hf_verdict){HF_VERDICT_JOIN, lock, 0};
+        return request->lockspace == HF_LOCKSPACE_DEFAULT ? &request->file : &request->thing;
 }
 
 /*
- * A lock on the request's own file. What is shared under one hashed name may be
- * one image for one VM and its replacement for the next: these are two locks.
- */
-static bool may_join(const struct hf_lock *lock, const struct hf_request *request)
-{
-        bool known = lock->thing.kind && request->thing.kind;
-
-        return hf_thing_same(&lock->file, &request->file) &&
-               !(request->shared && known && !hf_thing_same(&lock->thing, &request->thing));
-}
-
-/*
- * Every lock that touches the request: on the same lock file, or protecting the
- * same thing. A lock file may itself be somebody's protected thing, so the file
- * is looked up in that index as well; a direct lock is in both with one identity.
+ * Every lock that touches the request: the file or the protected thing of one is
+ * the file or the protected thing of the other. A lock file may itself be
+ * somebody's disk, so both are looked up in both indexes.
  */
 static uint32_t next_touching(struct hf_table *table, const struct hf_request *request,
-                              uint32_t after, int *stage)
+                              uint32_t after, unsigned int *stage)
 {
-        const struct hf_thing *keys[] = {&request->file, &request->file, &request->thing};
+        const struct hf_thing *keys[] = {&request->file, &request->thing};
 
-        for (; *stage < 3; (*stage)++, after = 0) {
-                uint32_t i = *stage == 0 ? hf_table_find_file(table, keys[0], after)
-                                         : hf_table_find_thing(table, keys[*stage], after);
+        for (; *stage < 4; (*stage)++, after = 0) {
+                const struct hf_thing *key = keys[*stage / 2];
+                uint32_t i = *stage % 2 == 0 ? hf_table_find_file(table, key, after)
+                                             : hf_table_find_thing(table, key, after);
 
                 if (i)
                         return i;
@@ -97,11 +76,49 @@ static uint32_t next_touching(struct hf_table *table, const struct hf_request *r
         return 0;
 }
 
+/* The claim that the request's owner has to this lock by the same name, or 0. */
+static uint32_t same_claim(struct hf_table *table, uint32_t lock, const struct hf_request *request)
+{
+        uint32_t i = hf_table_find_name(table, request->lockspace, request->name);
+
+        while (i && !(hf_table_hold(table, i)->lock == lock &&
+                      hf_table_hold(table, i)->owner == request->owner))
+                i = hf_table_next_name(table, i);
+        return i;
+}
+
+/*
+ * On a lock of the request's own file that does not oppose it. A lock has one
+ * thing: a sharer of which another is known, or of which more or less is known,
+ * takes a lock beside it. Beside an exclusive lock there is no room for one; all
+ * its names are the owner's, and stand for the same unless they are known not to.
+ */
+static struct hf_verdict judge_same_file(struct hf_table *table, uint32_t index,
+                                         const struct hf_request *request)
+{
+        const struct hf_lock *lock = hf_table_lock(table, index);
+        const struct hf_thing *thing = hf_rules_thing(request);
+        bool unknown = thing->kind == HF_THING_NONE;
+        bool lock_unknown = lock->thing.kind == HF_THING_NONE;
+        uint32_t claim;
+
+        if (!unknown && !lock_unknown && !hf_thing_same(thing, &lock->thing))
+                return request->shared
+                               ? free_to_take
+                               : (struct hf_verdict){HF_VERDICT_CONFLICT, index, lock->first_hold};
+        claim = same_claim(table, index, request);
+        if (claim)
+                return (struct hf_verdict){HF_VERDICT_HAVE, index, claim};
+        if (request->shared && unknown != lock_unknown)
+                return free_to_take;
+        return (struct hf_verdict){HF_VERDICT_JOIN, index, 0};
+}
+
 struct hf_verdict hf_rules_by_thing(struct hf_table *table, const struct hf_request *request)
 {
         struct hf_verdict verdict = free_to_take;
+        unsigned int stage = 0;
         uint32_t lock = 0;
-        int stage = 0;
 
         while ((lock = next_touching(table, request, lock, &stage))) {
                 uint32_t opposing = opposing_hold(table, lock, request);
@@ -109,8 +126,14 @@ struct hf_verdict hf_rules_by_thing(struct hf_table *table, const struct hf_requ
                 if (opposing)
                         return (struct hf_verdict){HF_VERDICT_CONFLICT, lock, opposing};
                 if (verdict.kind != HF_VERDICT_HAVE &&
-                    may_join(hf_table_lock(table, lock), request))
-                        verdict = same_file(table, lock, request);
+                    hf_thing_same(&hf_table_lock(table, lock)->file, &request->file)) {
+                        struct hf_verdict here = judge_same_file(table, lock, request);
+
+                        if (here.kind == HF_VERDICT_CONFLICT)
+                                return here;
+                        if (here.kind != HF_VERDICT_FREE)
+                                verdict = here;
+                }
         }
         return verdict;
 }

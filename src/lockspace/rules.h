@@ -6,7 +6,8 @@
  *
  * One holder, or any number of shared ones. The thing decides, not its name:
  * a request conflicts with every lock on the same lock file, on the same
- * protected thing, or by the same name. What an owner holds of a resource is a
+ * protected thing, or by the same name; also where the lock file of one is the
+ * protected thing of the other. What an owner holds of a resource is a
  * set of names: a name it has already changes nothing, another name of what it
  * has is added to the lock, in the mode the lock has. There is no upgrade and
  * no downgrade.
@@ -45,8 +46,14 @@ struct hf_verdict {
 /* By the name alone: FREE or CONFLICT. */
 struct hf_verdict hf_rules_by_name(struct hf_table *table, const struct hf_request *request);
 
-/* By file and thing (request->file is set); call it after by_name said FREE. */
+/*
+ * By file and thing (request->file is set), after by_name said FREE. Who has or
+ * joins a lock whose thing is not known notes hf_rules_thing there.
+ */
 struct hf_verdict hf_rules_by_thing(struct hf_table *table, const struct hf_request *request);
+
+/* What a request protects: in the default lockspace the file itself. Kind none: not known. */
+const struct hf_thing *hf_rules_thing(const struct hf_request *request);
 
 /* A hold of owner by that name, or 0. */
 uint32_t hf_rules_hold_of(struct hf_table *table, uint32_t owner, uint32_t lockspace,

@@ -87,11 +87,16 @@ int hf_rpc_get_error(const uint8_t *payload, size_t len, struct hf_error *ret)
         r = hf_rpc_get_payload(payload, len, (xdrproc_t)xdr_hf_rpc_error, &wire, ret);
         if (r < 0)
                 return r;
+        /* Behind the word of an object that is there, nothing is where we have read it. */
+        if (wire.has_domain || wire.has_network)
+                return hf_error_set(ret, EBADMSG, HF_ERR_RPC, HF_FROM_RPC,
+                                    "the error that the daemon sent does not decode");
         class = class_of(wire.code);
-        text = wire.message && *wire.message ? *wire.message : "the daemon gave no reason";
+        text = wire.message ? *wire.message : "";
         if (!strncmp(text, class->prefix, strlen(class->prefix)))
                 text += strlen(class->prefix);
-        r = hf_error_set(ret, class->number, wire.code, wire.domain, "%s", text);
+        r = hf_error_set(ret, class->number, wire.code, wire.domain, "%s",
+                         *text ? text : "the daemon gave no reason");
         if (wire.code == HF_ERR_SYSTEM && wire.int1 > 0) {
                 if (ret)
                         ret->sys = wire.int1;

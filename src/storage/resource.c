@@ -119,6 +119,11 @@ int hf_resource_create(const char *path)
         return 0;
 }
 
+int hf_resource_delete(const char *path)
+{
+        return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
 int hf_resource_identify(const char *path, struct hf_thing *ret)
 {
         struct stat st;

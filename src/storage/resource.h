@@ -49,5 +49,8 @@ void hf_resource_give(int fd, const char *unlink_path);
 /* Creates an empty file, mode 0600, or leaves one that exists. */
 int hf_resource_create(const char *path);
 
+/* Removes the file, or does nothing where there is none. */
+int hf_resource_delete(const char *path);
+
 /* What is behind a path now; follows symlinks. Negative errno. */
 int hf_resource_identify(const char *path, struct hf_thing *ret);

@@ -234,10 +234,24 @@ static bool is_maybe_qemu(const char *word)
         return strcmp(name, "kvm") == 0 || strcmp(name, "qemu") == 0;
 }
 
+/* Whether argv[i], which could be QEMU's name, is rather a value of what runs QEMU: a user
+ * ("-u qemu"), a network ("exec kvm"). QEMU's own name then stands behind it. */
+static bool is_rather_a_value(const char *const *argv, size_t i)
+{
+        const char *next = argv[i + 1];
+
+        if (i > 0 && option_name(argv[i - 1]))
+                return true;
+        if (next && strcmp(next, "--") == 0)
+                next = argv[i + 2];
+        return next && is_surely_qemu(next);
+}
+
 /* The word that is QEMU's own name, or NULL. What comes after an option that names an image
  * is an argument of something that hands it to QEMU. */
 static const char *const *find_program(const char *const *argv)
 {
+        const char *const *doubtful = NULL;
         enum kind before = UNKNOWN;
 
         for (size_t i = 0; argv[i]; i++) {
@@ -245,13 +259,16 @@ static const char *const *find_program(const char *const *argv)
 
                 if (is_surely_qemu(argv[i]))
                         return &argv[i];
-                if (is_maybe_qemu(argv[i]) && before < VALUE)
-                        return &argv[i];
+                if (is_maybe_qemu(argv[i]) && before < VALUE) {
+                        if (!is_rather_a_value(argv, i))
+                                return &argv[i];
+                        doubtful = doubtful ? doubtful : &argv[i];
+                }
                 before = name ? kind_of(name) : UNKNOWN;
                 if (before == IMAGE)
-                        return NULL;
+                        break;
         }
-        return NULL;
+        return doubtful;
 }
 
 void hf_qemu_args_init(struct hf_qemu_args *args, const char *const *argv)
@@ -277,6 +294,21 @@ static bool takes_value(const struct hf_qemu_args *args, const char *name)
         return kind != FLAG;
 }
 
+/* "--option=value", as qemu-storage-daemon takes it. */
+static bool take_joined(const char *word, struct hf_qemu_arg *ret)
+{
+        size_t len = strncmp(word, "--", 2) == 0 ? strcspn(word + 2, "=") : 0;
+
+        for (size_t i = 0; len > 0 && word[2 + len] == '=' && i < HF_ARRAY_LEN(options); i++) {
+                if (options[i].kind < ABOUT || strlen(options[i].name) != len ||
+                    strncmp(options[i].name, word + 2, len) != 0)
+                        continue;
+                *ret = (struct hf_qemu_arg){.option = options[i].name, .value = word + 3 + len};
+                return true;
+        }
+        return false;
+}
+
 bool hf_qemu_args_next(struct hf_qemu_args *args, struct hf_qemu_arg *ret)
 {
         const char *word = *args->next;
@@ -284,6 +316,8 @@ bool hf_qemu_args_next(struct hf_qemu_args *args, struct hf_qemu_arg *ret)
         if (!word)
                 return false;
         args->next++;
+        if (take_joined(word, ret))
+                return true;
         *ret = (struct hf_qemu_arg){.option = option_name(word)};
         if (!ret->option) {
                 ret->value = word;

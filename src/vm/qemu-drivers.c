@@ -68,7 +68,8 @@ static const struct {
         {"file", HF_QEMU_ROLE_FILE},       {"image", HF_QEMU_ROLE_FILE},
         {"raw", HF_QEMU_ROLE_FILE},        {"test", HF_QEMU_ROLE_FILE},
         {"backing", HF_QEMU_ROLE_BACKING}, {"data-file", HF_QEMU_ROLE_DATA},
-        {"log", HF_QEMU_ROLE_SIDE},        {"target", HF_QEMU_ROLE_SIDE},
+        {"header", HF_QEMU_ROLE_FILE},     {"log", HF_QEMU_ROLE_SIDE},
+        {"target", HF_QEMU_ROLE_SIDE},
 };
 
 /* Quorum's children: a list, or a group with the keys 0, 1, ... */

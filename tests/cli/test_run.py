@@ -40,6 +40,18 @@ def test_another_name_of_a_held_disk_is_refused(cli, disk, folder, alias):
     assert "web0" in answer.stderr
 
 
+@pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
+def test_a_descriptor_of_ours_as_a_name_is_the_disk_behind_it(cli, disk, name):
+    path = disk()
+    with open(path, "r+b") as handed:
+        fd = handed.fileno()
+        child = cli.start("run", "--name=web0", f"--disk={name.format(fd)}", "--", "sh", "-c",
+                          "echo up; exec sleep 600", stdout=subprocess.PIPE, pass_fds=[fd])
+        assert child.stdout.readline() == "up\n"
+    answer = cli("run", f"--disk={path}", *TRUE)
+    assert answer.returncode == 75 and "web0" in answer.stderr
+
+
 def test_a_disk_is_free_when_its_vm_has_ended(cli, disk):
     path = disk()
     child = cli.hold("web0", f"--disk={path}")

@@ -77,3 +77,20 @@ def test_the_daemon_does_not_hold_on_to_our_terminal_or_pipes(session):
     """A pipeline ends when the VMM does, though the daemon goes on."""
     answer = session("run", "--", "echo", "done")
     assert answer.stdout == "done\n" and answer.returncode == 0
+
+
+def test_a_vmm_gets_the_standard_descriptors_that_we_got(session):
+    listing = ["python3", "-c", "import os; fds = [fd for fd in range(3) if os.path.exists("
+               "f'/proc/self/fd/{fd}')]; open('open', 'w').write(str(fds))"]
+    closed = ["sh", "-c", 'exec "$@" 1<&- 2>&-', "sh"]
+    assert session("run", "--", *listing, prefix=closed).returncode == 0
+    with open(os.path.join(session.folder, "open"), encoding="ascii") as out:
+        assert out.read() == "[0]"
+
+
+@pytest.mark.parametrize("where", ["a file", "below a file", "/proc"])
+def test_where_no_daemon_can_have_its_sockets_is_69(session, disk, folder, where):
+    name = {"a file": disk("f"), "below a file": os.path.join(disk("f"), "s"), "/proc": "/proc/holdfast"}[where]
+    answer = session("run", "--", "true", env={"HOLDFAST_RUN_DIR": name})
+    assert answer.returncode == 69, answer
+    assert answer.stderr.startswith("holdfast: ") and name in answer.stderr

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Fixtures: one lab per mode for the whole run, clean between tests."""
 import os
-import pathlib
 import shutil
 
 import pytest
 
-from .lab import LIBVIRTD, QEMU, STOCK, SystemLab, make_disk
+from .lab import BUILD, LIBVIRTD, QEMU, STOCK, SystemLab, make_disk
 
-REPO = pathlib.Path(__file__).resolve().parents[2]
 MODES = ["direct", "file_lockspace_dir"]
 
 
@@ -62,7 +60,7 @@ def machine():
 
 @pytest.fixture(scope="session")
 def build():
-    return pathlib.Path(os.environ.get("HF_BUILD", REPO / "build")).resolve()
+    return BUILD
 
 
 @pytest.fixture(scope="session")

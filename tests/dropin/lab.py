@@ -11,6 +11,7 @@ which starts the lock daemon by itself.
 """
 import fcntl
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -21,6 +22,7 @@ from xml.sax.saxutils import escape
 
 from .namespace import HERE, LabError, Namespace, until
 
+BUILD = pathlib.Path(os.environ.get("HF_BUILD", HERE.parents[1] / "build")).resolve()
 QEMU = pathlib.Path("/usr/bin/qemu-system-x86_64")
 QEMU_WITHOUT_LOCKS = HERE / "qemu-without-locks"
 LIBVIRTD = pathlib.Path("/usr/sbin/libvirtd")
@@ -365,6 +367,13 @@ class SystemLab(Lab):
 
     def lock_file(self, path):
         return lockspace_file(self.lockspace, path) if self.lockspace else super().lock_file(path)
+
+    def known_by_name_only(self, vm):
+        """Of each lock that the daemon shows for a VM: whether it knows no more than its name."""
+        done = self.ns.run([BUILD / "src/cli/holdfast", "ps", "--json"])
+        assert done.returncode == 0, done.stderr
+        shown, = (shown for shown in json.loads(done.stdout)["vms"] if shown["name"] == vm.name)
+        return {lock["name"]: lock["by_name_only"] for lock in shown["locks"]}
 
     def qemu_logs(self):
         return sorted(self.inside("/var/log/libvirt/qemu").glob("*.log"))

@@ -40,6 +40,11 @@ def aliases(*makers):
     return pytest.mark.parametrize("alias", makers, ids=lambda alias: alias.__name__)
 
 
+def in_mode(mode):
+    """For what holds, or can be asked, only where locks are taken in this way."""
+    return pytest.mark.parametrize("mode", [mode], indirect=True)
+
+
 @aliases(symlink, hard_link, dot, linked_directory)
 @pytest.mark.stock_breaks(GRANTS)
 def test_a_start_on_another_name_of_a_busy_disk_is_refused(lab, disk, alias):
@@ -86,15 +91,25 @@ def test_a_resume_on_another_name_of_a_busy_disk_is_refused(lab, disk, alias):
     first.resume()
 
 
+@in_mode("direct")
 @aliases(symlink, hard_link, dot)
 @pytest.mark.stock_breaks(GRANTS)
-def test_another_name_of_a_busy_disk_cannot_be_attached(lab, disk, disk2, alias, mode):
-    if mode != "direct":
-        pytest.skip("only a hash arrives, and of a file that QEMU does not yet have open")
+def test_another_name_of_a_busy_disk_cannot_be_attached(lab, disk, disk2, alias):
     holder, vm = lab.started(disk), lab.started(disk2)
     vm.refused_attach(Disk(alias(disk)))
     assert (holder.state, vm.state) == ("running", "running")
     assert lab.lock(disk) == "exclusive"
+
+
+@in_mode("file_lockspace_dir")
+@aliases(symlink, hard_link, dot)
+@pytest.mark.stock_breaks("it shows nothing")
+def test_what_is_attached_by_a_hash_is_shown_as_known_by_its_name_only(lab, disk, disk2, alias):
+    """QEMU opens the file only after the lock was granted, so no identity can be found."""
+    vm, name = lab.started(disk), alias(disk2)
+    vm.attach(Disk(name))
+    assert lab.known_by_name_only(vm) == {lab.lock_file(disk).name: False,
+                                          lab.lock_file(name).name: True}
 
 
 @aliases(symlink, hard_link, dot)

@@ -90,7 +90,7 @@ static int say_who(struct hf_lockd_connection *connection, const struct hf_lockd
 
 static bool nobody_there(int r)
 {
-        return r == -ENOENT || r == -ECONNREFUSED;
+        return r == -ENOENT || r == -ENOTDIR || r == -ECONNREFUSED;
 }
 
 int hf_lockd_connect(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,

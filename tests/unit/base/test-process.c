@@ -129,6 +129,7 @@ static void a_name_with_spaces_and_parentheses_confuses_nobody(void **state)
         assert_int_equal(hf_process_comm(pid, name, sizeof(name)), 0);
         assert_string_equal(name, "a) R 1 (b\n)");
         assert_int_equal(hf_process_open(pid, NULL, &child, NULL), 0);
+        assert_string_equal(child.comm, "a) R 1 (b\n)");
         assert_int_equal(hf_process_start(getpid(), &mine), 0);
         assert_true(child.start >= mine);
         /* A tick is 10 ms: far fewer than this have passed since we started. */
