@@ -274,7 +274,7 @@ class Unlocked(Step):
 
     def run(self, world):
         path = world.text(self.path)
-        until(lambda: not os.path.exists(path) or lock_on_first_byte(path) == "unlocked",
+        until(lambda: lock_on_first_byte(path) in ("unlocked", "gone"),
               f"{self.path} is unlocked")
         return {"exists": os.path.exists(path)}
 

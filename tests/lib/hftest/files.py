@@ -79,12 +79,17 @@ def describe(path):
 
 
 def lock_on_first_byte(path):
-    """'unlocked', 'read lock' or 'write lock', with the range where it is not byte 0 alone."""
+    """'unlocked', 'read lock' or 'write lock', with the range where it is not byte 0 alone.
+
+    'runs' for a program that is being executed, 'gone' where there is no file.
+    """
     try:
         fd = os.open(path, os.O_RDWR)
     except OSError as fault:
         if fault.errno == errno.ETXTBSY:
             return "runs"
+        if fault.errno == errno.ENOENT:
+            return "gone"
         raise
     try:
         # An OFD query sees every lock, POSIX ones of our own process included.
