@@ -5,38 +5,33 @@
 #include "base/process.h"
 #include "daemon/dispatch.h"
 #include "daemon/owner.h"
+#include "daemon/search.h"
 #include "lockspace/describe.h"
 #include "lockspace/rules.h"
 #include "storage/behind.h"
 #include "storage/resource.h"
-#include "storage/users.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* Processes looked at in one turn of the loop when a foreign holder is searched. */
-#define SCAN_PER_TURN 8
-
 /* One acquire from its begin to its answer. */
 struct job {
         struct hf_server *server;
-        struct hf_session *session; /* NULL: the client has left, nobody waits */
+        struct hf_session *session;
         void (*done)(struct hf_session *session, const struct hf_acquired *acquired);
         char *path; /* of the file to be locked */
         char *name;
         struct hf_request request;
         bool autocreate;
         struct hf_resource_result result;
-        struct hf_user_scan *scan;
-        sd_event_source *scan_source;
+        struct hf_search *search;
 };
 
 static struct job *job_free(struct job *job)
 {
         if (!job)
                 return NULL;
-        (void)sd_event_source_disable_unref(job->scan_source);
-        (void)hf_user_scan_free(job->scan);
+        (void)hf_search_free(job->search);
         if (job->result.fd >= 0)
                 hf_resource_give(job->result.fd, job->autocreate ? job->path : NULL);
         free(job->path);
@@ -195,8 +190,6 @@ static void finish(struct job *job_arg, const struct hf_acquired *acquired, bool
         cleanup_job struct job *job = job_arg;
         struct hf_session *session = job->session;
 
-        if (!session)
-                return;
         session->cancel = NULL;
         session->job = NULL;
         job->done(session, acquired);
@@ -204,57 +197,36 @@ static void finish(struct job *job_arg, const struct hf_acquired *acquired, bool
                 hf_session_resume(session);
 }
 
-static void describe_foreign(struct job *job, struct hf_acquired *ret)
-{
-        const struct hf_user *users, *holder = NULL;
-        size_t n;
-
-        users = hf_user_scan_result(job->scan, &n);
-        for (size_t i = 0; i < n && !holder; i++)
-                if (users[i].our_byte)
-                        holder = &users[i];
-        if (holder)
-                ret->status = hf_error_set(
-                        &ret->error, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
-                        "%s is held by %s (pid %d, host %s), which does not "
-                        "say for whom",
-                        job->name, holder->comm, (int)holder->pid, job->server->host);
-        else
-                ret->status = hf_error_set(&ret->error, EBUSY, HF_ERR_RESOURCE_BUSY,
-                                           HF_FROM_LOCKSPACE,
-                                           "%s is held by a process that cannot be seen from "
-                                           "here: on another host, or another user's",
-                                           job->name);
-}
-
-static int on_scan(sd_event_source *source, void *data)
+static void on_found(void *data, const struct hf_user *holder)
 {
         struct hf_acquired acquired = {0};
         struct job *job = data;
 
-        if (job->session && hf_user_scan_step(job->scan, SCAN_PER_TURN) > 0)
-                return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-        if (job->session)
-                describe_foreign(job, &acquired);
+        if (holder)
+                acquired.status = hf_error_set(
+                        &acquired.error, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                        "%s is held by %s (pid %d, host %s), which does not say for whom",
+                        job->name, holder->comm, (int)holder->pid, job->server->host);
+        else
+                acquired.status = hf_error_set(&acquired.error, EBUSY, HF_ERR_RESOURCE_BUSY,
+                                               HF_FROM_LOCKSPACE,
+                                               "%s is held by a process that cannot be seen from "
+                                               "here: on another host, or another user's",
+                                               job->name);
         finish(job, &acquired, true);
-        return 0;
 }
 
+/* The client has left, nobody waits. */
 static void cancel_job(void *data)
 {
-        struct job *job = data;
-
-        job->session = NULL;
+        (void)job_free(data);
 }
 
 /* Starts to look for who holds it. On failure the refusal stays without a name. */
 static int search_foreign(struct job *job)
 {
-        int r = hf_user_scan_new(&job->result.file, getpid(), &job->scan);
+        int r = hf_search_new(job->server, &job->result.file, on_found, job, &job->search);
 
-        if (r < 0)
-                return r;
-        r = sd_event_add_defer(job->server->event, &job->scan_source, on_scan, job);
         if (r < 0)
                 return r;
         job->session->cancel = cancel_job;
@@ -289,8 +261,6 @@ static int complete(struct job *job_arg, bool resume)
         int status = job->result.status;
 
         job->request.file = job->result.file;
-        if (!job->session)
-                return HF_ANSWERED;
         if ((status == 0 || status == -EAGAIN) &&
             means_another(&job->request, &job->request.file)) {
                 acquired.status = refuse_another(job, &acquired.error);

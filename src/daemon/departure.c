@@ -39,12 +39,13 @@ static bool is_gone(const struct hf_owner *owner)
         return owner->connections == 0 && has_ended(owner);
 }
 
-/* One turn of giving back. Other sources of the loop run between two turns. */
-static int on_departures(sd_event_source *source, void *data)
+int hf_departures_serve(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
         struct hf_server *server = data;
         unsigned int given = 0;
 
+        (void)fd;
+        (void)revents;
         for (uint32_t i = hf_table_next_owner(server->table, 0); i;
              i = hf_table_next_owner(server->table, i)) {
                 const struct hf_owner *owner = hf_table_owner(server->table, i);
@@ -54,11 +55,11 @@ static int on_departures(sd_event_source *source, void *data)
                 while (owner->first_hold && given++ < GIVE_PER_TURN)
                         hf_give(server, owner->first_hold);
                 if (given > GIVE_PER_TURN)
-                        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+                        return 0;
                 hf_owner_drop_unused(server, i);
         }
         hf_server_check_idle(server);
-        return 0;
+        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
 static void stop_timer(struct hf_server *server, uint32_t owner)
@@ -69,15 +70,8 @@ static void stop_timer(struct hf_server *server, uint32_t owner)
 
 static void give_all(struct hf_server *server, uint32_t index)
 {
-        struct hf_owner *owner = hf_table_owner(server->table, index);
-
-        owner->leaving = 1;
-        if (!server->departures) {
-                if (sd_event_add_defer(server->event, &server->departures, on_departures, server) <
-                    0)
-                        return;
-        }
-        (void)sd_event_source_set_enabled(server->departures, SD_EVENT_ONESHOT);
+        hf_table_owner(server->table, index)->leaving = 1;
+        (void)sd_event_source_set_enabled(server->departures, SD_EVENT_ON);
 }
 
 static void send_signal(struct hf_server *server, uint32_t index, int number)

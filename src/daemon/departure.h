@@ -30,3 +30,6 @@ void hf_departure_session_changed(struct hf_server *server, uint32_t owner, bool
 
 /* The owner's process is dead. */
 void hf_departure_owner_ended(struct hf_server *server, uint32_t owner);
+
+/* The handler of the server's departures: gives some locks of ended owners back. */
+int hf_departures_serve(sd_event_source *source, int fd, uint32_t revents, void *data);

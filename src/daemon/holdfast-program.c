@@ -78,23 +78,50 @@ static void fill_lock(struct hf_server *server, uint32_t index, struct hf_holdfa
         ret->owner.via = hold->via;
 }
 
-/* The inodes of our ends of an owner's own connections, by which its carriers can be found. */
-static unsigned int connections_of(struct hf_server *server, uint32_t owner,
-                                   uint64_t inodes[static HF_HOLDFAST_CONNECTIONS_MAX])
-{
-        unsigned int n = 0;
-        struct stat st;
+/* A page of owners, by rising index. */
+struct owner_page {
+        struct hf_holdfast_owner owners[HF_HOLDFAST_PAGE_MAX];
+        uint32_t indices[HF_HOLDFAST_PAGE_MAX];
+        uint64_t inodes[HF_HOLDFAST_PAGE_MAX][HF_HOLDFAST_CONNECTIONS_MAX];
+};
 
-        for (const struct hf_session *s = server->sessions; s && n < HF_HOLDFAST_CONNECTIONS_MAX;
-             s = s->next)
-                if (s->owner == owner && s->own && fstat(s->fd, &st) == 0)
-                        inodes[n++] = st.st_ino;
-        return n;
+static int compare_indices(const void *a, const void *b)
+{
+        uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+        return x < y ? -1 : x > y;
 }
 
+/*
+ * The inodes of our ends of the owners' own connections, by which their carriers
+ * can be found. One walk for the whole page: there are as many sessions as owners.
+ */
+static void fill_connections(const struct hf_server *server, struct owner_page *page,
+                             unsigned int n)
+{
+        for (const struct hf_session *s = server->sessions; s; s = s->next) {
+                const uint32_t *at = !s->own ? NULL
+                                             : bsearch(&s->owner, page->indices, n,
+                                                       sizeof(*page->indices), compare_indices);
+                struct hf_holdfast_owner *owner;
+                struct stat st;
+
+                if (!at)
+                        continue;
+                owner = &page->owners[at - page->indices];
+                owner->connections.connections_val = page->inodes[at - page->indices];
+                if (owner->connections.connections_len < HF_HOLDFAST_CONNECTIONS_MAX &&
+                    fstat(s->fd, &st) == 0)
+                        owner->connections
+                                .connections_val[owner->connections.connections_len++] = st.st_ino;
+        }
+}
+
+/* Before its connections are known: with as many as there may be. */
 static size_t owner_size(const struct hf_holdfast_owner *owner)
 {
-        return xdr_sizeof((xdrproc_t)xdr_hf_holdfast_owner, (void *)(uintptr_t)owner);
+        return xdr_sizeof((xdrproc_t)xdr_hf_holdfast_owner, (void *)(uintptr_t)owner) +
+               HF_HOLDFAST_CONNECTIONS_MAX * sizeof(uint64_t);
 }
 
 static size_t lock_size(const struct hf_holdfast_lock *lock)
@@ -106,26 +133,24 @@ static int call_list_owners(struct hf_session *session, const void *data, struct
 {
         const struct hf_holdfast_list_args *args = data;
         struct hf_server *server = session->server;
-        struct hf_holdfast_owner owners[HF_HOLDFAST_PAGE_MAX];
-        uint64_t inodes[HF_HOLDFAST_PAGE_MAX][HF_HOLDFAST_CONNECTIONS_MAX];
-        struct hf_holdfast_list_owners_ret ret = {.owners.owners_val = owners};
+        struct owner_page page;
+        struct hf_holdfast_list_owners_ret ret = {.owners.owners_val = page.owners};
         uint32_t i = args->cursor;
         size_t size = 0;
 
         (void)err;
         while ((i = hf_table_next_owner(server->table, i))) {
-                unsigned int n = ret.owners.owners_len;
+                unsigned int n = ret.owners.owners_len++;
 
-                fill_owner(server, i, &owners[n]);
-                owners[n].connections.connections_len = connections_of(server, i, inodes[n]);
-                owners[n].connections.connections_val = inodes[n];
-                size += owner_size(&owners[n]);
-                ret.owners.owners_len++;
+                page.indices[n] = i;
+                fill_owner(server, i, &page.owners[n]);
+                size += owner_size(&page.owners[n]);
                 if (size > PAGE_FULL || ret.owners.owners_len == HF_HOLDFAST_PAGE_MAX) {
                         ret.next = hf_table_next_owner(server->table, i) ? i : 0;
                         break;
                 }
         }
+        fill_connections(server, &page, ret.owners.owners_len);
         hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_list_owners_ret, &ret);
         return HF_ANSWERED;
 }

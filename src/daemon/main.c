@@ -17,6 +17,7 @@
 #include "daemon/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -343,6 +344,23 @@ static enum exit_code run(struct daemon *d)
         return code;
 }
 
+/*
+ * What is opened while the standard input, output or error is closed takes its
+ * place, and a message for people is written into it: in the worst case a disk.
+ */
+static int fill_standard_descriptors(void)
+{
+        int fd;
+
+        do
+                fd = open("/dev/null", O_RDWR);
+        while (fd >= 0 && fd <= STDERR_FILENO);
+        if (fd < 0)
+                return -errno;
+        (void)close(fd);
+        return 0;
+}
+
 int main(int argc, char **argv)
 {
         struct daemon d = {.report_fd = -1, .pid_fd = -1, .virtlockd_pid_fd = -1};
@@ -350,6 +368,8 @@ int main(int argc, char **argv)
         enum exit_code code;
         int first;
 
+        if (fill_standard_descriptors() < 0)
+                return EXIT_INIT;
         hf_log_init("holdfastd");
         if (hf_options_parse(&options, argc, argv, &d.arguments, &first, &error) < 0 ||
             (first < argc &&

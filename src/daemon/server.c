@@ -3,12 +3,15 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "daemon/departure.h"
 #include "daemon/listener.h"
+#include "daemon/search.h"
 #include "daemon/session.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -41,6 +44,35 @@ static int make_slots(struct hf_server *server)
         return 0;
 }
 
+int hf_server_add_background(struct hf_server *server, sd_event_io_handler_t handler,
+                             sd_event_source **ret)
+{
+        /* Always readable, as nobody reads it. */
+        hf_cleanup_fd int fd = eventfd(1, EFD_CLOEXEC);
+        sd_event_source *source;
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = sd_event_add_io(server->event, &source, fd, EPOLLIN, handler, server);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_io_fd_own(source, true);
+        (void)hf_steal_fd(&fd);
+        *ret = source;
+        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
+/* An epoll for connections, inside the loop's. */
+static int make_poll(struct hf_server *server, sd_event_io_handler_t handler, int *ret_fd,
+                     sd_event_source **ret)
+{
+        *ret_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (*ret_fd < 0)
+                return -errno;
+        return sd_event_add_io(server->event, ret, *ret_fd, EPOLLIN, handler, server);
+}
+
 static int make_parts(struct hf_server *server)
 {
         int r;
@@ -55,11 +87,14 @@ static int make_parts(struct hf_server *server)
         server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (server->spare_fd < 0)
                 return -errno;
-        server->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-        if (server->poll_fd < 0)
-                return -errno;
-        r = sd_event_add_io(server->event, &server->poll_source, server->poll_fd, EPOLLIN,
-                            hf_sessions_serve, server);
+        r = make_poll(server, hf_sessions_serve, &server->poll_fd, &server->poll_source);
+        if (r >= 0)
+                r = make_poll(server, hf_readers_serve, &server->reader_poll_fd,
+                              &server->reader_poll_source);
+        if (r >= 0)
+                r = hf_server_add_background(server, hf_departures_serve, &server->departures);
+        if (r >= 0)
+                r = hf_server_add_background(server, hf_searches_serve, &server->searcher);
         return r < 0 ? r : make_slots(server);
 }
 
@@ -76,7 +111,7 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_server **
 
         if (!server)
                 return hf_error_sys(err, ENOMEM, "cannot start the server");
-        server->spare_fd = server->poll_fd = -1;
+        server->spare_fd = server->poll_fd = server->reader_poll_fd = -1;
         server->event = sd_event_ref(event);
         server->config = config;
         server->privileged = geteuid() == 0;
@@ -106,12 +141,15 @@ struct hf_server *hf_server_free(struct hf_server *server)
                 (void)close(hf_table_owner(server->table, i)->pidfd);
         }
         (void)sd_event_source_disable_unref(server->departures);
+        (void)sd_event_source_disable_unref(server->searcher);
         (void)sd_event_source_disable_unref(server->idle_timer);
         if (server->slots)
                 (void)munmap(server->slots, server->slots_total * sizeof(struct hf_session_slot));
         (void)hf_table_free(server->table);
         (void)sd_event_source_disable_unref(server->poll_source);
+        (void)sd_event_source_disable_unref(server->reader_poll_source);
         hf_close_fd(&server->poll_fd);
+        hf_close_fd(&server->reader_poll_fd);
         hf_close_fd(&server->spare_fd);
         (void)sd_event_unref(server->event);
         free(server->owner_sources);

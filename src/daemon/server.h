@@ -9,6 +9,7 @@
  *   dispatch.c   from a frame to the procedure that is meant, and its guards
  *   *-program.c  the programs: virtlockd's locks, its admin calls, our own
  *   acquire.c    taking and giving locks
+ *   search.c     who holds what is not in our table
  *   owner.c      which process a lock belongs to, and learning of its end
  *   departure.c  who left, and what happens to what it held
  *
@@ -24,6 +25,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+struct hf_search;
 struct hf_session;
 struct hf_session_slot;
 
@@ -68,7 +70,8 @@ struct hf_server {
 
         struct hf_session *sessions; /* all, newest first */
         int poll_fd;                 /* their epoll */
-        sd_event_source *poll_source;
+        int reader_poll_fd;          /* that of those that only look */
+        sd_event_source *poll_source, *reader_poll_source;
         unsigned int clients[HF_SERVICE_KINDS];
         unsigned int readers; /* those of them that only look */
         unsigned int refused; /* connections over the limit that wait to be told so */
@@ -78,6 +81,8 @@ struct hf_server {
         uint32_t *free_slots;
         uint32_t n_free_slots;
 
+        struct hf_search *searches;  /* first in, first done */
+        sd_event_source *searcher;   /* runs while there are any */
         sd_event_source *departures; /* runs while locks of ended owners wait to be given back */
         sd_event_source **owner_sources; /* by owner: the watch on its pidfd */
         sd_event_source **owner_timers;  /* by owner: the next step against one that has to end */
@@ -89,6 +94,14 @@ struct hf_server {
 int hf_server_new(sd_event *event, struct hf_config *config, struct hf_server **ret,
                   struct hf_error *err);
 struct hf_server *hf_server_free(struct hf_server *server);
+
+/*
+ * Makes a source for work that is done in small pieces: while it is enabled (it
+ * is not yet), each turn of the loop serves it once, and all others once.
+ * sd-event's own kind for this, the defer source, would not let others in.
+ */
+int hf_server_add_background(struct hf_server *server, sd_event_io_handler_t handler,
+                             sd_event_source **ret);
 
 /* Wall clock for what people read: microseconds since the epoch. */
 uint64_t hf_server_wall_clock(const struct hf_server *server);

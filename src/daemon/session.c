@@ -18,6 +18,16 @@
 /* Requests served in one turn of a connection that pipelines, before others get theirs. */
 #define REQUESTS_PER_TURN 16
 
+/* Ready connections served in one go, and how often before other sources of the loop are asked. */
+#define BATCH            64
+#define BATCHES_PER_TURN 4
+
+/*
+ * Who only looks is asked for the long lists and may be anybody: in a turn of the
+ * loop one request of one such connection is served.
+ */
+#define READER_REQUESTS_PER_TURN 1
+
 /* A slot that was used beyond this gives its memory back when the session ends. */
 #define SLOT_KEPT 4096
 
@@ -26,9 +36,11 @@ static struct hf_session_slot *slot_of(struct hf_session *session)
         return &session->server->slots[session->slot];
 }
 
-/* Ready connections served in one go, and how often before other sources of the loop are asked. */
-#define BATCH            64
-#define BATCHES_PER_TURN 4
+/* The epoll that the session is in. */
+static int poll_of(const struct hf_session *session)
+{
+        return session->read_only ? session->server->reader_poll_fd : session->server->poll_fd;
+}
 
 static void link_session(struct hf_session *session)
 {
@@ -79,7 +91,7 @@ int hf_session_new(const struct hf_listener *listener, int fd_arg, bool refused,
         session->read_only = listener->read_only;
         session->refused = refused;
         session->fd = fd;
-        if (epoll_ctl(server->poll_fd, EPOLL_CTL_ADD, fd,
+        if (epoll_ctl(poll_of(session), EPOLL_CTL_ADD, fd,
                       &(struct epoll_event){.events = EPOLLIN, .data.ptr = session}) < 0)
                 return -errno;
         session->events = EPOLLIN;
@@ -106,12 +118,11 @@ static void give_slot_back(struct hf_session *session)
 
 void hf_session_free(struct hf_session *session)
 {
-        struct hf_server *server = session->server;
 
         if (session->cancel)
                 session->cancel(session->job);
         unlink_session(session);
-        (void)epoll_ctl(server->poll_fd, EPOLL_CTL_DEL, session->fd, NULL);
+        (void)epoll_ctl(poll_of(session), EPOLL_CTL_DEL, session->fd, NULL);
         (void)close(session->fd);
         give_slot_back(session);
         free(session->owner_name);
@@ -140,7 +151,7 @@ static void want(struct hf_session *session, uint32_t events)
 
         if (events == session->events)
                 return;
-        (void)epoll_ctl(session->server->poll_fd, operation, session->fd, &event);
+        (void)epoll_ctl(poll_of(session), operation, session->fd, &event);
         session->events = events;
 }
 
@@ -241,6 +252,16 @@ static void serve(struct hf_session *session)
         drop_request(session, length);
 }
 
+/* Serves the next request, if a whole one is here: returns 1, else 0; or a negative errno. */
+static int serve_next(struct hf_session *session)
+{
+        int r = session->state == HF_SESSION_READING ? request_is_complete(session) : 0;
+
+        if (r > 0)
+                serve(session);
+        return r;
+}
+
 /*
  * Sends the answer, then serves what is in the slot, until bytes, room or a
  * completion are missing, or the turn is over. Returns a negative errno when
@@ -248,9 +269,9 @@ static void serve(struct hf_session *session)
  */
 static int advance(struct hf_session *session)
 {
-        int r = 1;
+        int turn = session->read_only ? READER_REQUESTS_PER_TURN : REQUESTS_PER_TURN, r = 1;
 
-        for (int n = 0; n < REQUESTS_PER_TURN; n++) {
+        for (int served = 0;; served++) {
                 if (session->state == HF_SESSION_SENDING) {
                         r = send_answer(session);
                         if (r < 0)
@@ -264,7 +285,7 @@ static int advance(struct hf_session *session)
                 r = session->state == HF_SESSION_READING ? request_is_complete(session) : 0;
                 if (r < 0)
                         return r;
-                if (r == 0)
+                if (r == 0 || served == turn)
                         break;
                 serve(session);
         }
@@ -302,20 +323,11 @@ static int read_more(struct hf_session *session)
         return 0;
 }
 
-/* First half of a turn: takes in what came and serves one request; its answer does not go yet. */
 static int take_in(struct hf_session *session, uint32_t events)
 {
-        int r;
-
-        if (session->state != HF_SESSION_READING || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-                return 0;
-        r = read_more(session);
-        if (r < 0)
-                return r;
-        r = request_is_complete(session);
-        if (r > 0)
-                serve(session);
-        return r < 0 ? r : 0;
+        if (session->state == HF_SESSION_READING && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+                return read_more(session);
+        return 0;
 }
 
 /*
@@ -334,7 +346,7 @@ static int serve_batch(int poll_fd)
         for (int i = 0; i < n; i++) {
                 struct hf_session *session = events[i].data.ptr;
 
-                if (take_in(session, events[i].events) < 0) {
+                if (take_in(session, events[i].events) < 0 || serve_next(session) < 0) {
                         hf_session_close(session);
                         events[i].data.ptr = NULL;
                 }
@@ -345,19 +357,31 @@ static int serve_batch(int poll_fd)
         return n;
 }
 
-/*
- * Connections have an epoll of their own inside the loop's, so that a turn of
- * the loop serves all that are ready, and those that ask again meanwhile.
- */
 int hf_sessions_serve(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
-        int turns = 0;
+        int batches = 0;
 
         (void)source;
         (void)revents;
         (void)data;
-        while (serve_batch(fd) > 0 && ++turns < BATCHES_PER_TURN)
+        while (serve_batch(fd) > 0 && ++batches < BATCHES_PER_TURN)
                 ;
+        return 0;
+}
+
+int hf_readers_serve(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+        struct epoll_event event;
+
+        (void)source;
+        (void)revents;
+        (void)data;
+        if (epoll_wait(fd, &event, 1, 0) < 1)
+                return 0;
+        if (take_in(event.data.ptr, event.events) < 0)
+                hf_session_close(event.data.ptr);
+        else
+                hf_session_resume(event.data.ptr);
         return 0;
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Ten thousand locks and a thousand connections at once."""
 
+import fcntl
 import os
 import resource
 import signal
@@ -87,6 +88,71 @@ def test_a_vm_with_a_thousand_locks_ends_in_one_go(roomy, nursery, images):
         while not answer.ok:
             assert answer.verdict == (87, 51)
             answer = rival.acquire(path)
+
+
+def answers_while(client, condition):
+    """How often the client is answered while the condition holds."""
+    count = 0
+    while condition():
+        assert client.ping().ok
+        count += 1
+    return count
+
+
+def test_others_are_served_while_a_vm_with_thousands_of_locks_ends(roomy, nursery, images):
+    images = images(5000)
+    vm = nursery.vm("big")
+    vm.own_connection(roomy)
+    all_ok(roomy.connect_as(vm.owner), Proc.ACQUIRE, images)
+    other = roomy.connect()
+    assert other.ping().ok
+    vm.kill()
+    # The lock that was taken first is the last to go.
+    answers = answers_while(other, lambda: lock_on_first_byte(images[0]) != "unlocked")
+    assert answers > 10, "all the locks went in one go, everybody else waited"
+
+
+def test_others_are_served_while_the_holders_of_foreign_locks_are_searched(
+        roomy, nursery, images):
+    images = images(300)
+    foreigner = nursery.vm("foreigner")
+    owner = Owner("one", nursery.sleeper().pid)
+    refused = [roomy.connect_as(owner) for _ in images]
+    for path in images:
+        foreigner.lock(path, "posix", fcntl.F_WRLCK)
+    other = roomy.connect()
+    assert other.ping().ok
+    for client, path in zip(refused, images):
+        client.send(wire.frame(Proc.ACQUIRE, wire.resource("", path, 0)))
+    answers = answers_while(other, lambda: refused[-1].receive(0).outcome == "silence")
+    assert answers > 10, "all processes were searched in one go, everybody else waited"
+    for client in refused[:-1]:
+        answer = client.receive()
+        assert answer.verdict == (87, 51) and str(foreigner.pid) in answer.error.message
+
+
+def test_those_who_only_look_are_served_beside_the_others_not_before_them(
+        roomy, nursery, images):
+    images = images(8000)
+    all_ok(roomy.connect_as(Owner("one", nursery.sleeper().pid)), Proc.ACQUIRE, images)
+    # "who" looks at every lock; 15 of them fit what a connection is served in one go.
+    who = wire.frame(5, wire.string("/nowhere") + bytes(28), prog=0x486F6C64)
+    looking = [wire.Connection(roomy.own_socket_ro) for _ in range(20)]
+    client = roomy.connect()
+    assert client.ping().ok and all(c.ping().ok for c in looking)
+    roomy.signal(signal.SIGSTOP)
+    for connection in looking:
+        connection.send(who * 15)
+    client.send(wire.frame(1, prog=wire.KEEPALIVE_PROGRAM, type=wire.Type.MESSAGE))
+    roomy.signal(signal.SIGCONT)
+    assert client.receive().ok
+    roomy.signal(signal.SIGSTOP)
+    answered = 0
+    for connection in looking:
+        while connection.receive(0).outcome == "reply":
+            answered += 1
+    roomy.signal(signal.SIGCONT)
+    assert answered < 150, f"{answered} of 300 lists were made before others had their turn"
 
 
 def test_when_descriptors_run_out_only_new_locks_are_refused(holdfastd, nursery, images):

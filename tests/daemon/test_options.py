@@ -169,6 +169,12 @@ def test_in_the_background_it_keeps_none_of_the_callers_descriptors(nursery, hol
     os.close(reader)
 
 
+def test_started_without_standard_descriptors_it_puts_nothing_in_their_place(holdfastd):
+    daemon = holdfastd(wrapper=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"])
+    for number in range(3):
+        assert os.readlink(f"/proc/{daemon.pid}/fd/{number}") == "/dev/null"
+
+
 # ---- two daemons -------------------------------------------------------------------
 
 
