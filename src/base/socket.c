@@ -24,7 +24,18 @@ static int open_stream(bool nonblock)
         return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0), 0);
 }
 
-int hf_socket_connect(const char *path, bool nonblock, int *ret_fd, struct hf_error *err)
+/* Limits how long connect waits for a place in the listener's queue; 0 and less: not at all. */
+static int limit_wait(int fd, int wait_ms)
+{
+        const struct timeval limit = {.tv_sec = wait_ms / 1000,
+                                      .tv_usec = (suseconds_t)(wait_ms % 1000) * 1000};
+
+        if (wait_ms <= 0)
+                return 0;
+        return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
+int hf_socket_connect(const char *path, int wait_ms, int *ret_fd, struct hf_error *err)
 {
         hf_cleanup_fd int fd = -1;
         struct sockaddr_un address;
@@ -33,15 +44,16 @@ int hf_socket_connect(const char *path, bool nonblock, int *ret_fd, struct hf_er
         r = make_address(path, &address, err);
         if (r < 0)
                 return r;
-        fd = open_stream(nonblock);
-        if (fd < 0)
+        fd = open_stream(wait_ms == 0);
+        if (fd < 0 || limit_wait(fd, wait_ms) < 0)
                 return hf_error_sys(err, errno, "cannot make a socket");
         /* Tried again after a signal: a UNIX socket is then still unconnected. */
         do
                 r = connect(fd, (const struct sockaddr *)&address, sizeof(address));
         while (r < 0 && errno == EINTR);
         if (r < 0)
-                return hf_error_sys(err, errno, "cannot connect to %s", path);
+                return hf_error_sys(err, errno == EAGAIN && wait_ms > 0 ? ETIMEDOUT : errno,
+                                    "cannot connect to %s", path);
         *ret_fd = hf_steal_fd(&fd);
         return 0;
 }
@@ -63,7 +75,7 @@ int hf_socket_probe(const char *path, struct hf_peer *ret_peer, struct hf_error 
         struct hf_peer peer = {0};
         int r;
 
-        r = hf_socket_connect(path, true, &fd, err);
+        r = hf_socket_connect(path, 0, &fd, err);
         if (r == -ENOENT || r == -ECONNREFUSED)
                 return 0;
         /* A full queue has an owner too. */

@@ -33,11 +33,12 @@ struct hf_peer {
 int hf_socket_listen(const char *path, mode_t mode, int backlog, int *ret_fd, struct hf_error *err);
 
 /*
- * Connects to path. With nonblock the descriptor is non-blocking, and -EAGAIN
- * is returned at once when the listener's queue is full; without, this waits
- * for a place in the queue. -ENOENT and -ECONNREFUSED: nobody listens.
+ * Connects to path, waiting up to wait_ms milliseconds for a place in the
+ * listener's queue (< 0: without a limit), then -ETIMEDOUT. With 0 the
+ * descriptor is non-blocking, and a full queue is -EAGAIN at once. -ENOENT and
+ * -ECONNREFUSED: nobody listens.
  */
-int hf_socket_connect(const char *path, bool nonblock, int *ret_fd, struct hf_error *err);
+int hf_socket_connect(const char *path, int wait_ms, int *ret_fd, struct hf_error *err);
 
 /*
  * Whether somebody listens on path, found by connecting. Returns 1 and the

@@ -36,6 +36,18 @@ def test_a_name_cannot_command_the_terminal(cli):
     assert list(cli.vms()) == ["evil\x1b[2J"]
 
 
+@pytest.mark.parametrize("name", [b"evil\x9b2J", b"evil\xc2\x9b2J", b"evil\x7f"])
+def test_no_byte_of_a_name_commands_an_eight_bit_terminal(cli, disk, name):
+    path = disk()
+    child = cli.start("run", "--name", name, f"--disk={path}", "--", *VMM, stdout=subprocess.PIPE)
+    assert child.stdout.readline() == "up\n"
+    for words in (["ps"], ["who", path], ["run", f"--disk={path}", "--", "true"]):
+        answer = subprocess.run([HOLDFAST, *words], env=cli.env, capture_output=True, check=False)
+        said = answer.stdout + answer.stderr
+        assert b"evil" in said and not any(byte == 0x7f or 0x80 <= byte < 0xa0 for byte in said
+                                           .replace("\ufffd".encode(), b""))
+
+
 def test_a_name_that_is_not_text_makes_valid_json(cli):
     child = cli.start("run", "--name", b"caf\xe9", "--", *VMM, stdout=subprocess.PIPE)
     assert child.stdout.readline() == "up\n"

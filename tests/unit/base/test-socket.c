@@ -67,7 +67,7 @@ static void a_dead_socket_is_replaced(void **state)
         hf_close_fd(&first);
         assert_int_equal(hf_socket_probe(path, NULL, NULL), 0);
         assert_int_equal(hf_socket_listen(path, 0600, 5, &second, NULL), 0);
-        assert_int_equal(hf_socket_connect(path, false, &client, NULL), 0);
+        assert_int_equal(hf_socket_connect(path, -1, &client, NULL), 0);
 }
 
 static void a_live_socket_is_never_displaced_and_its_process_is_named(void **state)
@@ -86,7 +86,7 @@ static void a_live_socket_is_never_displaced_and_its_process_is_named(void **sta
         assert_int_equal(second, -1);
         (void)snprintf(wanted, sizeof(wanted), "process %d serves %s", getpid(), path);
         assert_non_null(strstr(err.text, wanted));
-        assert_int_equal(hf_socket_connect(path, false, &client, NULL), 0);
+        assert_int_equal(hf_socket_connect(path, -1, &client, NULL), 0);
 }
 
 static void a_listener_with_a_full_queue_is_alive(void **state)
@@ -96,8 +96,8 @@ static void a_listener_with_a_full_queue_is_alive(void **state)
 
         (void)state;
         assert_int_equal(hf_socket_listen(path, 0600, 0, &listener, NULL), 0);
-        assert_int_equal(hf_socket_connect(path, true, &one, NULL), 0);
-        assert_int_equal(hf_socket_connect(path, true, &two, NULL), -EAGAIN);
+        assert_int_equal(hf_socket_connect(path, 0, &one, NULL), 0);
+        assert_int_equal(hf_socket_connect(path, 0, &two, NULL), -EAGAIN);
         assert_int_equal(hf_socket_probe(path, NULL, NULL), 1);
         assert_int_equal(hf_socket_listen(path, 0600, 0, &three, NULL), -EADDRINUSE);
 }
@@ -121,7 +121,7 @@ static void a_path_that_is_too_long_is_refused(void **state)
         (void)state;
         memset(longer + 1, 'x', 150);
         assert_int_equal(hf_socket_listen(longer, 0600, 5, &fd, NULL), -ENAMETOOLONG);
-        assert_int_equal(hf_socket_connect(longer, false, &fd, NULL), -ENAMETOOLONG);
+        assert_int_equal(hf_socket_connect(longer, -1, &fd, NULL), -ENAMETOOLONG);
 }
 
 static void a_peer_is_known_by_pid_and_user(void **state)
