@@ -73,7 +73,7 @@ struct hf_owner {
         uint8_t killed;       /* SIGKILL was sent */
         uint8_t leaving;      /* dead: its locks are being given back */
         int pidfd;            /* readable when the process has ended */
-        char via[HF_TABLE_VIA_MAX];
+        char via[HF_TABLE_VIA_MAX]; /* through what it first came */
 };
 
 struct hf_lock {
@@ -141,6 +141,7 @@ struct hf_owner_info {
         uint64_t since;
         const uint8_t *uuid; /* 16 bytes */
         const char *name;
+        const char *via;
         uint32_t id;
         int pidfd; /* stays the caller's to close after the owner is removed */
 };

@@ -25,6 +25,12 @@ def test_ps_tells_vm_pid_state_means_and_locks(cli, disk):
     assert lines[2].split() == ["exclusive", "host", path]
 
 
+def test_ps_tells_the_means_of_a_vm_without_locks(cli):
+    cli.hold("web0")
+    vm = cli.vms()["web0"]
+    assert (vm["via"], vm["locks"]) == ("holdfast run", [])
+
+
 def test_ps_without_a_daemon_is_69(lonely):
     answer = lonely("ps")
     assert answer.returncode == 69 and answer.stderr.startswith("holdfast: ")
