@@ -139,78 +139,6 @@ static void a_peer_is_known_by_pid_and_user(void **state)
         (void)close(pair[1]);
 }
 
-static int count_fds(void)
-{
-        int n = 0;
-
-        for (int fd = 0; fd < 256; fd++)
-                n += fcntl(fd, F_GETFD) >= 0;
-        return n;
-}
-
-static void descriptors_travel_with_their_bytes(void **state)
-{
-        int pair[2], pipes[2], got[HF_SOCKET_FDS_MAX];
-        size_t n = HF_SOCKET_FDS_MAX;
-        char text[8], byte;
-
-        (void)state;
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-        assert_int_equal(pipe(pipes), 0);
-        assert_int_equal(hf_socket_send_fds(pair[0], "hello", 5, pipes, 2), 5);
-        assert_int_equal(hf_socket_recv_fds(pair[1], text, sizeof(text), got, &n), 5);
-        assert_int_equal(n, 2);
-        assert_memory_equal(text, "hello", 5);
-        assert_true(fcntl(got[0], F_GETFD) & FD_CLOEXEC);
-        assert_int_equal(write(got[1], "x", 1), 1);
-        assert_int_equal(read(pipes[0], &byte, 1), 1);
-
-        n = HF_SOCKET_FDS_MAX;
-        assert_int_equal(hf_socket_send_fds(pair[0], "y", 1, NULL, 0), 1);
-        assert_int_equal(hf_socket_recv_fds(pair[1], text, sizeof(text), got + 2, &n), 1);
-        assert_int_equal(n, 0);
-
-        assert_int_equal(hf_socket_send_fds(pair[0], "", 0, pipes, 1), -EINVAL);
-        for (int i = 0; i < 2; i++) {
-                (void)close(got[i]);
-                (void)close(pipes[i]);
-                (void)close(pair[i]);
-        }
-}
-
-static void more_descriptors_than_expected_are_all_closed(void **state)
-{
-        int pair[2], pipes[2], got[1], before;
-        size_t n = 1;
-        char byte;
-
-        (void)state;
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-        assert_int_equal(pipe(pipes), 0);
-        before = count_fds();
-        assert_int_equal(hf_socket_send_fds(pair[0], "x", 1, pipes, 2), 1);
-        assert_int_equal(hf_socket_recv_fds(pair[1], &byte, 1, got, &n), -EBADMSG);
-        assert_int_equal(count_fds(), before);
-        for (int i = 0; i < 2; i++) {
-                (void)close(pipes[i]);
-                (void)close(pair[i]);
-        }
-}
-
-static void a_peer_that_is_gone_is_an_error_and_no_signal(void **state)
-{
-        char byte;
-        size_t n = 0;
-        int pair[2];
-
-        (void)state;
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-        (void)close(pair[1]);
-        assert_int_equal(hf_socket_send_fds(pair[0], "x", 1, NULL, 0), -EPIPE);
-        assert_int_equal(hf_socket_recv_fds(pair[0], &byte, 1, NULL, &n), 0);
-        (void)close(pair[0]);
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -222,9 +150,6 @@ int main(void)
                 cmocka_unit_test_teardown(a_file_that_is_no_socket_is_kept, remove_socket),
                 cmocka_unit_test(a_path_that_is_too_long_is_refused),
                 cmocka_unit_test(a_peer_is_known_by_pid_and_user),
-                cmocka_unit_test(descriptors_travel_with_their_bytes),
-                cmocka_unit_test(more_descriptors_than_expected_are_all_closed),
-                cmocka_unit_test(a_peer_that_is_gone_is_an_error_and_no_signal),
         };
 
         return cmocka_run_group_tests_name("socket", tests, make_folder, remove_folder);
