@@ -195,11 +195,11 @@ static void give_notices(const struct hf_conf *conf, const struct hf_conf_key *t
                 const struct hf_conf_entry *first = hf_conf_find(conf, entry->name);
 
                 if (!is_known(table, n, entry->name))
-                        (void)snprintf(text, sizeof(text), "%s:%u: unknown key \"%s\" is ignored",
+                        (void)snprintf(text, sizeof(text), "%s:%u: unknown key \"%s\"",
                                        conf->filename, entry->line, entry->name);
                 else if (first != entry)
                         (void)snprintf(text, sizeof(text),
-                                       "%s:%u: key \"%s\" is ignored, line %u has set it already",
+                                       "%s:%u: key \"%s\" was set already, in line %u",
                                        conf->filename, entry->line, entry->name, first->line);
                 else
                         continue;

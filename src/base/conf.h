@@ -112,7 +112,7 @@ struct hf_conf_key {
         const char *help;           /* one line for the file's documentation */
 };
 
-/* Told of entries that have no effect: text is one line with file and line number. */
+/* Told of an entry that has no effect, and why: one line with file and line number. */
 typedef void (*hf_conf_notice_fn)(void *ctx, const char *text);
 
 /*

@@ -15,8 +15,6 @@ struct hf_log_message {
         const char *text; /* without control characters */
         struct timespec time;
         pid_t pid;
-        const struct hf_log_field *fields;
-        size_t n_fields;
 };
 
 struct hf_log_output;

@@ -175,7 +175,6 @@ static void tell_lost(struct hf_log_output *output, const struct hf_log_message 
         message.level = HF_LOG_WARNING;
         message.module = "log";
         message.text = text;
-        message.n_fields = 0;
         if (output->ops->write(output, &message) == 0)
                 output->lost = 0;
 }
@@ -190,9 +189,8 @@ static void put(struct hf_log_output *output, const struct hf_log_message *messa
                 output->lost++;
 }
 
-static void __attribute__((format(printf, 5, 0)))
-log_text(enum hf_log_level level, const char *module, const struct hf_log_field *fields, size_t n,
-         const char *format, va_list args)
+static void __attribute__((format(printf, 3, 0)))
+log_text(enum hf_log_level level, const char *module, const char *format, va_list args)
 {
         char text[HF_LOG_TEXT_MAX];
         struct hf_log_message message = {
@@ -201,8 +199,6 @@ log_text(enum hf_log_level level, const char *module, const struct hf_log_field 
                 .module = module,
                 .text = text,
                 .pid = getpid(),
-                .fields = fields,
-                .n_fields = n,
         };
 
         (void)clock_gettime(CLOCK_REALTIME, &message.time);
@@ -222,22 +218,7 @@ void hf_log(enum hf_log_level level, const char *module, const char *format, ...
         va_start(args, format);
         if (hf_log_wants(level, module)) {
                 errno = saved; /* for a format with %m */
-                log_text(level, module, NULL, 0, format, args);
-        }
-        va_end(args);
-        errno = saved;
-}
-
-void hf_log_fields(enum hf_log_level level, const char *module, const struct hf_log_field *fields,
-                   size_t n, const char *format, ...)
-{
-        int saved = errno;
-        va_list args;
-
-        va_start(args, format);
-        if (hf_log_wants(level, module)) {
-                errno = saved;
-                log_text(level, module, fields, n, format, args);
+                log_text(level, module, format, args);
         }
         va_end(args);
         errno = saved;

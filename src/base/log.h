@@ -41,15 +41,6 @@ enum hf_log_level {
 /* Longer text is cut; the longest error text fits with its prefix. */
 #define HF_LOG_TEXT_MAX 2048
 
-/* A field of the journal beside the text, such as HOLDFAST_VM. value NULL: left out. */
-struct hf_log_field {
-        const char *name; /* capitals, digits and _, beginning with a letter */
-        const char *value;
-};
-
-/* Fields that one message can have; more are left out. */
-#define HF_LOG_FIELDS_MAX 8
-
 /*
  * Names the program (for the journal) and resets level (HF_LOG_WARNING),
  * filters and outputs to those of a program without configuration. program
@@ -83,7 +74,3 @@ bool hf_log_wants(enum hf_log_level level, const char *module);
  */
 void hf_log(enum hf_log_level level, const char *module, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
-
-/* The same with n fields for those outputs that can hold them (the journal). */
-void hf_log_fields(enum hf_log_level level, const char *module, const struct hf_log_field *fields,
-                   size_t n, const char *format, ...) __attribute__((format(printf, 5, 6)));

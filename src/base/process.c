@@ -153,17 +153,6 @@ int hf_process_open(pid_t pid, int *ret_pidfd, struct hf_process *ret, struct hf
         return 0;
 }
 
-int hf_process_is_alive(const struct hf_process *process)
-{
-        uint64_t start;
-        int r;
-
-        r = hf_process_start(process->pid, &start);
-        if (r == -ESRCH)
-                return 0;
-        return r < 0 ? r : start == process->start;
-}
-
 int hf_process_comm(pid_t pid, char *ret, size_t size)
 {
         char text[HF_PROCESS_COMM_MAX];

@@ -43,12 +43,6 @@ int hf_process_start(pid_t pid, uint64_t *ret);
  */
 int hf_process_open(pid_t pid, int *ret_pidfd, struct hf_process *ret, struct hf_error *err);
 
-/*
- * Returns 1 if the process is alive, 0 if it is proved dead, and a negative
- * errno if neither can be said (no descriptor left, /proc hides it).
- */
-int hf_process_is_alive(const struct hf_process *process);
-
 /* Returns 1 if the process of this pidfd is dead, 0 if not, or a negative errno. */
 int hf_process_pidfd_is_dead(int pidfd);
 

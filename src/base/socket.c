@@ -24,7 +24,18 @@ static int open_stream(bool nonblock)
         return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0), 0);
 }
 
-int hf_socket_connect(const char *path, bool nonblock, int *ret_fd, struct hf_error *err)
+/* Limits how long connect waits for a place in the listener's queue; 0 and less: not at all. */
+static int limit_wait(int fd, int wait_ms)
+{
+        const struct timeval limit = {.tv_sec = wait_ms / 1000,
+                                      .tv_usec = (suseconds_t)(wait_ms % 1000) * 1000};
+
+        if (wait_ms <= 0)
+                return 0;
+        return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
+int hf_socket_connect(const char *path, int wait_ms, int *ret_fd, struct hf_error *err)
 {
         hf_cleanup_fd int fd = -1;
         struct sockaddr_un address;
@@ -33,15 +44,16 @@ int hf_socket_connect(const char *path, bool nonblock, int *ret_fd, struct hf_er
         r = make_address(path, &address, err);
         if (r < 0)
                 return r;
-        fd = open_stream(nonblock);
-        if (fd < 0)
+        fd = open_stream(wait_ms == 0);
+        if (fd < 0 || limit_wait(fd, wait_ms) < 0)
                 return hf_error_sys(err, errno, "cannot make a socket");
         /* Tried again after a signal: a UNIX socket is then still unconnected. */
         do
                 r = connect(fd, (const struct sockaddr *)&address, sizeof(address));
         while (r < 0 && errno == EINTR);
         if (r < 0)
-                return hf_error_sys(err, errno, "cannot connect to %s", path);
+                return hf_error_sys(err, errno == EAGAIN && wait_ms > 0 ? ETIMEDOUT : errno,
+                                    "cannot connect to %s", path);
         *ret_fd = hf_steal_fd(&fd);
         return 0;
 }
@@ -63,7 +75,7 @@ int hf_socket_probe(const char *path, struct hf_peer *ret_peer, struct hf_error 
         struct hf_peer peer = {0};
         int r;
 
-        r = hf_socket_connect(path, true, &fd, err);
+        r = hf_socket_connect(path, 0, &fd, err);
         if (r == -ENOENT || r == -ECONNREFUSED)
                 return 0;
         /* A full queue has an owner too. */
@@ -150,85 +162,4 @@ int hf_socket_listen(const char *path, mode_t mode, int backlog, int *ret_fd, st
         }
         *ret_fd = hf_steal_fd(&fd);
         return 0;
-}
-
-union control {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * HF_SOCKET_FDS_MAX)];
-};
-
-ssize_t hf_socket_send_fds(int fd, const void *data, size_t len, const int *fds, size_t n)
-{
-        union control control = {0};
-        struct iovec part = {.iov_base = (void *)data, .iov_len = len};
-        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-        ssize_t sent;
-
-        if (len == 0 || n > HF_SOCKET_FDS_MAX)
-                return -EINVAL;
-        if (n > 0) {
-                struct cmsghdr *header;
-
-                message.msg_control = control.bytes;
-                message.msg_controllen = CMSG_SPACE(sizeof(int) * n);
-                header = CMSG_FIRSTHDR(&message);
-                header->cmsg_level = SOL_SOCKET;
-                header->cmsg_type = SCM_RIGHTS;
-                header->cmsg_len = CMSG_LEN(sizeof(int) * n);
-                memcpy(CMSG_DATA(header), fds, sizeof(int) * n);
-        }
-        do
-                sent = sendmsg(fd, &message, MSG_NOSIGNAL);
-        while (sent < 0 && errno == EINTR);
-        return sent < 0 ? -errno : sent;
-}
-
-/* Collects the descriptors of a message; those beyond room are closed and counted. */
-static size_t take_fds(struct msghdr *message, int *fds, size_t room)
-{
-        size_t total = 0;
-
-        for (struct cmsghdr *h = CMSG_FIRSTHDR(message); h; h = CMSG_NXTHDR(message, h)) {
-                size_t n;
-
-                if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
-                        continue;
-                n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-                for (size_t i = 0; i < n; i++, total++) {
-                        int got;
-
-                        memcpy(&got, CMSG_DATA(h) + i * sizeof(int), sizeof(got));
-                        if (total < room)
-                                fds[total] = got;
-                        else
-                                hf_close_fd(&got);
-                }
-        }
-        return total;
-}
-
-ssize_t hf_socket_recv_fds(int fd, void *data, size_t len, int *fds, size_t *n)
-{
-        union control control;
-        struct iovec part = {.iov_base = data, .iov_len = len};
-        struct msghdr message = {.msg_iov = &part,
-                                 .msg_iovlen = 1,
-                                 .msg_control = control.bytes,
-                                 .msg_controllen = sizeof(control.bytes)};
-        size_t total;
-        ssize_t got;
-
-        do
-                got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-        while (got < 0 && errno == EINTR);
-        if (got < 0)
-                return -errno;
-        total = take_fds(&message, fds, *n);
-        if (total > *n || (message.msg_flags & MSG_CTRUNC)) {
-                for (size_t i = 0; i < total && i < *n; i++)
-                        hf_close_fd(&fds[i]);
-                return -EBADMSG;
-        }
-        *n = total;
-        return got;
 }

@@ -12,9 +12,6 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* As many as one message of libvirt's protocol may carry. */
-#define HF_SOCKET_FDS_MAX 32
-
 struct hf_peer {
         pid_t pid; /* 0 if it lives in a process namespace that ours cannot see */
         uid_t uid;
@@ -33,11 +30,12 @@ struct hf_peer {
 int hf_socket_listen(const char *path, mode_t mode, int backlog, int *ret_fd, struct hf_error *err);
 
 /*
- * Connects to path. With nonblock the descriptor is non-blocking, and -EAGAIN
- * is returned at once when the listener's queue is full; without, this waits
- * for a place in the queue. -ENOENT and -ECONNREFUSED: nobody listens.
+ * Connects to path, waiting up to wait_ms milliseconds for a place in the
+ * listener's queue (< 0: without a limit), then -ETIMEDOUT. With 0 the
+ * descriptor is non-blocking, and a full queue is -EAGAIN at once. -ENOENT and
+ * -ECONNREFUSED: nobody listens.
  */
-int hf_socket_connect(const char *path, bool nonblock, int *ret_fd, struct hf_error *err);
+int hf_socket_connect(const char *path, int wait_ms, int *ret_fd, struct hf_error *err);
 
 /*
  * Whether somebody listens on path, found by connecting. Returns 1 and the
@@ -51,20 +49,3 @@ int hf_socket_probe(const char *path, struct hf_peer *ret_peer, struct hf_error 
  * process that called connect, on the other the one that called listen.
  */
 int hf_socket_peer(int fd, struct hf_peer *ret, struct hf_error *err);
-
-/*
- * Sends data (at least one byte) together with n descriptors; they stay open
- * here. Never raises SIGPIPE. Returns how many bytes went, which can be fewer
- * than len (the descriptors went with the first), or a negative errno, -EAGAIN
- * among them.
- */
-ssize_t hf_socket_send_fds(int fd, const void *data, size_t len, const int *fds, size_t n);
-
-/*
- * Receives up to len bytes and the descriptors that came with them. *n is the
- * room in fds before (at most HF_SOCKET_FDS_MAX counts) and the number of
- * descriptors after; they are the caller's. Returns the number of bytes, 0 at
- * the end, or a negative errno: -EBADMSG when more descriptors came than there
- * is room for; all of them are then closed and the bytes are lost.
- */
-ssize_t hf_socket_recv_fds(int fd, void *data, size_t len, int *fds, size_t *n);

@@ -88,6 +88,7 @@ static void check_driver(struct check *check)
                 return;
         }
         check->locks = strcmp(holdfast_vm_driver(vm), "nop") != 0;
+        hf_plan_warn_of_nothing(check->plan, holdfast_vm_driver(vm));
         holdfast_vm_free(vm);
 }
 

@@ -165,6 +165,7 @@ int hf_launch_become(const struct hf_plan *plan, struct holdfast_vm *vm)
                 if (status != HF_EXIT_OK)
                         return status;
         }
+        hf_plan_warn_of_nothing(plan, holdfast_vm_driver(vm));
         (void)execvp(plan->vmm[0], plan->vmm);
         return hf_launch_no_vmm(plan, errno);
 }

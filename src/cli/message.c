@@ -2,24 +2,66 @@
 
 #include "cli/message.h"
 
+#include "base/cleanup.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-bool hf_message_is_control(const char *text)
+size_t hf_message_utf8(const char *from)
+{
+        const unsigned char *text = (const unsigned char *)from;
+        static const struct {
+                unsigned char mask, lead;
+                unsigned int least;
+        } forms[] = {{0x80, 0, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+
+        for (size_t n = 0; n < HF_ARRAY_LEN(forms); n++) {
+                unsigned int value = text[0] & ~forms[n].mask;
+
+                if ((text[0] & forms[n].mask) != forms[n].lead)
+                        continue;
+                for (size_t i = 1; i <= n; i++) {
+                        if ((text[i] & 0xc0) != 0x80)
+                                return 0;
+                        value = value << 6 | (text[i] & 0x3f);
+                }
+                return value < forms[n].least || value > 0x10ffff ||
+                                       (value >= 0xd800 && value < 0xe000)
+                               ? 0
+                               : n + 1;
+        }
+        return 0;
+}
+
+size_t hf_message_printable(const char *text)
 {
         const unsigned char *c = (const unsigned char *)text;
+        size_t n = hf_message_utf8(text);
 
-        return c[0] < ' ' || c[0] == 0x7f || (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0);
+        /* C0, DEL, and C1 */
+        if (c[0] < ' ' || c[0] == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0))
+                return 0;
+        return n;
 }
 
 char *hf_message_clean(char *text)
 {
-        for (char *c = text; *c; c++)
-                if (hf_message_is_control(c))
-                        *c = '?';
+        char *to = text;
+
+        for (const char *from = text; *from;) {
+                size_t n = hf_message_printable(from), all = n ? n : hf_message_utf8(from);
+
+                if (n)
+                        memmove(to, from, n);
+                else
+                        *to = '?';
+                to += n ? n : 1;
+                from += all ? all : 1;
+        }
+        *to = '\0';
         return text;
 }
 

@@ -18,10 +18,14 @@
 /* Writes one line, in one piece, so that it stays whole beside the VMM's output. */
 void hf_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Whether a terminal could take what stands at text for a command: C0, DEL, C1 as UTF-8. */
-bool hf_message_is_control(const char *text);
+/* Bytes of the UTF-8 character at text, 0 if there is none. */
+size_t hf_message_utf8(const char *text);
 
-/* Replaces what a terminal could take for a command by '?'; returns text. */
+/* The same, but 0 also for what a terminal could take for a command: C0, DEL, C1. */
+size_t hf_message_printable(const char *text);
+
+/* Replaces each character that is not printable, and each byte that is none, by '?'; returns text.
+ */
 char *hf_message_clean(char *text);
 
 /* The exit status for an error of the library. */

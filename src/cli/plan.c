@@ -43,7 +43,10 @@ static bool is_own_descriptor(const char *path)
         return false;
 }
 
-/* The daemon has another working directory and other descriptors, so it gets names without. */
+/*
+ * The daemon has another working directory and other descriptors, so it gets
+ * names without. NULL with errno.
+ */
 static char *absolute(const char *path)
 {
         hf_cleanup_free char *here = NULL;
@@ -115,13 +118,14 @@ static void clear_image(struct hf_plan_image *image)
         free(image->from);
 }
 
-static int add_images(struct hf_plan *plan, const struct hf_vm_spec *spec, bool said)
+static int add_images(struct hf_plan *plan, const struct hf_vm_spec *spec, bool said,
+                      struct hf_error *err)
 {
         struct hf_plan_image *grown;
 
         grown = reallocarray(plan->images, plan->n_images + spec->n_disks + 1, sizeof(*grown));
         if (!grown)
-                return -ENOMEM;
+                return hf_error_sys(err, ENOMEM, "cannot list the images");
         plan->images = grown;
         for (size_t i = 0; i < spec->n_disks; i++) {
                 const struct hf_vm_disk *disk = &spec->disks[i];
@@ -133,8 +137,11 @@ static int add_images(struct hf_plan *plan, const struct hf_vm_spec *spec, bool 
                 };
 
                 if (!image.path || !image.from) {
+                        int r = hf_error_sys(err, errno, "cannot tell where %s is (current folder)",
+                                             disk->path);
+
                         clear_image(&image);
-                        return -ENOMEM;
+                        return r;
                 }
                 look_at(&image);
                 if (known_already(plan, &image))
@@ -154,9 +161,8 @@ static int find_images(struct hf_plan *plan, struct hf_error *err)
                 r = hf_qemu_read((const char *const *)plan->vmm, &options, &plan->found, err);
         if (r < 0)
                 return r;
-        if (add_images(plan, &plan->said, true) < 0 || add_images(plan, &plan->found, false) < 0)
-                return hf_error_sys(err, ENOMEM, "list the images");
-        return 0;
+        r = add_images(plan, &plan->said, true, err);
+        return r < 0 ? r : add_images(plan, &plan->found, false, err);
 }
 
 static const char *last_part(const char *path)
@@ -236,6 +242,14 @@ void hf_plan_clear(struct hf_plan *plan)
         hf_vm_spec_free(&plan->said);
         hf_vm_spec_free(&plan->found);
         memset(plan, 0, sizeof(*plan));
+}
+
+void hf_plan_warn_of_nothing(const struct hf_plan *plan, const char *driver)
+{
+        if (plan->no_scan || plan->n_images || plan->said.n_leases || !strcmp(driver, "nop"))
+                return;
+        hf_message("found no local disk on the command line of %s: nothing is locked (see --disk)",
+                   plan->vmm[0]);
 }
 
 static int try_program(const char *path)

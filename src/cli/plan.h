@@ -103,6 +103,12 @@ int hf_plan_image_status(const struct hf_plan_image *image);
 /* Says what is wrong with an image. */
 void hf_plan_image_report(const struct hf_plan_image *image);
 
+/*
+ * Says that nothing will be locked, where nobody asked for that: a VMM whose
+ * command line we do not know would run unprotected without anybody noticing.
+ */
+void hf_plan_warn_of_nothing(const struct hf_plan *plan, const char *driver);
+
 /* Whether the VM only asks to share it. */
 static inline bool hf_plan_image_shared(const struct hf_plan_image *image)
 {

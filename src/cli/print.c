@@ -24,32 +24,6 @@ struct json_object *hf_print_document(const char *schema)
         return document;
 }
 
-/* Length of the UTF-8 character at text, 0 if it is none. */
-static size_t utf8_length(const unsigned char *text)
-{
-        static const struct {
-                unsigned char mask, lead;
-                unsigned int least;
-        } forms[] = {{0x80, 0, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-
-        for (size_t n = 0; n < HF_ARRAY_LEN(forms); n++) {
-                unsigned int value = text[0] & ~forms[n].mask;
-
-                if ((text[0] & forms[n].mask) != forms[n].lead)
-                        continue;
-                for (size_t i = 1; i <= n; i++) {
-                        if ((text[i] & 0xc0) != 0x80)
-                                return 0;
-                        value = value << 6 | (text[i] & 0x3f);
-                }
-                return value < forms[n].least || value > 0x10ffff ||
-                                       (value >= 0xd800 && value < 0xe000)
-                               ? 0
-                               : n + 1;
-        }
-        return 0;
-}
-
 struct json_object *hf_print_string(const char *text)
 {
         static const char replacement[] = "\xef\xbf\xbd";
@@ -59,7 +33,7 @@ struct json_object *hf_print_string(const char *text)
         if (!clean)
                 return NULL;
         while (*text) {
-                size_t n = utf8_length((const unsigned char *)text);
+                size_t n = hf_message_utf8(text);
 
                 memcpy(clean + at, n ? text : replacement, n ? n : sizeof(replacement) - 1);
                 at += n ? n : sizeof(replacement) - 1;
@@ -134,8 +108,16 @@ static void print_cell(const char *text, size_t width, bool last)
 {
         size_t shown = width_of(text);
 
-        for (const char *c = text; *c; c++)
-                (void)putchar(hf_message_is_control(c) ? '?' : *c);
+        for (size_t n; *text; text += n) {
+                n = hf_message_printable(text);
+                if (n) {
+                        (void)fwrite(text, 1, n, stdout);
+                        continue;
+                }
+                (void)putchar('?');
+                n = hf_message_utf8(text);
+                n = n ? n : 1;
+        }
         if (last)
                 (void)putchar('\n');
         else

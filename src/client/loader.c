@@ -47,8 +47,8 @@ static int find_path(const char *name, char **ret, struct holdfast_error *err)
 
 static bool is_complete(const struct hf_lock_driver *ops)
 {
-        return ops->init && ops->deinit && ops->vm_new && ops->vm_free && ops->add_resource &&
-               ops->acquire && ops->release && ops->inquire;
+        return ops->name && ops->init && ops->deinit && ops->vm_new && ops->vm_free &&
+               ops->add_resource && ops->acquire && ops->release && ops->inquire;
 }
 
 /* Looks at no more of the table than what was checked before. */
@@ -72,8 +72,10 @@ static int check_table(const struct hf_lock_driver *ops, const char *path,
                                "needed",
                                path, ops->size, TABLE_SIZE_MIN);
         if (!is_complete(ops))
-                return hf_fail(err, ENOEXEC, HOLDFAST_E_CONFIG,
-                               "the lock driver %s lacks a function that every driver has", path);
+                return hf_fail(
+                        err, ENOEXEC, HOLDFAST_E_CONFIG,
+                        "the lock driver %s lacks its name or a function that every driver has",
+                        path);
         return 0;
 }
 

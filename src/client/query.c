@@ -48,10 +48,10 @@ static int try_socket(struct hf_query *query, const char *path, struct hf_error 
         struct hf_holdfast_hello_args args = {.via = (char *)(uintptr_t) "libholdfast"};
         int r;
 
+        query->caller.timeout_ms = QUERY_TIMEOUT_MS;
         r = hf_caller_connect(&query->caller, path, err);
         if (r < 0)
                 return r;
-        query->caller.timeout_ms = QUERY_TIMEOUT_MS;
         return call(query, HF_HOLDFAST_HELLO, (xdrproc_t)xdr_hf_holdfast_hello_args, &args,
                     (xdrproc_t)xdr_hf_holdfast_hello_ret, &query->hello, err);
 }

@@ -20,12 +20,29 @@ static const unsigned int actions[] = {
         [HOLDFAST_ON_LOST_KILL] = HF_LOCK_ACTION_POWEROFF,
 };
 
+/* What holdfast.conf holds. */
+struct settings {
+        char *lock_manager; /* NULL: not said */
+};
+
+static const struct hf_conf_key keys[] = {
+        {"lock_manager", HF_CONF_KIND_STRING, offsetof(struct settings, lock_manager),
+         .help = "the lock driver"},
+};
+
+/* A misspelt key must not leave a VM with another driver than was meant. */
+static void fail_on_notice(void *err, const char *text)
+{
+        (void)hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_LOCKING, "%s", text);
+}
+
 /* *ret is the name of the driver that holdfast.conf wants, or NULL if it says nothing. */
 static int read_config(const char *path, char **ret, struct hf_error *err)
 {
         hf_cleanup_paths struct hf_paths paths = {0};
         hf_cleanup_conf struct hf_conf *conf = NULL;
-        const char *name = NULL;
+        struct hf_error notice = {0};
+        struct settings settings;
         int r;
 
         if (!path) {
@@ -35,14 +52,17 @@ static int read_config(const char *path, char **ret, struct hf_error *err)
         }
         r = hf_conf_load(path ? path : paths.client_config, path != NULL, &conf, err);
         if (r >= 0)
-                r = hf_conf_get_string(conf, "lock_manager", &name, err);
+                r = hf_conf_apply(conf, keys, HF_ARRAY_LEN(keys), &settings, fail_on_notice,
+                                  &notice, err);
         if (r < 0)
                 return r;
-        if (name) {
-                *ret = strdup(name);
-                if (!*ret)
-                        return hf_error_sys(err, ENOMEM, "cannot read the configuration");
+        if (notice.code) {
+                hf_conf_clear(keys, HF_ARRAY_LEN(keys), &settings);
+                if (err)
+                        *err = notice;
+                return -EINVAL;
         }
+        *ret = settings.lock_manager;
         return 0;
 }
 

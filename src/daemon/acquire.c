@@ -2,7 +2,6 @@
 #include "daemon/acquire.h"
 
 #include "base/cleanup.h"
-#include "base/process.h"
 #include "daemon/dispatch.h"
 #include "daemon/owner.h"
 #include "daemon/search.h"
@@ -78,15 +77,6 @@ int hf_check_resource_name(uint32_t lockspace, const char *name, struct hf_error
                             name);
 }
 
-/* Through what a client acts, where it did not say so itself: its program's name. */
-static const char *via_of(struct hf_session *session)
-{
-        if (!*session->via &&
-            hf_process_comm(session->peer_pid, session->via, sizeof(session->via)) < 0)
-                session->via[0] = '\0';
-        return session->via;
-}
-
 static int enter(struct job *job, uint32_t lock, struct hf_error *err)
 {
         struct hf_hold_info info = {
@@ -94,7 +84,7 @@ static int enter(struct job *job, uint32_t lock, struct hf_error *err)
                 .owner = job->request.owner,
                 .lockspace = job->request.lockspace,
                 .name = job->name,
-                .via = via_of(job->session),
+                .via = job->session->via,
                 .since = hf_server_wall_clock(job->server),
         };
         uint32_t hold;

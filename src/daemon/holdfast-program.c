@@ -52,8 +52,7 @@ static void fill_owner(struct hf_server *server, uint32_t index, struct hf_holdf
                 .start = owner->start,
                 .state = owner->state,
                 .since = owner->since,
-                .via = owner->first_hold ? hf_table_hold(server->table, owner->first_hold)->via
-                                         : (char *)(uintptr_t) "",
+                .via = owner->via,
                 .locks = owner->holds,
         };
         memcpy(ret->uuid, owner->uuid, sizeof(ret->uuid));

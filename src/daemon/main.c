@@ -102,7 +102,7 @@ static int fail(enum exit_code code, const struct hf_error *err)
 static void notice(void *ctx, const char *text)
 {
         (void)ctx;
-        hf_log(HF_LOG_WARNING, MODULE, "%s", text);
+        hf_log(HF_LOG_WARNING, MODULE, "%s; ignored", text);
 }
 
 static int load_config(const struct daemon *d, struct hf_config *ret, struct hf_error *err)

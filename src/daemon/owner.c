@@ -35,6 +35,7 @@ static int add_owner(struct hf_session *session, const struct hf_process *proces
                 .since = hf_server_wall_clock(server),
                 .uuid = session->owner_uuid,
                 .name = session->owner_name,
+                .via = session->via,
                 .id = session->owner_id,
                 .pidfd = *pidfd,
         };
@@ -56,6 +57,18 @@ static int add_owner(struct hf_session *session, const struct hf_process *proces
         return 0;
 }
 
+/* Through what the session acts, where it did not say so itself: its program's name. */
+static void learn_via(struct hf_session *session, const struct hf_process *owner)
+{
+        if (*session->via)
+                return;
+        if (session->own)
+                (void)snprintf(session->via, sizeof(session->via), "%.*s", HF_TABLE_VIA_MAX - 1,
+                               owner->comm);
+        else if (hf_process_comm(session->peer_pid, session->via, sizeof(session->via)) < 0)
+                session->via[0] = '\0';
+}
+
 static int find_or_add(struct hf_session *session, uint32_t *ret, struct hf_error *err)
 {
         hf_cleanup_fd int pidfd = -1;
@@ -72,10 +85,7 @@ static int find_or_add(struct hf_session *session, uint32_t *ret, struct hf_erro
                                     (int)session->owner_pid);
         if (r < 0)
                 return r;
-        /* Read along with the rest; of a connection that is not its own, acquire.c looks it up. */
-        if (session->own && !*session->via)
-                (void)snprintf(session->via, sizeof(session->via), "%.*s", HF_TABLE_VIA_MAX - 1,
-                               process.comm);
+        learn_via(session, &process);
         owner = hf_table_find_owner(session->server->table, process.pid, process.start);
         if (!owner) {
                 r = add_owner(session, &process, &pidfd, &owner);

@@ -64,12 +64,13 @@ int hf_server_add_background(struct hf_server *server, sd_event_io_handler_t han
 }
 
 /* An epoll for connections, inside the loop's. */
-static int make_poll(struct hf_server *server, int *ret_fd, sd_event_source **ret)
+static int make_poll(struct hf_server *server, sd_event_io_handler_t handler, int *ret_fd,
+                     sd_event_source **ret)
 {
         *ret_fd = epoll_create1(EPOLL_CLOEXEC);
         if (*ret_fd < 0)
                 return -errno;
-        return sd_event_add_io(server->event, ret, *ret_fd, EPOLLIN, hf_sessions_serve, server);
+        return sd_event_add_io(server->event, ret, *ret_fd, EPOLLIN, handler, server);
 }
 
 static int make_parts(struct hf_server *server)
@@ -86,9 +87,10 @@ static int make_parts(struct hf_server *server)
         server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (server->spare_fd < 0)
                 return -errno;
-        r = make_poll(server, &server->poll_fd, &server->poll_source);
+        r = make_poll(server, hf_sessions_serve, &server->poll_fd, &server->poll_source);
         if (r >= 0)
-                r = make_poll(server, &server->reader_poll_fd, &server->reader_poll_source);
+                r = make_poll(server, hf_readers_serve, &server->reader_poll_fd,
+                              &server->reader_poll_source);
         if (r >= 0)
                 r = hf_server_add_background(server, hf_departures_serve, &server->departures);
         if (r >= 0)

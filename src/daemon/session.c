@@ -23,12 +23,10 @@
 #define BATCHES_PER_TURN 4
 
 /*
- * Who only looks asks for the long lists, and may be anybody: in a turn of the
- * loop one such connection is served, of which a request is taken in and one
- * more that waits behind it.
+ * Who only looks is asked for the long lists and may be anybody: in a turn of the
+ * loop one request of one such connection is served.
  */
 #define READER_REQUESTS_PER_TURN 1
-#define READER_BATCH             1
 
 /* A slot that was used beyond this gives its memory back when the session ends. */
 #define SLOT_KEPT 4096
@@ -254,6 +252,16 @@ static void serve(struct hf_session *session)
         drop_request(session, length);
 }
 
+/* Serves the next request, if a whole one is here: returns 1, else 0; or a negative errno. */
+static int serve_next(struct hf_session *session)
+{
+        int r = session->state == HF_SESSION_READING ? request_is_complete(session) : 0;
+
+        if (r > 0)
+                serve(session);
+        return r;
+}
+
 /*
  * Sends the answer, then serves what is in the slot, until bytes, room or a
  * completion are missing, or the turn is over. Returns a negative errno when
@@ -315,20 +323,11 @@ static int read_more(struct hf_session *session)
         return 0;
 }
 
-/* First half of a turn: takes in what came and serves one request; its answer does not go yet. */
 static int take_in(struct hf_session *session, uint32_t events)
 {
-        int r;
-
-        if (session->state != HF_SESSION_READING || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-                return 0;
-        r = read_more(session);
-        if (r < 0)
-                return r;
-        r = request_is_complete(session);
-        if (r > 0)
-                serve(session);
-        return r < 0 ? r : 0;
+        if (session->state == HF_SESSION_READING && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+                return read_more(session);
+        return 0;
 }
 
 /*
@@ -339,15 +338,15 @@ static int take_in(struct hf_session *session, uint32_t events)
  * A session is only ever closed by its own turn here, by the listener or by its
  * completion, so the batch stays valid.
  */
-static int serve_batch(int poll_fd, int max)
+static int serve_batch(int poll_fd)
 {
         struct epoll_event events[BATCH];
-        int n = epoll_wait(poll_fd, events, max, 0);
+        int n = epoll_wait(poll_fd, events, BATCH, 0);
 
         for (int i = 0; i < n; i++) {
                 struct hf_session *session = events[i].data.ptr;
 
-                if (take_in(session, events[i].events) < 0) {
+                if (take_in(session, events[i].events) < 0 || serve_next(session) < 0) {
                         hf_session_close(session);
                         events[i].data.ptr = NULL;
                 }
@@ -358,22 +357,31 @@ static int serve_batch(int poll_fd, int max)
         return n;
 }
 
-/*
- * Connections have an epoll of their own inside the loop's, so that a turn of
- * the loop serves all that are ready, and those that ask again meanwhile.
- */
 int hf_sessions_serve(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
-        const struct hf_server *server = data;
-        int turns = 0;
+        int batches = 0;
 
         (void)source;
         (void)revents;
-        if (fd == server->reader_poll_fd)
-                (void)serve_batch(fd, READER_BATCH);
+        (void)data;
+        while (serve_batch(fd) > 0 && ++batches < BATCHES_PER_TURN)
+                ;
+        return 0;
+}
+
+int hf_readers_serve(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+        struct epoll_event event;
+
+        (void)source;
+        (void)revents;
+        (void)data;
+        if (epoll_wait(fd, &event, 1, 0) < 1)
+                return 0;
+        if (take_in(event.data.ptr, event.events) < 0)
+                hf_session_close(event.data.ptr);
         else
-                while (serve_batch(fd, BATCH) > 0 && ++turns < BATCHES_PER_TURN)
-                        ;
+                hf_session_resume(event.data.ptr);
         return 0;
 }
 

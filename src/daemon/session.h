@@ -88,5 +88,10 @@ void hf_session_send_message(struct hf_session *session, const struct hf_rpc_hea
 /* The step of a WORKING session has completed and was answered: go on with the next request. */
 void hf_session_resume(struct hf_session *session);
 
-/* The handler of poll_fd and reader_poll_fd: serves connections that are ready. */
+/*
+ * The handlers of poll_fd and reader_poll_fd. Connections have epolls of their own
+ * inside the loop's, so that a turn of the loop serves all that are ready, and
+ * those that ask again meanwhile; or one of those that only look.
+ */
 int hf_sessions_serve(sd_event_source *source, int fd, uint32_t revents, void *data);
+int hf_readers_serve(sd_event_source *source, int fd, uint32_t revents, void *data);

@@ -259,6 +259,7 @@ int hf_table_add_owner(struct hf_table *table, const struct hf_owner_info *info,
         owner->name = string;
         owner->id = info->id;
         owner->pidfd = info->pidfd;
+        (void)snprintf(owner->via, sizeof(owner->via), "%s", info->via);
         owner->next = *bucket;
         *bucket = index;
         *ret = index;

@@ -67,13 +67,13 @@ struct hf_owner {
         uint32_t id;
         uint32_t first_hold;
         uint32_t holds;
-        uint32_t sessions;    /* connections registered for it */
-        uint32_t connections; /* those of them whose peer is the owner itself */
-        uint8_t state;        /* enum hf_owner_state */
-        uint8_t killed;       /* SIGKILL was sent */
-        uint8_t leaving;      /* dead: its locks are being given back */
-        int pidfd;            /* readable when the process has ended */
-        char via[HF_TABLE_VIA_MAX];
+        uint32_t sessions;          /* connections registered for it */
+        uint32_t connections;       /* those of them whose peer is the owner itself */
+        uint8_t state;              /* enum hf_owner_state */
+        uint8_t killed;             /* SIGKILL was sent */
+        uint8_t leaving;            /* dead: its locks are being given back */
+        int pidfd;                  /* readable when the process has ended */
+        char via[HF_TABLE_VIA_MAX]; /* through what it first came */
 };
 
 struct hf_lock {
@@ -141,6 +141,7 @@ struct hf_owner_info {
         uint64_t since;
         const uint8_t *uuid; /* 16 bytes */
         const char *name;
+        const char *via;
         uint32_t id;
         int pidfd; /* stays the caller's to close after the owner is removed */
 };

@@ -27,7 +27,7 @@ int hf_caller_connect(struct hf_caller *caller, const char *path, struct hf_erro
         hf_cleanup_free char *copy = NULL;
         int r;
 
-        r = hf_socket_connect(path, false, &fd, err);
+        r = hf_socket_connect(path, caller->timeout_ms, &fd, err);
         if (r < 0)
                 return r;
         copy = strdup(path);

@@ -33,7 +33,10 @@ struct hf_caller {
                 .fd = -1, .timeout_ms = HF_RPC_TIMEOUT_MS                                          \
         }
 
-/* Connects to the socket at path. -ENOENT or -ECONNREFUSED: no daemon there. */
+/*
+ * Connects to the socket at path, within timeout_ms. -ENOENT or -ECONNREFUSED: no
+ * daemon there; -ETIMEDOUT: one that takes no more connections.
+ */
 int hf_caller_connect(struct hf_caller *caller, const char *path, struct hf_error *err);
 
 /* Closes and frees what the caller holds. */

@@ -78,16 +78,15 @@ static bool is_thing(int dir, const char *fd, const struct hf_thing *thing)
  */
 static void read_line(const char *line, struct hf_user *user)
 {
-        char kind[16], mode[16];
+        char kind[16];
         unsigned long long start;
         unsigned int flags;
 
         if (sscanf(line, "flags: %o", &flags) == 1)
                 user->writes |= (flags & O_ACCMODE) != O_RDONLY;
-        if (sscanf(line, "lock: %*d: %15s %*s %15s %*s %*s %llu", kind, mode, &start) != 3)
+        if (sscanf(line, "lock: %*d: %15s %*s %*s %*s %*s %llu", kind, &start) != 2)
                 return;
         user->locks = true;
-        user->lock_write |= !strcmp(mode, "WRITE");
         user->our_byte |= start == 0 && strcmp(kind, "FLOCK") != 0;
 }
 

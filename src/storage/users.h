@@ -17,14 +17,13 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Bytes of a lock as QEMU uses them, to say what a holder does with an image. */
+/* A process that has the thing open; its descriptors on it are taken together. */
 struct hf_user {
         pid_t pid;
         char comm[32];
-        bool writes;     /* the descriptor is open for writing */
-        bool locks;      /* it has a lock of any kind on the file */
-        bool lock_write; /* an exclusive one */
-        bool our_byte;   /* one on byte 0: virtlockd, or another holdfastd */
+        bool writes;   /* one is open for writing */
+        bool locks;    /* one has a lock of any kind on the file */
+        bool our_byte; /* that lock is on byte 0: virtlockd, or another holdfastd */
 };
 
 /* A scan in progress, so that a program with other duties can do it in slices. */

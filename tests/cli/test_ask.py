@@ -25,6 +25,12 @@ def test_ps_tells_vm_pid_state_means_and_locks(cli, disk):
     assert lines[2].split() == ["exclusive", "host", path]
 
 
+def test_ps_tells_the_means_of_a_vm_without_locks(cli):
+    cli.hold("web0")
+    vm = cli.vms()["web0"]
+    assert (vm["via"], vm["locks"]) == ("holdfast run", [])
+
+
 def test_ps_without_a_daemon_is_69(lonely):
     answer = lonely("ps")
     assert answer.returncode == 69 and answer.stderr.startswith("holdfast: ")
@@ -34,6 +40,18 @@ def test_a_name_cannot_command_the_terminal(cli):
     cli.hold("evil\x1b[2J")
     assert "\x1b" not in cli("ps").stdout
     assert list(cli.vms()) == ["evil\x1b[2J"]
+
+
+@pytest.mark.parametrize("name", [b"evil\x9b2J", b"evil\xc2\x9b2J", b"evil\x7f"])
+def test_no_byte_of_a_name_commands_an_eight_bit_terminal(cli, disk, name):
+    path = disk()
+    child = cli.start("run", "--name", name, f"--disk={path}", "--", *VMM, stdout=subprocess.PIPE)
+    assert child.stdout.readline() == "up\n"
+    for words in (["ps"], ["who", path], ["run", f"--disk={path}", "--", "true"]):
+        answer = subprocess.run([HOLDFAST, *words], env=cli.env, capture_output=True, check=False)
+        said = answer.stdout + answer.stderr
+        assert b"evil" in said and not any(byte == 0x7f or 0x80 <= byte < 0xa0 for byte in said
+                                           .replace("\ufffd".encode(), b""))
 
 
 def test_a_name_that_is_not_text_makes_valid_json(cli):

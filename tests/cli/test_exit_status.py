@@ -114,6 +114,18 @@ def test_a_broken_configuration_file_is_78(cli):
     assert path in answer.stderr
 
 
+@pytest.mark.parametrize("text", ['lock_manger = "nop"\n',
+                                  'lock_manager = "lockd"\nlock_manager = "nop"\n'])
+def test_a_setting_that_would_be_ignored_is_78(cli, text):
+    os.makedirs(os.path.join(cli.config, "holdfast"), exist_ok=True)
+    path = os.path.join(cli.config, "holdfast", "holdfast.conf")
+    with open(path, "w", encoding="ascii") as conf:
+        conf.write(text)
+    answer = cli("run", "--", "true", prefix=as_nobody())
+    assert answer.returncode == 78, answer
+    assert f"{path}:{text.count(chr(10))}: " in answer.stderr
+
+
 def test_driver_nop_needs_no_daemon(lonely, disk):
     assert lonely("run", "--driver=nop", f"--disk={disk()}", "--", "sh", "-c", "exit 5").returncode == 5
 

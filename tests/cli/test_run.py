@@ -251,6 +251,25 @@ def test_stock_virtlockd_on_the_disk_is_refused_and_named(cli, virtlockd, nurser
     assert f"virtlockd (pid {stock.pid}" in answer.stderr
 
 
+def test_who_locks_nothing_is_told_so(cli, disk):
+    vmm = ["--", "cloud-hypervisor-like", "--disk", f"path={disk()}"]
+    os.symlink("/bin/true", os.path.join(cli.folder, vmm[1]))
+    path = {"PATH": f"{cli.folder}:/usr/bin:/bin"}
+    answer = cli("run", *vmm, env=path)
+    assert answer.returncode == 0 and "nothing is locked" in answer.stderr
+    assert "nothing is locked" in cli("check", *vmm, env=path).stderr
+    for known in (["--no-scan"], ["--driver=nop"], [f"--disk={disk()}"]):
+        assert cli("run", *known, *vmm, env=path).stderr == ""
+
+
+def test_a_current_folder_that_is_gone_is_named_as_the_fault(cli, folder):
+    gone = os.path.join(folder, "gone")
+    os.mkdir(gone)
+    prefix = ["sh", "-c", f'cd {gone} && rmdir {gone} && exec "$@"', "sh"]
+    answer = cli("run", "--disk=x.img", *TRUE, prefix=prefix)
+    assert answer.returncode == 66 and "current folder" in answer.stderr
+
+
 def test_json_names_its_schema(cli, disk):
     for words in (["ps"], ["who", disk()], ["check", "--json", "--", "true"]):
         answer = cli(*words[:1], "--json", *[w for w in words[1:] if w != "--json"])

@@ -108,7 +108,12 @@ def test_a_table_that_is_too_small_is_refused(load, build_driver):
 
 def test_a_driver_without_a_function_is_refused(load, build_driver):
     build_driver("lame", init="NULL")
-    refused(load("lame"), "lacks a function")
+    refused(load("lame"), "lacks its name or a function")
+
+
+def test_a_driver_without_a_name_is_refused(load, build_driver):
+    build_driver("anon", source=COMPLETE.replace('.name = "made",', ""))
+    refused(load("anon"), "lacks its name")
 
 
 def test_a_longer_table_and_one_without_dispatch_are_accepted(load, build_driver):

@@ -2,10 +2,12 @@
 """The VM lock API with the driver lockd, on holdfastd and on a stock virtlockd."""
 
 import os
+import socket
+import time
 
 from hftest.processes import until
 
-BUSY, INVALID, NO_DAEMON, UNSUPPORTED, SYSTEM = 3, 2, 4, 8, 1
+BUSY, INVALID, NO_DAEMON, UNSUPPORTED, SYSTEM, TIMEOUT = 3, 2, 4, 8, 1, 9
 READONLY, SHARED = 1, 2
 
 
@@ -194,6 +196,21 @@ def test_without_a_daemon_the_error_says_where_it_looked(peer, folder, image):
     assert refused["code"] == NO_DAEMON
     assert f"{folder}/holdfast/holdfast-sock" in refused["text"]
     assert f"{folder}/libvirt/virtlockd-sock" in refused["text"]
+
+
+def test_a_daemon_whose_queue_is_full_is_waited_for_no_longer_than_said(peer, folder, image):
+    """The kernel lets nobody connect to a stopped daemon once its queue is full."""
+    os.makedirs(os.path.join(folder, "holdfast"))
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(os.path.join(folder, "holdfast", "holdfast-sock"))
+        listener.listen(0)
+        first.connect(listener.getsockname())
+        vm = peer({"HOLDFAST_RUN_DIR": folder})
+        vm.must("new", name="web", driver="lockd", timeout_ms=300)
+        vm.must("disk", what="add", path=image())
+        before = time.monotonic()
+        assert vm.start()["code"] == TIMEOUT
+        assert time.monotonic() - before < 10
 
 
 def test_relative_paths_and_unknown_flags_are_refused(daemon, vmm):

@@ -2,6 +2,7 @@
 """./configure, make and make install do what they do everywhere."""
 
 import os
+import signal
 import subprocess
 
 import pytest
@@ -48,6 +49,23 @@ def test_an_installed_program_runs_without_any_help(home, program):
     assert '0.' in done.stdout
 
 
+def test_a_home_tree_locks_a_disk_with_a_daemon_of_its_own(home, tmp_path):
+    run_dir, disk = tmp_path / 'run', tmp_path / 'disk.img'
+    disk.write_bytes(b'guest data')
+    program = home / 'bin/holdfast'
+    environment = {'PATH': '/usr/bin:/bin', 'HOME': str(tmp_path), 'HOLDFAST_RUN_DIR': str(run_dir)}
+    try:
+        done = subprocess.run([program, 'run', '--name=web0', f'--disk={disk}', '--', program,
+                               'who', disk], env=environment, capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, check=False)
+    finally:
+        pid = int((run_dir / 'holdfast/holdfastd.pid').read_text())
+        daemon = os.readlink(f'/proc/{pid}/exe')
+        os.kill(pid, signal.SIGTERM)
+    assert done.returncode == 0 and 'web0' in done.stdout, done
+    assert daemon == str(home / 'sbin/holdfastd')
+
+
 def test_the_name_virtlockd_leads_to_the_installed_daemon(home):
     assert (home / 'libexec/holdfast/virtlockd').resolve() == (home / 'sbin/holdfastd').resolve()
 
@@ -70,6 +88,37 @@ def test_the_system_prefix_puts_settings_into_etc(home, tree, tmp_path):
     text = subprocess.run(['readelf', '-d', tmp_path / 'usr/bin/holdfast'], capture_output=True,
                           text=True, check=True).stdout
     assert 'RUNPATH' not in text, 'a program in /usr finds its library without a path of its own'
+    assert_system_tree_serves(tmp_path)
+
+
+# As if installed into the system: root's daemon at its usual paths, a VM of root's under it.
+SYSTEM = """
+mount -t overlay overlay -o lowerdir="$1/usr:/usr" /usr || exit 77
+mount -t tmpfs none /run
+/usr/sbin/holdfastd &
+daemon=$!
+for try in $(seq 200); do
+        holdfast ps >/dev/null 2>&1 && break
+        sleep 0.05 # between two looks
+done
+holdfast run --name=web0 --disk="$1/disk.img" -- holdfast who "$1/disk.img"
+status=$?
+kill $daemon
+exit $status
+"""
+
+
+def assert_system_tree_serves(root):
+    if os.geteuid() != 0:
+        return
+    (root / 'disk.img').write_bytes(b'guest data')
+    environment = {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': str(root)}
+    done = subprocess.run(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
+                           'sh', '-c', SYSTEM, 'sh', root], env=environment, capture_output=True,
+                          text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode == 77:
+        pytest.skip(f'no overlay on /usr here: {done.stderr}')
+    assert done.returncode == 0 and 'web0' in done.stdout, done
 
 
 def test_configure_takes_the_options_that_every_package_builder_gives(tree, tmp_path):

@@ -22,22 +22,29 @@ void hf_lockd_connection_done(struct hf_lockd_connection *connection)
         hf_caller_done(&connection->caller);
 }
 
-int hf_lockd_call(struct hf_lockd_connection *connection, const struct hf_call *call,
-                  struct hf_error *err)
+/* Gives the next step with the daemon at path what is left of the time. */
+static int limit(struct hf_lockd_connection *connection, const char *path, struct hf_error *err)
 {
         uint64_t now;
 
-        if (connection->deadline) {
-                now = now_ns();
-                if (now >= connection->deadline)
-                        return hf_error_set(err, ETIMEDOUT, HF_ERR_RPC, HF_FROM_LOCKING,
-                                            "the time to get an answer from %s has passed",
-                                            connection->caller.path);
-                /* Rounded up: a call with less than a millisecond left may have that. */
-                now = (connection->deadline - now + 999999) / 1000000;
-                connection->caller.timeout_ms = now > INT32_MAX ? INT32_MAX : (int)now;
-        }
-        return hf_caller_call(&connection->caller, call, err);
+        if (!connection->deadline)
+                return 0;
+        now = now_ns();
+        if (now >= connection->deadline)
+                return hf_error_set(err, ETIMEDOUT, HF_ERR_RPC, HF_FROM_LOCKING,
+                                    "the time to get an answer from %s has passed", path);
+        /* Rounded up: a call with less than a millisecond left may have that. */
+        now = (connection->deadline - now + 999999) / 1000000;
+        connection->caller.timeout_ms = now > INT32_MAX ? INT32_MAX : (int)now;
+        return 0;
+}
+
+int hf_lockd_call(struct hf_lockd_connection *connection, const struct hf_call *call,
+                  struct hf_error *err)
+{
+        int r = limit(connection, connection->caller.path, err);
+
+        return r < 0 ? r : hf_caller_call(&connection->caller, call, err);
 }
 
 static void free_hello(struct hf_holdfast_hello_ret *ret)
@@ -100,7 +107,9 @@ int hf_lockd_connect(struct hf_lockd_connection *connection, const struct hf_loc
         int r;
 
         *ret_no_daemon = false;
-        r = hf_caller_connect(&connection->caller, paths->socket, err);
+        r = limit(connection, paths->socket, err);
+        if (r >= 0)
+                r = hf_caller_connect(&connection->caller, paths->socket, err);
         if (nobody_there(r))
                 r = hf_caller_connect(&connection->caller, paths->virtlockd_socket, err);
         if (nobody_there(r)) {

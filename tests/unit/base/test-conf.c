@@ -305,9 +305,8 @@ static void unknown_and_repeated_keys_are_told_with_file_and_line(void **state)
                 hf_conf_apply(conf, table, HF_ARRAY_LEN(table), &out, collect, &notices, NULL), 0);
         assert_int_equal(out.level, 2);
         assert_int_equal(hf_strv_len(notices), 2);
-        assert_string_equal(notices[0], "x.conf:2: unknown key \"admin_min\" is ignored");
-        assert_string_equal(notices[1],
-                            "x.conf:4: key \"log_level\" is ignored, line 1 has set it already");
+        assert_string_equal(notices[0], "x.conf:2: unknown key \"admin_min\"");
+        assert_string_equal(notices[1], "x.conf:4: key \"log_level\" was set already, in line 1");
         hf_conf_clear(table, HF_ARRAY_LEN(table), &out);
 }
 

@@ -65,7 +65,6 @@ static void we_are_alive_and_started_once(void **state)
         assert_int_equal(self.pid, getpid());
         assert_int_equal(hf_process_start(getpid(), &start), 0);
         assert_true(start == self.start && start > 0);
-        assert_int_equal(hf_process_is_alive(&self), 1);
 }
 
 static void a_zombie_is_dead(void **state)
@@ -78,27 +77,14 @@ static void a_zombie_is_dead(void **state)
 
         (void)state;
         assert_int_equal(hf_process_open(pid, &pidfd, &child, NULL), 0);
-        assert_int_equal(hf_process_is_alive(&child), 1);
         assert_int_equal(hf_process_pidfd_is_dead(pidfd), 0);
         (void)kill(pid, SIGKILL);
         wait_readable(pidfd);
         assert_int_equal(hf_process_pidfd_is_dead(pidfd), 1);
-        assert_int_equal(hf_process_is_alive(&child), 0);
         assert_int_equal(hf_process_start(pid, &start), -ESRCH);
         assert_int_equal(hf_process_open(pid, &other, NULL, NULL), -ESRCH);
         assert_int_equal(other, -1);
         reap(pid);
-        assert_int_equal(hf_process_is_alive(&child), 0);
-}
-
-static void another_process_with_the_same_pid_is_not_it(void **state)
-{
-        struct hf_process earlier;
-
-        (void)state;
-        assert_int_equal(hf_process_open(getpid(), NULL, &earlier, NULL), 0);
-        earlier.start--;
-        assert_int_equal(hf_process_is_alive(&earlier), 0);
 }
 
 static void a_process_that_is_not_there_is_said_so(void **state)
@@ -184,11 +170,9 @@ static void a_process_lives_as_long_as_any_of_its_threads(void **state)
         assert_int_equal(read(ready[0], &byte, 1), 1);
         (void)close(ready[0]);
         assert_int_equal(hf_process_open(pid, &pidfd, &child, NULL), 0);
-        assert_int_equal(hf_process_is_alive(&child), 1);
         assert_int_equal(hf_process_pidfd_is_dead(pidfd), 0);
         (void)kill(pid, SIGKILL);
         wait_readable(pidfd);
-        assert_int_equal(hf_process_is_alive(&child), 0);
         reap(pid);
 }
 
@@ -216,7 +200,6 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(we_are_alive_and_started_once),
                 cmocka_unit_test(a_zombie_is_dead),
-                cmocka_unit_test(another_process_with_the_same_pid_is_not_it),
                 cmocka_unit_test(a_process_that_is_not_there_is_said_so),
                 cmocka_unit_test(a_name_with_spaces_and_parentheses_confuses_nobody),
                 cmocka_unit_test(a_process_lives_as_long_as_any_of_its_threads),

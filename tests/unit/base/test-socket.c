@@ -67,7 +67,7 @@ static void a_dead_socket_is_replaced(void **state)
         hf_close_fd(&first);
         assert_int_equal(hf_socket_probe(path, NULL, NULL), 0);
         assert_int_equal(hf_socket_listen(path, 0600, 5, &second, NULL), 0);
-        assert_int_equal(hf_socket_connect(path, false, &client, NULL), 0);
+        assert_int_equal(hf_socket_connect(path, -1, &client, NULL), 0);
 }
 
 static void a_live_socket_is_never_displaced_and_its_process_is_named(void **state)
@@ -86,7 +86,7 @@ static void a_live_socket_is_never_displaced_and_its_process_is_named(void **sta
         assert_int_equal(second, -1);
         (void)snprintf(wanted, sizeof(wanted), "process %d serves %s", getpid(), path);
         assert_non_null(strstr(err.text, wanted));
-        assert_int_equal(hf_socket_connect(path, false, &client, NULL), 0);
+        assert_int_equal(hf_socket_connect(path, -1, &client, NULL), 0);
 }
 
 static void a_listener_with_a_full_queue_is_alive(void **state)
@@ -96,8 +96,8 @@ static void a_listener_with_a_full_queue_is_alive(void **state)
 
         (void)state;
         assert_int_equal(hf_socket_listen(path, 0600, 0, &listener, NULL), 0);
-        assert_int_equal(hf_socket_connect(path, true, &one, NULL), 0);
-        assert_int_equal(hf_socket_connect(path, true, &two, NULL), -EAGAIN);
+        assert_int_equal(hf_socket_connect(path, 0, &one, NULL), 0);
+        assert_int_equal(hf_socket_connect(path, 0, &two, NULL), -EAGAIN);
         assert_int_equal(hf_socket_probe(path, NULL, NULL), 1);
         assert_int_equal(hf_socket_listen(path, 0600, 0, &three, NULL), -EADDRINUSE);
 }
@@ -121,7 +121,7 @@ static void a_path_that_is_too_long_is_refused(void **state)
         (void)state;
         memset(longer + 1, 'x', 150);
         assert_int_equal(hf_socket_listen(longer, 0600, 5, &fd, NULL), -ENAMETOOLONG);
-        assert_int_equal(hf_socket_connect(longer, false, &fd, NULL), -ENAMETOOLONG);
+        assert_int_equal(hf_socket_connect(longer, -1, &fd, NULL), -ENAMETOOLONG);
 }
 
 static void a_peer_is_known_by_pid_and_user(void **state)
@@ -139,78 +139,6 @@ static void a_peer_is_known_by_pid_and_user(void **state)
         (void)close(pair[1]);
 }
 
-static int count_fds(void)
-{
-        int n = 0;
-
-        for (int fd = 0; fd < 256; fd++)
-                n += fcntl(fd, F_GETFD) >= 0;
-        return n;
-}
-
-static void descriptors_travel_with_their_bytes(void **state)
-{
-        int pair[2], pipes[2], got[HF_SOCKET_FDS_MAX];
-        size_t n = HF_SOCKET_FDS_MAX;
-        char text[8], byte;
-
-        (void)state;
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-        assert_int_equal(pipe(pipes), 0);
-        assert_int_equal(hf_socket_send_fds(pair[0], "hello", 5, pipes, 2), 5);
-        assert_int_equal(hf_socket_recv_fds(pair[1], text, sizeof(text), got, &n), 5);
-        assert_int_equal(n, 2);
-        assert_memory_equal(text, "hello", 5);
-        assert_true(fcntl(got[0], F_GETFD) & FD_CLOEXEC);
-        assert_int_equal(write(got[1], "x", 1), 1);
-        assert_int_equal(read(pipes[0], &byte, 1), 1);
-
-        n = HF_SOCKET_FDS_MAX;
-        assert_int_equal(hf_socket_send_fds(pair[0], "y", 1, NULL, 0), 1);
-        assert_int_equal(hf_socket_recv_fds(pair[1], text, sizeof(text), got + 2, &n), 1);
-        assert_int_equal(n, 0);
-
-        assert_int_equal(hf_socket_send_fds(pair[0], "", 0, pipes, 1), -EINVAL);
-        for (int i = 0; i < 2; i++) {
-                (void)close(got[i]);
-                (void)close(pipes[i]);
-                (void)close(pair[i]);
-        }
-}
-
-static void more_descriptors_than_expected_are_all_closed(void **state)
-{
-        int pair[2], pipes[2], got[1], before;
-        size_t n = 1;
-        char byte;
-
-        (void)state;
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-        assert_int_equal(pipe(pipes), 0);
-        before = count_fds();
-        assert_int_equal(hf_socket_send_fds(pair[0], "x", 1, pipes, 2), 1);
-        assert_int_equal(hf_socket_recv_fds(pair[1], &byte, 1, got, &n), -EBADMSG);
-        assert_int_equal(count_fds(), before);
-        for (int i = 0; i < 2; i++) {
-                (void)close(pipes[i]);
-                (void)close(pair[i]);
-        }
-}
-
-static void a_peer_that_is_gone_is_an_error_and_no_signal(void **state)
-{
-        char byte;
-        size_t n = 0;
-        int pair[2];
-
-        (void)state;
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-        (void)close(pair[1]);
-        assert_int_equal(hf_socket_send_fds(pair[0], "x", 1, NULL, 0), -EPIPE);
-        assert_int_equal(hf_socket_recv_fds(pair[0], &byte, 1, NULL, &n), 0);
-        (void)close(pair[0]);
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -222,9 +150,6 @@ int main(void)
                 cmocka_unit_test_teardown(a_file_that_is_no_socket_is_kept, remove_socket),
                 cmocka_unit_test(a_path_that_is_too_long_is_refused),
                 cmocka_unit_test(a_peer_is_known_by_pid_and_user),
-                cmocka_unit_test(descriptors_travel_with_their_bytes),
-                cmocka_unit_test(more_descriptors_than_expected_are_all_closed),
-                cmocka_unit_test(a_peer_that_is_gone_is_an_error_and_no_signal),
         };
 
         return cmocka_run_group_tests_name("socket", tests, make_folder, remove_folder);

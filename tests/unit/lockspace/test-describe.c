@@ -38,7 +38,8 @@ static uint32_t hold_by(const char *name, const char *via)
 {
         static const uint8_t uuid[16];
         static const struct hf_thing file = {HF_THING_FILE, 1, 2};
-        struct hf_owner_info info = {.pid = 4711, .start = 1, .uuid = uuid, .name = name};
+        struct hf_owner_info info = {
+                .pid = 4711, .start = 1, .uuid = uuid, .name = name, .via = ""};
         struct hf_hold_info hold = {.name = "/x", .via = via, .since = SINCE};
         uint32_t ret;
 

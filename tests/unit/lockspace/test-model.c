@@ -268,8 +268,11 @@ static bool table_release(int owner, const struct name *name)
 static void come(int owner)
 {
         static const uint8_t uuid[16];
-        struct hf_owner_info info = {
-                .pid = 100 + owner / 2, .start = ++starts[owner], .uuid = uuid, .name = "vm"};
+        struct hf_owner_info info = {.pid = 100 + owner / 2,
+                                     .start = ++starts[owner],
+                                     .uuid = uuid,
+                                     .name = "vm",
+                                     .via = ""};
 
         /* Two owners to each pid: one number, two processes. */
         info.start = info.start * 2 + (uint64_t)(owner % 2);

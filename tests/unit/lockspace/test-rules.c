@@ -21,7 +21,7 @@ static const struct hf_thing stand_in = {HF_THING_FILE, 7, 3}, stand_in2 = {HF_T
 static int begin(void **state)
 {
         static const uint8_t uuid[16];
-        struct hf_owner_info info = {.pid = 1, .start = 1, .uuid = uuid, .name = "a"};
+        struct hf_owner_info info = {.pid = 1, .start = 1, .uuid = uuid, .name = "a", .via = ""};
 
         (void)state;
         if (hf_table_new(&table) < 0 || hf_table_add_owner(table, &info, &a) < 0)

@@ -34,7 +34,8 @@ static struct hf_thing file(uint64_t ino)
 
 static uint32_t add_owner(pid_t pid, uint64_t start, const char *name)
 {
-        struct hf_owner_info info = {.pid = pid, .start = start, .uuid = uuid, .name = name};
+        struct hf_owner_info info = {
+                .pid = pid, .start = start, .uuid = uuid, .name = name, .via = ""};
         uint32_t owner;
 
         assert_int_equal(hf_table_add_owner(table, &info, &owner), 0);
@@ -350,7 +351,7 @@ static void names_that_come_and_go_for_long_do_not_use_the_room_up(void **state)
 
 static void a_full_table_refuses_owners_and_takes_them_again_when_one_left(void **state)
 {
-        struct hf_owner_info info = {.pid = 1, .uuid = uuid, .name = "more"};
+        struct hf_owner_info info = {.pid = 1, .uuid = uuid, .name = "more", .via = ""};
         uint32_t owner = 0;
 
         (void)state;
