@@ -4,8 +4,9 @@
  * Any bytes as what the clients of the lock daemon do: the daemon itself, whole,
  * in this process, with a world of its own around it.
  *
- * The input is a row of records: what is done, by which client, how many bytes
- * (two bytes, little-endian), the bytes. Files and processes are made up here, so
+ * The input is a row of records: what is done and by which client (one byte; its
+ * highest bit: the daemon sees it together with the next), how many bytes (two,
+ * little-endian), the bytes. Files and processes are made up here, so
  * nothing outside is read, locked or killed. After each record the daemon must
  * hold exactly the locks that its table has, nobody has what another has alone,
  * and every answer is a frame; when all clients and processes have gone, nothing
@@ -22,6 +23,7 @@
 #include "storage/resource.h"
 #include "storage/users.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -307,13 +309,14 @@ static void read_answers(struct client *client)
         }
 }
 
-/* Runs the daemon until nothing is left to do but wait. */
-static void run(void)
+/* Runs the daemon until nothing is left to do but wait. Returns how many turns that took. */
+static int run(void)
 {
         int turns = 0;
 
         while (sd_event_run(event, 0) > 0)
                 FUZZ_PROMISE(++turns < TURNS_MAX);
+        return turns;
 }
 
 static void send_bytes(size_t i, const uint8_t *data, size_t len)
@@ -321,11 +324,12 @@ static void send_bytes(size_t i, const uint8_t *data, size_t len)
         while (clients[i].fd >= 0 && len > 0) {
                 ssize_t n = send(clients[i].fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-                if (n < 0)
+                if (n < 0 && errno != EAGAIN)
                         return;
-                data += n;
-                len -= (size_t)n;
-                run();
+                if (n < 0 && run() == 0)
+                        return;
+                data += n > 0 ? n : 0;
+                len -= n > 0 ? (size_t)n : 0;
         }
 }
 
@@ -387,14 +391,16 @@ static void check(void)
 
 enum action { SEND, SEND_AND_READ, SEND_PADDING, LEAVE, END_PROCESS, REPLACE_FILE, ACTIONS };
 
-static void act(uint8_t what, const uint8_t *data, size_t len)
+/* In the byte that begins a record. */
+#define MORE 0x80
+
+static void act(enum action action, size_t i, const uint8_t *data, size_t len)
 {
         static const uint8_t padding[4096];
-        size_t i = what / ACTIONS % CLIENTS;
 
-        if (!clients[i].came && what % ACTIONS <= SEND_PADDING)
+        if (!clients[i].came && action <= SEND_PADDING)
                 connect_client(i);
-        switch (what % ACTIONS) {
+        switch (action) {
         case SEND_PADDING:
                 for (size_t n = 0; n < len; n++)
                         send_bytes(i, padding, sizeof(padding));
@@ -411,27 +417,37 @@ static void act(uint8_t what, const uint8_t *data, size_t len)
         default:
                 send_bytes(i, data, len);
         }
-        run();
-        if (what % ACTIONS != SEND) {
+}
+
+/* Lets the daemon see it; the answers of who only sends stay unread. */
+static void let_run(enum action action, size_t i)
+{
+        (void)run();
+        if (action != SEND) {
                 read_answers(&clients[i]);
-                run();
+                (void)run();
         }
+        check();
 }
 
 static void play(const uint8_t *data, size_t size)
 {
         while (size >= 3) {
-                uint8_t what = data[0];
-                size_t len = data[1] + 256U * data[2];
-                size_t there = len < size - 3 ? len : size - 3;
+                enum action action = (data[0] & ~MORE) % ACTIONS;
+                size_t i = (data[0] & ~MORE) / ACTIONS % CLIENTS;
+                size_t len = data[1] + 256U * data[2], there = 0;
+                bool more = data[0] & MORE;
 
+                data += 3;
+                size -= 3;
                 /* Only what is sent has bytes of its own. */
-                if (what % ACTIONS > SEND_AND_READ)
-                        there = 0;
-                act(what, data + 3, what % ACTIONS > SEND_AND_READ ? len % 256 : there);
-                check();
-                data += 3 + there;
-                size -= 3 + there;
+                if (action <= SEND_AND_READ)
+                        len = there = len < size ? len : size;
+                act(action, i, data, action <= SEND_AND_READ ? len : len % 256);
+                if (!more)
+                        let_run(action, i);
+                data += there;
+                size -= there;
         }
 }
 
@@ -467,10 +483,10 @@ static void end(void)
 
         for (size_t i = 0; i < CLIENTS; i++)
                 disconnect_client(i);
-        run();
+        (void)run();
         for (unsigned int i = 1; i < PROCESSES; i++)
                 end_process(i);
-        run();
+        (void)run();
         counts = hf_table_count(server->table);
         FUZZ_PROMISE(!counts.owners && !counts.locks && !counts.holds && !kernel_held());
         FUZZ_PROMISE(!server->sessions && server->n_free_slots == server->slots_total);
