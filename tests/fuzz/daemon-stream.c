@@ -2,10 +2,11 @@
 
 /*
  * Any bytes as what the clients of the lock daemon do: the daemon itself, whole,
- * in this process, with a world of its own around it.
+ * in this process, with a world of its own around it (daemon/world.h).
  *
- * The input is a row of records: what is done, by which client, how many bytes
- * (two bytes, little-endian), the bytes. Files and processes are made up here, so
+ * The input is a row of records: what is done and by which client (one byte; its
+ * highest bit: the daemon sees it together with the next), how many bytes (two,
+ * little-endian), the bytes. Files and processes are made up here, so
  * nothing outside is read, locked or killed. After each record the daemon must
  * hold exactly the locks that its table has, nobody has what another has alone,
  * and every answer is a frame; when all clients and processes have gone, nothing
@@ -15,215 +16,16 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/path.h"
-#include "base/process.h"
 #include "daemon/session.h"
-#include "storage/behind.h"
-#include "storage/resource.h"
-#include "storage/users.h"
+#include "daemon/world.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-
-/* Pids from 1; those from PROCESSES on do not exist. */
-#define PROCESSES 6
-
-/* Files that the names lead to, by their last character; they can be replaced. */
-#define FILES 8
-
-/* More locks than an input can get. */
-#define KERNEL_LOCKS 256
-
-/* Numbers of descriptors that are none of this process. */
-#define FIRST_FD 1000000
 
 /* A turn of the loop does little; an input that keeps it busy for longer is a finding. */
 #define TURNS_MAX 10000
-
-/* ---- the world: files and the kernel's locks ---- */
-
-static uint64_t files[FILES];
-static uint64_t last_file;
-
-static struct kernel_lock {
-        bool held;
-        bool shared;
-        uint64_t ino;
-} kernel[KERNEL_LOCKS];
-
-static size_t kernel_held(void)
-{
-        size_t n = 0;
-
-        for (size_t i = 0; i < KERNEL_LOCKS; i++)
-                n += kernel[i].held;
-        return n;
-}
-
-static unsigned int file_of(const char *path)
-{
-        size_t len = strlen(path);
-
-        return len ? (unsigned char)path[len - 1] % FILES : 0;
-}
-
-int hf_resource_identify(const char *path, struct hf_thing *ret)
-{
-        if (strchr(path, '!'))
-                return -ENOENT;
-        *ret = (struct hf_thing){HF_THING_FILE, 7, files[file_of(path)]};
-        return 0;
-}
-
-static int kernel_take(uint64_t ino, bool shared)
-{
-        size_t room = KERNEL_LOCKS;
-
-        for (size_t i = 0; i < KERNEL_LOCKS; i++) {
-                if (!kernel[i].held)
-                        room = i;
-                else if (kernel[i].ino == ino && !(kernel[i].shared && shared))
-                        return -EAGAIN;
-        }
-        FUZZ_PROMISE(room < KERNEL_LOCKS);
-        kernel[room] = (struct kernel_lock){true, shared, ino};
-        return FIRST_FD + (int)room;
-}
-
-void hf_resource_take(const struct hf_resource_request *request, struct hf_resource_result *ret)
-{
-        *ret = (struct hf_resource_result){.fd = -1};
-        ret->status = request->autocreate && strchr(request->path, '!')
-                              ? -EROFS
-                              : hf_resource_identify(request->path, &ret->file);
-        if (ret->status < 0)
-                return;
-        /* Somebody outside has what ends in "+". */
-        ret->status = strchr(request->path, '+') ? -EAGAIN
-                                                 : kernel_take(ret->file.ino, request->shared);
-        if (ret->status >= 0) {
-                ret->fd = ret->status;
-                ret->status = 0;
-        }
-}
-
-void hf_resource_give(int fd, const char *unlink_path)
-{
-        (void)unlink_path;
-        FUZZ_PROMISE(fd >= FIRST_FD && fd < FIRST_FD + KERNEL_LOCKS && kernel[fd - FIRST_FD].held);
-        kernel[fd - FIRST_FD].held = false;
-}
-
-int hf_resource_create(const char *path)
-{
-        return strchr(path, '!') ? -EROFS : 0;
-}
-
-int hf_resource_delete(const char *path)
-{
-        return strchr(path, '!') ? -EROFS : 0;
-}
-
-int hf_path_make_dirs(const char *path, mode_t mode, struct hf_error *err)
-{
-        (void)mode;
-        return strchr(path, '!') ? hf_error_sys(err, EROFS, "cannot make %s", path) : 0;
-}
-
-bool hf_behind_is_hash(const char *name)
-{
-        return name[0] == 'h';
-}
-
-int hf_behind_find(pid_t pid, const char *hash, struct hf_thing *ret)
-{
-        (void)pid;
-        if (hash[1] == 'h')
-                return -ENOENT;
-        *ret = (struct hf_thing){HF_THING_FILE, 7, files[(unsigned char)hash[1] % FILES]};
-        return 0;
-}
-
-struct hf_user_scan {
-        unsigned int steps;
-        struct hf_user user;
-};
-
-int hf_user_scan_new(const struct hf_thing *thing, pid_t skip, struct hf_user_scan **ret)
-{
-        struct hf_user_scan *scan = calloc(1, sizeof(*scan));
-
-        (void)skip;
-        FUZZ_PROMISE(scan);
-        scan->steps = thing->ino % 3;
-        scan->user = (struct hf_user){.pid = 77, .comm = "other", .our_byte = thing->ino % 2};
-        *ret = scan;
-        return 0;
-}
-
-struct hf_user_scan *hf_user_scan_free(struct hf_user_scan *scan)
-{
-        free(scan);
-        return NULL;
-}
-
-int hf_user_scan_step(struct hf_user_scan *scan, unsigned int processes)
-{
-        (void)processes;
-        return scan->steps ? (int)scan->steps-- : 0;
-}
-
-const struct hf_user *hf_user_scan_result(const struct hf_user_scan *scan, size_t *ret_n)
-{
-        *ret_n = 1;
-        return &scan->user;
-}
-
-/* ---- the world: processes, whose pidfds are eventfds ---- */
-
-static int ended[PROCESSES]; /* readable: that process is dead */
-
-static bool is_readable(int fd)
-{
-        uint64_t value;
-        bool is = read(fd, &value, sizeof(value)) == sizeof(value);
-
-        if (is)
-                FUZZ_PROMISE(write(fd, &value, sizeof(value)) == sizeof(value));
-        return is;
-}
-
-static void end_process(unsigned int pid)
-{
-        uint64_t one = 1;
-
-        if (!is_readable(ended[pid]))
-                FUZZ_PROMISE(write(ended[pid], &one, sizeof(one)) == sizeof(one));
-}
-
-int hf_process_pidfd_is_dead(int pidfd)
-{
-        return is_readable(pidfd);
-}
-
-int hf_process_open(pid_t pid, int *ret_pidfd, struct hf_process *ret, struct hf_error *err)
-{
-        if (pid < 1 || pid >= PROCESSES || is_readable(ended[pid]))
-                return hf_error_sys(err, ESRCH, "process %d is not there", (int)pid);
-        *ret = (struct hf_process){.pid = pid, .start = 1};
-        *ret_pidfd = dup(ended[pid]);
-        FUZZ_PROMISE(*ret_pidfd >= 0);
-        return 0;
-}
-
-int hf_process_comm(pid_t pid, char *ret, size_t size)
-{
-        (void)pid;
-        (void)snprintf(ret, size, "client");
-        return 0;
-}
 
 /* ---- the clients ---- */
 
@@ -307,13 +109,14 @@ static void read_answers(struct client *client)
         }
 }
 
-/* Runs the daemon until nothing is left to do but wait. */
-static void run(void)
+/* Runs the daemon until nothing is left to do but wait. Returns how many turns that took. */
+static int run(void)
 {
         int turns = 0;
 
         while (sd_event_run(event, 0) > 0)
                 FUZZ_PROMISE(++turns < TURNS_MAX);
+        return turns;
 }
 
 static void send_bytes(size_t i, const uint8_t *data, size_t len)
@@ -321,11 +124,12 @@ static void send_bytes(size_t i, const uint8_t *data, size_t len)
         while (clients[i].fd >= 0 && len > 0) {
                 ssize_t n = send(clients[i].fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-                if (n < 0)
+                if (n < 0 && errno != EAGAIN)
                         return;
-                data += n;
-                len -= (size_t)n;
-                run();
+                if (n < 0 && run() == 0)
+                        return;
+                data += n > 0 ? n : 0;
+                len -= n > 0 ? (size_t)n : 0;
         }
 }
 
@@ -371,14 +175,14 @@ static void check_owners(void)
                 /* Only a VM that has hung up is ended; the first two clients are VMs. */
                 FUZZ_PROMISE(owner->state != HF_OWNER_ENDING || has_hung_up(owner->pid - 1));
                 /* Dead and without a connection, it holds nothing any more. */
-                if (is_readable(owner->pidfd) && !owner->connections)
+                if (world_is_dead(owner->pidfd) && !owner->connections)
                         FUZZ_PROMISE(!owner->holds);
         }
 }
 
 static void check(void)
 {
-        FUZZ_PROMISE(hf_table_count(server->table).locks == kernel_held());
+        FUZZ_PROMISE(hf_table_count(server->table).locks == world_locks());
         check_one_holder();
         check_owners();
 }
@@ -387,14 +191,16 @@ static void check(void)
 
 enum action { SEND, SEND_AND_READ, SEND_PADDING, LEAVE, END_PROCESS, REPLACE_FILE, ACTIONS };
 
-static void act(uint8_t what, const uint8_t *data, size_t len)
+/* In the byte that begins a record. */
+#define MORE 0x80
+
+static void act(enum action action, size_t i, const uint8_t *data, size_t len)
 {
         static const uint8_t padding[4096];
-        size_t i = what / ACTIONS % CLIENTS;
 
-        if (!clients[i].came && what % ACTIONS <= SEND_PADDING)
+        if (!clients[i].came && action <= SEND_PADDING)
                 connect_client(i);
-        switch (what % ACTIONS) {
+        switch (action) {
         case SEND_PADDING:
                 for (size_t n = 0; n < len; n++)
                         send_bytes(i, padding, sizeof(padding));
@@ -403,35 +209,45 @@ static void act(uint8_t what, const uint8_t *data, size_t len)
                 disconnect_client(i);
                 break;
         case END_PROCESS:
-                end_process(1 + (unsigned int)i % (PROCESSES - 1));
+                world_end_process(1 + (unsigned int)i % (WORLD_PROCESSES - 1));
                 break;
         case REPLACE_FILE:
-                files[len % FILES] = ++last_file;
+                world_replace_file((unsigned int)len);
                 break;
         default:
                 send_bytes(i, data, len);
         }
-        run();
-        if (what % ACTIONS != SEND) {
+}
+
+/* Lets the daemon see it; the answers of who only sends stay unread. */
+static void let_run(enum action action, size_t i)
+{
+        (void)run();
+        if (action != SEND) {
                 read_answers(&clients[i]);
-                run();
+                (void)run();
         }
+        check();
 }
 
 static void play(const uint8_t *data, size_t size)
 {
         while (size >= 3) {
-                uint8_t what = data[0];
-                size_t len = data[1] + 256U * data[2];
-                size_t there = len < size - 3 ? len : size - 3;
+                enum action action = (data[0] & ~MORE) % ACTIONS;
+                size_t i = (data[0] & ~MORE) / ACTIONS % CLIENTS;
+                size_t len = data[1] + 256U * data[2], there = 0;
+                bool more = data[0] & MORE;
 
+                data += 3;
+                size -= 3;
                 /* Only what is sent has bytes of its own. */
-                if (what % ACTIONS > SEND_AND_READ)
-                        there = 0;
-                act(what, data + 3, what % ACTIONS > SEND_AND_READ ? len % 256 : there);
-                check();
-                data += 3 + there;
-                size -= 3 + there;
+                if (action <= SEND_AND_READ)
+                        len = there = len < size ? len : size;
+                act(action, i, data, action <= SEND_AND_READ ? len : len % 256);
+                if (!more)
+                        let_run(action, i);
+                data += there;
+                size -= there;
         }
 }
 
@@ -447,11 +263,7 @@ static void begin(void)
                         FUZZ_PROMISE((clients[i].answer = malloc(HF_SESSION_ANSWER_MAX)));
                 initialised = true;
         }
-        for (size_t i = 0; i < FILES; i++)
-                files[i] = 1 + i / 2;
-        last_file = FILES;
-        for (size_t i = 1; i < PROCESSES; i++)
-                FUZZ_PROMISE((ended[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) >= 0);
+        world_begin();
         FUZZ_PROMISE(sd_event_new(&event) >= 0);
         FUZZ_PROMISE(hf_server_new(event, &config, &server, NULL) == 0);
         for (size_t i = 0; i < CLIENTS; i++) {
@@ -467,17 +279,16 @@ static void end(void)
 
         for (size_t i = 0; i < CLIENTS; i++)
                 disconnect_client(i);
-        run();
-        for (unsigned int i = 1; i < PROCESSES; i++)
-                end_process(i);
-        run();
+        (void)run();
+        for (unsigned int i = 1; i < WORLD_PROCESSES; i++)
+                world_end_process(i);
+        (void)run();
         counts = hf_table_count(server->table);
-        FUZZ_PROMISE(!counts.owners && !counts.locks && !counts.holds && !kernel_held());
+        FUZZ_PROMISE(!counts.owners && !counts.locks && !counts.holds && !world_locks());
         FUZZ_PROMISE(!server->sessions && server->n_free_slots == server->slots_total);
         server = hf_server_free(server);
         event = sd_event_unref(event);
-        for (size_t i = 1; i < PROCESSES; i++)
-                hf_close_fd(&ended[i]);
+        world_end();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

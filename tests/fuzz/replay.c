@@ -7,7 +7,7 @@
  * same, and ends in seconds; with a sanitizer it finds most of what reads or
  * writes out of bounds.
  *
- * Usage: NAME SEED-DIRECTORY
+ * Usage: NAME SEED-DIRECTORY [PLACES]
  */
 
 #include "base/cleanup.h"
@@ -23,7 +23,7 @@
 #define SEED_SIZE_MAX (64 * 1024)
 
 /* Beyond this many bytes a seed is cut and changed at evenly spread places only. */
-#define PLACES_MAX 512
+static size_t places = 512;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -43,7 +43,7 @@ static void feed_variants(uint8_t *data, size_t size)
 {
         /* The lowest and the highest bit, the sign of a length, an end of string. */
         static const uint8_t masks[] = {0x01, 0x80, 0xff};
-        size_t step = size / PLACES_MAX + 1;
+        size_t step = size / places + 1;
 
         feed(data, size);
         for (size_t at = 0; at < size; at += step) {
@@ -82,8 +82,10 @@ int main(int argc, char **argv)
         size_t count = 0;
         DIR *dir;
 
-        if (argc != 2)
-                errx(64, "usage: %s SEED-DIRECTORY", argv[0]);
+        if (argc > 2)
+                places = strtoul(argv[2], NULL, 10);
+        if (argc < 2 || argc > 3 || places == 0)
+                errx(64, "usage: %s SEED-DIRECTORY [PLACES]", argv[0]);
         dir = opendir(argv[1]);
         if (!dir)
                 err(1, "%s", argv[1]);

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "world.h"
+
+#include "../fuzz.h"
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "base/process.h"
+#include "storage/behind.h"
+#include "storage/resource.h"
+#include "storage/users.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+/* Files that the names lead to, by their last character; they can be replaced. */
+#define FILES 8
+
+/* More locks than an input can get. */
+#define KERNEL_LOCKS 256
+
+/* Numbers of descriptors that are none of this process. */
+#define FIRST_FD 1000000
+
+/* ---- files and the kernel's locks ---- */
+
+static uint64_t files[FILES];
+static uint64_t last_file;
+
+static struct kernel_lock {
+        bool held;
+        bool shared;
+        uint64_t ino;
+} kernel[KERNEL_LOCKS];
+
+size_t world_locks(void)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < KERNEL_LOCKS; i++)
+                n += kernel[i].held;
+        return n;
+}
+
+static unsigned int file_of(const char *path)
+{
+        size_t len = strlen(path);
+
+        return len ? (unsigned char)path[len - 1] % FILES : 0;
+}
+
+int hf_resource_identify(const char *path, struct hf_thing *ret)
+{
+        if (strchr(path, '!'))
+                return -ENOENT;
+        *ret = (struct hf_thing){HF_THING_FILE, 7, files[file_of(path)]};
+        return 0;
+}
+
+static int kernel_take(uint64_t ino, bool shared)
+{
+        size_t room = KERNEL_LOCKS;
+
+        for (size_t i = 0; i < KERNEL_LOCKS; i++) {
+                if (!kernel[i].held)
+                        room = i;
+                else if (kernel[i].ino == ino && !(kernel[i].shared && shared))
+                        return -EAGAIN;
+        }
+        FUZZ_PROMISE(room < KERNEL_LOCKS);
+        kernel[room] = (struct kernel_lock){true, shared, ino};
+        return FIRST_FD + (int)room;
+}
+
+void hf_resource_take(const struct hf_resource_request *request, struct hf_resource_result *ret)
+{
+        *ret = (struct hf_resource_result){.fd = -1};
+        ret->status = request->autocreate && strchr(request->path, '!')
+                              ? -EROFS
+                              : hf_resource_identify(request->path, &ret->file);
+        if (ret->status < 0)
+                return;
+        /* Somebody outside has what ends in "+". */
+        ret->status = strchr(request->path, '+') ? -EAGAIN
+                                                 : kernel_take(ret->file.ino, request->shared);
+        if (ret->status >= 0) {
+                ret->fd = ret->status;
+                ret->status = 0;
+        }
+}
+
+void hf_resource_give(int fd, const char *unlink_path)
+{
+        (void)unlink_path;
+        FUZZ_PROMISE(fd >= FIRST_FD && fd < FIRST_FD + KERNEL_LOCKS && kernel[fd - FIRST_FD].held);
+        kernel[fd - FIRST_FD].held = false;
+}
+
+int hf_resource_create(const char *path)
+{
+        return strchr(path, '!') ? -EROFS : 0;
+}
+
+int hf_resource_delete(const char *path)
+{
+        return strchr(path, '!') ? -EROFS : 0;
+}
+
+int hf_path_make_dirs(const char *path, mode_t mode, struct hf_error *err)
+{
+        (void)mode;
+        return strchr(path, '!') ? hf_error_sys(err, EROFS, "cannot make %s", path) : 0;
+}
+
+bool hf_behind_is_hash(const char *name)
+{
+        return name[0] == 'h';
+}
+
+int hf_behind_find(pid_t pid, const char *hash, struct hf_thing *ret)
+{
+        (void)pid;
+        if (hash[1] == 'h')
+                return -ENOENT;
+        *ret = (struct hf_thing){HF_THING_FILE, 7, files[(unsigned char)hash[1] % FILES]};
+        return 0;
+}
+
+struct hf_user_scan {
+        unsigned int steps;
+        struct hf_user user;
+};
+
+int hf_user_scan_new(const struct hf_thing *thing, pid_t skip, struct hf_user_scan **ret)
+{
+        struct hf_user_scan *scan = calloc(1, sizeof(*scan));
+
+        (void)skip;
+        FUZZ_PROMISE(scan);
+        scan->steps = thing->ino % 3;
+        scan->user = (struct hf_user){.pid = 77, .comm = "other", .our_byte = thing->ino % 2};
+        *ret = scan;
+        return 0;
+}
+
+struct hf_user_scan *hf_user_scan_free(struct hf_user_scan *scan)
+{
+        free(scan);
+        return NULL;
+}
+
+int hf_user_scan_step(struct hf_user_scan *scan, unsigned int processes)
+{
+        (void)processes;
+        return scan->steps ? (int)scan->steps-- : 0;
+}
+
+const struct hf_user *hf_user_scan_result(const struct hf_user_scan *scan, size_t *ret_n)
+{
+        *ret_n = 1;
+        return &scan->user;
+}
+
+/* ---- processes, whose pidfds are eventfds ---- */
+
+static int ended[WORLD_PROCESSES]; /* readable: that process is dead */
+
+bool world_is_dead(int fd)
+{
+        uint64_t value;
+        bool is = read(fd, &value, sizeof(value)) == sizeof(value);
+
+        if (is)
+                FUZZ_PROMISE(write(fd, &value, sizeof(value)) == sizeof(value));
+        return is;
+}
+
+void world_end_process(unsigned int pid)
+{
+        uint64_t one = 1;
+
+        if (!world_is_dead(ended[pid]))
+                FUZZ_PROMISE(write(ended[pid], &one, sizeof(one)) == sizeof(one));
+}
+
+int hf_process_pidfd_is_dead(int pidfd)
+{
+        return world_is_dead(pidfd);
+}
+
+int hf_process_open(pid_t pid, int *ret_pidfd, struct hf_process *ret, struct hf_error *err)
+{
+        if (pid < 1 || pid >= WORLD_PROCESSES || world_is_dead(ended[pid]))
+                return hf_error_sys(err, ESRCH, "process %d is not there", (int)pid);
+        *ret = (struct hf_process){.pid = pid, .start = 1};
+        *ret_pidfd = dup(ended[pid]);
+        FUZZ_PROMISE(*ret_pidfd >= 0);
+        return 0;
+}
+
+int hf_process_comm(pid_t pid, char *ret, size_t size)
+{
+        (void)pid;
+        (void)snprintf(ret, size, "client");
+        return 0;
+}
+
+void world_begin(void)
+{
+        for (size_t i = 0; i < FILES; i++)
+                files[i] = 1 + i / 2;
+        last_file = FILES;
+        for (size_t i = 1; i < WORLD_PROCESSES; i++)
+                FUZZ_PROMISE((ended[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) >= 0);
+}
+
+void world_end(void)
+{
+        for (size_t i = 1; i < WORLD_PROCESSES; i++)
+                hf_close_fd(&ended[i]);
+}
+
+void world_replace_file(unsigned int n)
+{
+        files[n % FILES] = ++last_file;
+}
