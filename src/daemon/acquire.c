@@ -243,39 +243,43 @@ static int refuse_another(const struct job *job, struct hf_error *err)
                             job->path);
 }
 
-/* The completion of the step. Returns HF_PENDING when a search has begun, else HF_ANSWERED. */
-static int complete(struct job *job_arg, bool resume)
+/* Judges what the step found. HF_PENDING when a search for a foreign holder has begun. */
+static int judge(struct job *job, struct hf_acquired *ret)
 {
-        cleanup_job struct job *job = job_arg;
-        struct hf_acquired acquired = {0};
         int status = job->result.status;
 
+        if (status < 0 && status != -EAGAIN) {
+                ret->status = hf_error_sys(&ret->error, -status, "cannot lock the resource %s",
+                                           job->path);
+                return HF_ANSWERED;
+        }
         job->request.file = job->result.file;
-        if ((status == 0 || status == -EAGAIN) &&
-            means_another(&job->request, &job->request.file)) {
-                acquired.status = refuse_another(job, &acquired.error);
-                finish(hf_steal_ptr(job), &acquired, resume);
+        if (means_another(&job->request, &job->request.file)) {
+                ret->status = refuse_another(job, &ret->error);
                 return HF_ANSWERED;
         }
-        if ((status == 0 || status == -EAGAIN) &&
-            settle(job, hf_rules_by_thing(job->server->table, &job->request), &acquired)) {
-                finish(hf_steal_ptr(job), &acquired, resume);
+        if (settle(job, hf_rules_by_thing(job->server->table, &job->request), ret))
+                return HF_ANSWERED;
+        if (status == 0) {
+                ret->status = enter_new(job, &ret->error);
                 return HF_ANSWERED;
         }
-        if (status == 0)
-                acquired.status = enter_new(job, &acquired.error);
-        else if (status == -EAGAIN && search_foreign(job) == 0) {
-                (void)hf_steal_ptr(job);
+        if (search_foreign(job) == 0)
                 return HF_PENDING;
-        } else if (status == -EAGAIN)
-                acquired.status = hf_error_set(&acquired.error, EBUSY, HF_ERR_RESOURCE_BUSY,
-                                               HF_FROM_LOCKSPACE, "%s is held by another process",
-                                               job->name);
-        else
-                acquired.status = hf_error_sys(&acquired.error, -status,
-                                               "cannot lock the resource %s", job->path);
-        finish(hf_steal_ptr(job), &acquired, resume);
+        ret->status = hf_error_set(&ret->error, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                                   "%s is held by another process", job->name);
         return HF_ANSWERED;
+}
+
+/* The completion of the step. */
+static int complete(struct job *job)
+{
+        struct hf_acquired acquired = {0};
+        int outcome = judge(job, &acquired);
+
+        if (outcome == HF_ANSWERED)
+                finish(job, &acquired, false);
+        return outcome;
 }
 
 /*
@@ -328,7 +332,7 @@ static int run_step(struct job *job)
                 (void)hf_behind_find(hf_table_owner(job->server->table, request->owner)->pid,
                                      job->name, &job->request.thing);
         hf_resource_take(&resource, &job->result);
-        return complete(job, false);
+        return complete(job);
 }
 
 static int job_new(struct hf_session *session, const struct hf_acquire *acquire, uint32_t lockspace,
