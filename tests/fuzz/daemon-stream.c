@@ -194,6 +194,12 @@ enum action { SEND, SEND_AND_READ, SEND_PADDING, LEAVE, END_PROCESS, REPLACE_FIL
 /* In the byte that begins a record. */
 #define MORE 0x80
 
+/* The process that a record of that client ends. */
+static unsigned int ends_with(size_t client)
+{
+        return 1 + (unsigned int)client % (WORLD_PROCESSES - 1);
+}
+
 static void act(enum action action, size_t i, const uint8_t *data, size_t len)
 {
         static const uint8_t padding[4096];
@@ -209,7 +215,7 @@ static void act(enum action action, size_t i, const uint8_t *data, size_t len)
                 disconnect_client(i);
                 break;
         case END_PROCESS:
-                world_end_process(1 + (unsigned int)i % (WORLD_PROCESSES - 1));
+                world_end_process(ends_with(i));
                 break;
         case REPLACE_FILE:
                 world_replace_file((unsigned int)len);
@@ -219,10 +225,51 @@ static void act(enum action action, size_t i, const uint8_t *data, size_t len)
         }
 }
 
+/* What each owner held before a record. */
+static struct {
+        pid_t pid;
+        uint32_t holds;
+        bool keeps;
+} before[16];
+
+/*
+ * Nobody asks for anything in a record in which a client leaves or a process
+ * ends; so who lives, or has its own connection open, keeps what it has.
+ */
+static void note_holds(enum action action, size_t client)
+{
+        memset(before, 0, sizeof(before));
+        if (action != LEAVE && action != END_PROCESS)
+                return;
+        for (uint32_t i = 0; (i = hf_table_next_owner(server->table, i));) {
+                const struct hf_owner *owner = hf_table_owner(server->table, i);
+                bool leaves = action == LEAVE && kinds[client].pid == owner->pid;
+                bool ends = action == END_PROCESS && ends_with(client) == (unsigned)owner->pid;
+
+                FUZZ_PROMISE(i < HF_ARRAY_LEN(before));
+                before[i].pid = owner->pid;
+                before[i].holds = owner->holds;
+                before[i].keeps = owner->connections > leaves ||
+                                  (!ends && !world_is_dead(owner->pidfd));
+        }
+}
+
+static void check_holds(void)
+{
+        for (uint32_t i = 0; i < HF_ARRAY_LEN(before); i++) {
+                const struct hf_owner *owner = hf_table_owner(server->table, i);
+
+                if (before[i].keeps && before[i].holds)
+                        FUZZ_PROMISE(owner->pid == before[i].pid &&
+                                     owner->holds == before[i].holds);
+        }
+}
+
 /* Lets the daemon see it; the answers of who only sends stay unread. */
 static void let_run(enum action action, size_t i)
 {
         (void)run();
+        check_holds();
         if (action != SEND) {
                 read_answers(&clients[i]);
                 (void)run();
@@ -232,6 +279,8 @@ static void let_run(enum action action, size_t i)
 
 static void play(const uint8_t *data, size_t size)
 {
+        bool together = false;
+
         while (size >= 3) {
                 enum action action = (data[0] & ~MORE) % ACTIONS;
                 size_t i = (data[0] & ~MORE) / ACTIONS % CLIENTS;
@@ -243,9 +292,11 @@ static void play(const uint8_t *data, size_t size)
                 /* Only what is sent has bytes of its own. */
                 if (action <= SEND_AND_READ)
                         len = there = len < size ? len : size;
+                note_holds(together || more ? SEND : action, i);
                 act(action, i, data, action <= SEND_AND_READ ? len : len % 256);
                 if (!more)
                         let_run(action, i);
+                together = more;
                 data += there;
                 size -= there;
         }
