@@ -19,6 +19,13 @@
 /* A process with more open files than this is not searched to its end. */
 #define OPEN_FILES_MAX 4096
 
+/*
+ * So many bytes of possible paths are hashed, of a command line and again of open
+ * files: a hundred disks with long paths need a tenth. A VMM may have been broken
+ * into and can make of both whatever takes longest.
+ */
+#define HASHED_MAX (1024 * 1024)
+
 bool hf_behind_is_hash(const char *name)
 {
         return strlen(name) == HASH_DIGITS && strspn(name, "0123456789abcdef") == HASH_DIGITS;
@@ -76,6 +83,7 @@ struct search {
         pid_t pid;
         const char *hash;
         struct hf_thing *ret;
+        size_t hashed; /* bytes so far */
 };
 
 /* Follows the path with the eyes of the process: it may have mounts of its own. */
@@ -93,14 +101,25 @@ static int identify_in_process(const struct search *search, const char *path)
         return hf_thing_of(&st, search->ret);
 }
 
+/* Notes that path is to be hashed. False: it is enough. */
+static bool spend(struct search *search, const char *path)
+{
+        /* However short it is, it costs a block. */
+        search->hashed += strlen(path) + SHA256_BLOCK_LENGTH;
+        return search->hashed <= HASHED_MAX;
+}
+
+/* 1: found, negative: it is enough. */
 static int try_path(const char *path, void *data)
 {
-        const struct search *search = data;
+        struct search *search = data;
 
+        if (!spend(search, path))
+                return -E2BIG;
         return has_hash(path, search->hash) && identify_in_process(search, path) == 0;
 }
 
-static int search_command_line(const struct search *search)
+static int search_command_line(struct search *search)
 {
         hf_cleanup_free char *text = NULL;
         hf_cleanup_file FILE *file = NULL;
@@ -116,9 +135,12 @@ static int search_command_line(const struct search *search)
                 return -ENOMEM;
         len = fread(text, 1, COMMAND_LINE_MAX, file);
         text[len] = '\0';
-        for (const char *at = text; at < text + len; at += strlen(at) + 1)
-                if (hf_behind_scan(at, try_path, (void *)(uintptr_t)search))
-                        return 0;
+        for (const char *at = text; at < text + len; at += strlen(at) + 1) {
+                int r = hf_behind_scan(at, try_path, search);
+
+                if (r)
+                        return r < 0 ? r : 0;
+        }
         return -ENOENT;
 }
 
@@ -128,7 +150,7 @@ static void close_dir(DIR **dir)
                 (void)closedir(*dir);
 }
 
-static int search_open_files(const struct search *search)
+static int search_open_files(struct search *search)
 {
         hf_cleanup(close_dir) DIR *dir = NULL;
         char name[64], path[PATH_MAX];
@@ -139,12 +161,15 @@ static int search_open_files(const struct search *search)
         dir = opendir(name);
         if (!dir)
                 return -errno;
+        search->hashed = 0;
         for (int n = 0; n < OPEN_FILES_MAX && (entry = readdir(dir)); n++) {
                 ssize_t len = readlinkat(dirfd(dir), entry->d_name, path, sizeof(path) - 1);
 
                 if (len <= 0 || path[0] != '/')
                         continue;
                 path[len] = '\0';
+                if (!spend(search, path))
+                        return -E2BIG;
                 if (has_hash(path, search->hash) &&
                     fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 &&
                     hf_thing_of(&st, search->ret) == 0)
@@ -155,7 +180,7 @@ static int search_open_files(const struct search *search)
 
 int hf_behind_find(pid_t pid, const char *hash, struct hf_thing *ret)
 {
-        struct search search = {pid, hash, ret};
+        struct search search = {.pid = pid, .hash = hash, .ret = ret};
 
         if (search_command_line(&search) == 0 || search_open_files(&search) == 0)
                 return 0;

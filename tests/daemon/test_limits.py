@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """One bad client stays one bad client."""
 
+import os
 import random
 import time
 
@@ -177,3 +178,14 @@ def test_connections_that_come_and_go_disturb_nobody(daemon, holder):
     still_well(holder)
 
 
+
+
+def test_a_vm_with_an_endless_command_line_disturbs_nobody(daemon, holder, nursery, folder):
+    # Every byte of it may begin a path that is as long as the rest.
+    vm = nursery.vm("odd", argv=["=/" * 60000] * 8)
+    space = os.path.join(folder, "space")
+    with daemon.connect_as(vm.owner) as manager:
+        assert manager.create_lockspace(space).ok
+        manager.send(wire.frame(Proc.ACQUIRE, wire.resource(space, "a" * 64, wire.AUTOCREATE)))
+        still_well(holder)
+        assert manager.receive().ok
