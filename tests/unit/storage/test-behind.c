@@ -119,6 +119,20 @@ static void exec_with(void *data)
         _exit(1);
 }
 
+/* A path, far more that are none, another path; the second of them open as well. */
+static void exec_hiding(void *data)
+{
+        static char noise[100001];
+        const char *const *paths = data;
+
+        for (size_t i = 0; i < sizeof(noise) - 1; i++)
+                noise[i] = "=/"[i % 2];
+        if (open(paths[1], O_RDWR) < 0)
+                _exit(1);
+        (void)execl("/proc/self/exe", "vm", "--sleep", paths[0], noise, noise, paths[2], NULL);
+        _exit(1);
+}
+
 /* The arguments of a process are not there from the very moment of its exec. */
 static void wait_for_command_line(pid_t pid)
 {
@@ -172,6 +186,21 @@ static void a_path_on_the_command_line_is_found_by_its_hash(void **state)
         helper_reap(pid);
 }
 
+static void who_has_paths_without_end_holds_up_nobody(void **state)
+{
+        const char *paths[] = {helper_file("first", ""), helper_file("open", ""),
+                               helper_file("hidden", "")};
+        pid_t pid = helper_spawn(exec_hiding, paths);
+        struct hf_thing thing;
+
+        (void)state;
+        wait_for_command_line(pid);
+        assert_finds(pid, paths[0], paths[0]);
+        assert_finds(pid, paths[1], paths[1]);
+        assert_int_equal(hf_behind_find(pid, hash_of(paths[2]), &thing), -ENOENT);
+        helper_reap(pid);
+}
+
 static void an_open_file_is_found_by_the_hash_of_its_path(void **state)
 {
         const char *path = helper_file("disk", "");
@@ -201,6 +230,7 @@ int main(int argc, char **argv)
                 cmocka_unit_test(a_search_ends_when_it_has_found),
                 cmocka_unit_test(a_path_that_no_file_can_have_is_cut),
                 cmocka_unit_test(a_path_on_the_command_line_is_found_by_its_hash),
+                cmocka_unit_test(who_has_paths_without_end_holds_up_nobody),
                 cmocka_unit_test(an_open_file_is_found_by_the_hash_of_its_path),
                 cmocka_unit_test(nothing_is_found_in_a_process_that_is_not_there),
         };
