@@ -176,11 +176,11 @@ static int claim_virtlockd(struct daemon *d, struct hf_error *err)
 
 static int open_sockets(struct daemon *d, bool with_virtlockd, struct hf_error *err)
 {
-        int r = hf_listeners_activated(d->server, &d->paths, err);
+        int passed = hf_listeners_activated(d->server, &d->paths, err);
 
-        if (r != 0)
-                return r;
-        return hf_listeners_open(d->server, &d->paths, with_virtlockd, err);
+        if (passed < 0)
+                return passed;
+        return hf_listeners_open(d->server, &d->paths, with_virtlockd && passed == 0, err);
 }
 
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
