@@ -238,3 +238,22 @@ def test_a_vm_with_an_endless_command_line_disturbs_nobody(daemon, holder, nurse
         manager.send(wire.frame(Proc.ACQUIRE, wire.resource(space, "a" * 64, wire.AUTOCREATE)))
         still_well(holder)
         assert manager.receive().ok
+
+
+def test_a_vm_that_cannot_be_searched_quickly_is_not_searched_for_every_other(
+        daemon, holder, nursery, folder):
+    client, path = holder
+    vm = nursery.vm("odd", argv=["=/" * 60000] * 8)
+    with daemon.connect_as(vm.owner) as manager:
+        space = os.path.join(folder, "space")
+        assert manager.create_lockspace(space).ok
+        one_search = 0
+        for letter in "abcd":
+            start = time.monotonic()
+            assert manager.acquire(letter * 64, space, wire.AUTOCREATE).ok
+            one_search = max(one_search, time.monotonic() - start)
+    start = time.monotonic()
+    for _ in range(100):
+        assert client.release(path).ok
+        assert client.acquire(path).ok
+    assert time.monotonic() - start < 40 * one_search, "there are four searches in each round"
