@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 /* One acquire from its begin to its answer. */
 struct job {
@@ -126,7 +127,6 @@ static int enter_new(struct job *job, struct hf_error *err)
                 hf_table_remove_lock(table, lock);
                 return r;
         }
-        hf_table_lock(table, lock)->searched = hf_server_wall_clock(job->server);
         job->result.fd = -1;
         return 0;
 }
@@ -283,10 +283,42 @@ static int complete(struct job *job)
 }
 
 /*
- * How long an unsuccessful search for the thing of a hot-plugged disk stands, for
- * each lock that is searched for: so all of them take a small part of the time.
+ * All searches for the things of hot-plugged disks may take one part in so many
+ * of the time, whatever the VMs make of themselves: one that takes long is not
+ * repeated for long.
  */
-#define SEARCH_AGAIN_USEC 1000
+#define SEARCHES_SHARE 10
+
+/* So long an unsuccessful search stands at most; a clock set back holds it up no longer. */
+#define SEARCH_STANDS_MAX_USEC (10 * 1000000ULL)
+
+static uint64_t monotonic_usec(void)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Looks for the thing of a lock, which is one of n that are searched for. */
+static void learn_thing(struct hf_server *server, uint32_t index, uint64_t n)
+{
+        struct hf_table *table = server->table;
+        struct hf_lock *lock = hf_table_lock(table, index);
+        const struct hf_hold *hold = hf_table_hold(table, lock->first_hold);
+        uint64_t begin = monotonic_usec(), stands;
+        struct hf_thing thing;
+
+        if (hf_behind_find(hf_table_owner(table, hold->owner)->pid,
+                           hf_table_string(table, hold->name), &thing) == 0) {
+                hf_table_set_thing(table, index, &thing);
+                return;
+        }
+        stands = (monotonic_usec() - begin) * n * SEARCHES_SHARE;
+        if (stands > SEARCH_STANDS_MAX_USEC)
+                stands = SEARCH_STANDS_MAX_USEC;
+        lock->search_after = hf_server_wall_clock(server) + stands;
+}
 
 /*
  * A disk that was hot-plugged by a hashed name had not been opened by its VM
@@ -296,23 +328,16 @@ static int complete(struct job *job)
 static void learn_things(struct hf_server *server)
 {
         struct hf_table *table = server->table;
-        uint64_t now = hf_server_wall_clock(server), stands = 0;
+        uint64_t now = hf_server_wall_clock(server), n = 0;
 
         for (uint32_t i = hf_table_find_searched(table, 0); i; i = hf_table_find_searched(table, i))
-                stands += SEARCH_AGAIN_USEC;
+                n++;
         for (uint32_t next, i = hf_table_find_searched(table, 0); i; i = next) {
-                struct hf_lock *lock = hf_table_lock(table, i);
-                const struct hf_hold *hold = hf_table_hold(table, lock->first_hold);
-                struct hf_thing thing;
+                uint64_t after = hf_table_lock(table, i)->search_after;
 
                 next = hf_table_find_searched(table, i);
-                /* A clock that was set back must not hold it up. */
-                if (lock->searched <= now && now - lock->searched < stands)
-                        continue;
-                lock->searched = now;
-                if (hf_behind_find(hf_table_owner(table, hold->owner)->pid,
-                                   hf_table_string(table, hold->name), &thing) == 0)
-                        hf_table_set_thing(table, i, &thing);
+                if (after <= now || after - now > SEARCH_STANDS_MAX_USEC)
+                        learn_thing(server, i, n);
         }
 }
 

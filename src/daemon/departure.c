@@ -17,9 +17,6 @@
 #define KILL_AFTER_USEC   1600000
 #define REPORT_AFTER_USEC 1400000
 
-/* One that was killed and is still there is looked at again this often. */
-#define REMIND_USEC (60 * 1000000ULL)
-
 /* Locks given back in one turn of the loop. */
 #define GIVE_PER_TURN 32
 
@@ -113,13 +110,10 @@ static void next_step(struct hf_server *server, uint32_t index)
                 set_timer(server, index, REPORT_AFTER_USEC);
                 return;
         }
-        if (owner->state != HF_OWNER_STUBBORN)
-                hf_log(HF_LOG_ERROR, MODULE,
-                       "%s (pid %d) was killed and is still there; its %u locks stay until it is "
-                       "gone",
-                       name_of(server, index), (int)owner->pid, owner->holds);
+        hf_log(HF_LOG_ERROR, MODULE,
+               "%s (pid %d) was killed and is still there; its %u locks stay until it is gone",
+               name_of(server, index), (int)owner->pid, owner->holds);
         owner->state = HF_OWNER_STUBBORN;
-        set_timer(server, index, REMIND_USEC);
 }
 
 static int on_ending_timer(sd_event_source *source, uint64_t usec, void *data)

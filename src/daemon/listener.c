@@ -123,7 +123,26 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
         return 0;
 }
 
-static int add_listener(struct hf_server *server, const struct hf_listener *like, int fd_arg,
+/* The sockets there may be. */
+struct socket_name {
+        const char *name; /* that systemd's unit gives it */
+        size_t path_at;   /* of the default path, in struct hf_paths */
+        enum hf_service_kind kind;
+        bool read_only;
+        bool virtlockd; /* one of virtlockd's */
+};
+
+static const struct socket_name socket_names[] = {
+        {"holdfastd.socket", offsetof(struct hf_paths, socket), HF_SERVICE_LOCKS, false, false},
+        {"holdfastd-ro.socket", offsetof(struct hf_paths, socket_ro), HF_SERVICE_LOCKS, true,
+         false},
+        {"virtlockd.socket", offsetof(struct hf_paths, virtlockd_socket), HF_SERVICE_LOCKS, false,
+         true},
+        {"virtlockd-admin.socket", offsetof(struct hf_paths, virtlockd_admin_socket),
+         HF_SERVICE_ADMIN, false, true},
+};
+
+static int add_listener(struct hf_server *server, const struct socket_name *socket, int fd_arg,
                         const char *path, struct hf_error *err)
 {
         struct hf_listener *listener = &server->listeners[server->n_listeners];
@@ -134,8 +153,11 @@ static int add_listener(struct hf_server *server, const struct hf_listener *like
         if (server->n_listeners == HF_LISTENERS_MAX)
                 return hf_error_set(err, E2BIG, HF_ERR_INTERNAL, HF_FROM_RPC,
                                     "more than %d listening sockets", HF_LISTENERS_MAX);
-        *listener = *like;
-        listener->server = server;
+        *listener = (struct hf_listener){.server = server,
+                                         .kind = socket->kind,
+                                         .read_only = socket->read_only,
+                                         .name = socket->name,
+                                         .fd = -1};
         r = sd_event_add_io(server->event, &listener->source, fd, EPOLLIN, on_connection, listener);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot listen");
@@ -157,65 +179,59 @@ static int set_group(const char *path, const char *name, struct hf_error *err)
         return 0;
 }
 
-static int open_one(struct hf_server *server, const char *path, enum hf_service_kind kind,
-                    bool read_only, struct hf_error *err)
+static int open_one(struct hf_server *server, const char *path, const struct socket_name *socket,
+                    struct hf_error *err)
 {
-        struct hf_listener like = {.kind = kind, .read_only = read_only};
-        mode_t mode = read_only ? server->config->sock_ro_mode : 0700;
+        mode_t mode = socket->read_only ? server->config->sock_ro_mode : 0700;
         hf_cleanup_fd int fd = -1;
         int r;
 
         r = hf_socket_listen(path, mode, BACKLOG, &fd, err);
         if (r < 0)
                 return r;
-        r = add_listener(server, &like, hf_steal_fd(&fd), path, err);
-        if (r < 0 || !read_only || !server->config->unix_sock_group)
+        r = add_listener(server, socket, hf_steal_fd(&fd), path, err);
+        if (r < 0 || !socket->read_only || !server->config->unix_sock_group)
                 return r;
         return set_group(path, server->config->unix_sock_group, err);
+}
+
+static const char *path_of(const struct hf_paths *paths, const struct socket_name *socket)
+{
+        return *(char *const *)(const void *)((const char *)paths + socket->path_at);
+}
+
+static bool is_open(const struct hf_server *server, const char *name)
+{
+        for (unsigned int i = 0; i < server->n_listeners; i++)
+                if (server->listeners[i].name == name)
+                        return true;
+        return false;
 }
 
 int hf_listeners_open(struct hf_server *server, const struct hf_paths *paths, bool with_virtlockd,
                       struct hf_error *err)
 {
-        int r;
+        int r = 0;
 
-        r = open_one(server, paths->socket, HF_SERVICE_LOCKS, false, err);
-        if (r >= 0)
-                r = open_one(server, paths->socket_ro, HF_SERVICE_LOCKS, true, err);
-        if (r >= 0 && with_virtlockd)
-                r = open_one(server, paths->virtlockd_socket, HF_SERVICE_LOCKS, false, err);
-        if (r >= 0 && with_virtlockd)
-                r = open_one(server, paths->virtlockd_admin_socket, HF_SERVICE_ADMIN, false, err);
+        for (size_t i = 0; r >= 0 && i < HF_ARRAY_LEN(socket_names); i++) {
+                const struct socket_name *socket = &socket_names[i];
+
+                if (is_open(server, socket->name) || (socket->virtlockd && !with_virtlockd))
+                        continue;
+                r = open_one(server, path_of(paths, socket), socket, err);
+        }
         if (r < 0)
                 hf_listeners_close(server);
         return r;
 }
 
-/* The names that systemd's units give their sockets, and what each is for. */
-struct socket_name {
-        const char *name;
-        size_t path_at; /* of the default path, in struct hf_paths */
-        enum hf_service_kind kind;
-        bool read_only;
-};
-
-static const struct socket_name socket_names[] = {
-        {"virtlockd.socket", offsetof(struct hf_paths, virtlockd_socket), HF_SERVICE_LOCKS, false},
-        {"virtlockd-admin.socket", offsetof(struct hf_paths, virtlockd_admin_socket),
-         HF_SERVICE_ADMIN, false},
-        {"holdfastd.socket", offsetof(struct hf_paths, socket), HF_SERVICE_LOCKS, false},
-        {"holdfastd-ro.socket", offsetof(struct hf_paths, socket_ro), HF_SERVICE_LOCKS, true},
-};
-
 static const struct socket_name *recognise(const struct hf_paths *paths, const char *name, int fd)
 {
         for (size_t i = 0; i < HF_ARRAY_LEN(socket_names); i++) {
                 const struct socket_name *known = &socket_names[i];
-                const char *path = *(char *const *)(const void *)((const char *)paths +
-                                                                  known->path_at);
 
                 if (!strcmp(name, known->name) ||
-                    sd_is_socket_unix(fd, SOCK_STREAM, 1, path, 0) > 0)
+                    sd_is_socket_unix(fd, SOCK_STREAM, 1, path_of(paths, known), 0) > 0)
                         return known;
         }
         return NULL;
@@ -232,7 +248,6 @@ int hf_listeners_activated(struct hf_server *server, const struct hf_paths *path
         for (int i = 0; i < n; i++) {
                 int fd = SD_LISTEN_FDS_START + i, r;
                 const struct socket_name *known = recognise(paths, names[i], fd);
-                struct hf_listener like;
 
                 if (!known)
                         return hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_NONE,
@@ -240,9 +255,8 @@ int hf_listeners_activated(struct hf_server *server, const struct hf_paths *path
                                             "name it virtlockd.socket, virtlockd-admin.socket, "
                                             "holdfastd.socket or holdfastd-ro.socket",
                                             fd, names[i]);
-                like = (struct hf_listener){.kind = known->kind, .read_only = known->read_only};
                 (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-                r = add_listener(server, &like, fd, NULL, err);
+                r = add_listener(server, known, fd, NULL, err);
                 if (r < 0)
                         return r;
         }

@@ -5,16 +5,17 @@
  * Listeners: which sockets there are and who may connect.
  *
  * Virtlockd's sockets, where stock clients look, and our own beside them.
- * Sockets that systemd passes are taken as they are; the others are made. A
- * virtlockd that lives on its path is never displaced.
+ * Sockets that systemd passes are taken as they are. Of our own the others are
+ * made; of virtlockd's only where none was passed at all, as systemd then decides
+ * which there are. A virtlockd that lives on its path is never displaced.
  */
 
 #include "base/path.h"
 #include "daemon/server.h"
 
 /*
- * Opens what is to be served. with_virtlockd false: only our own sockets. On
- * failure nothing that was made stays.
+ * Makes the sockets that were not passed. with_virtlockd false: only our own. On
+ * failure no socket stays.
  */
 int hf_listeners_open(struct hf_server *server, const struct hf_paths *paths, bool with_virtlockd,
                       struct hf_error *err);

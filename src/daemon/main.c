@@ -81,6 +81,7 @@ struct daemon {
         struct arguments arguments;
         struct hf_paths paths;
         struct hf_config config;
+        unsigned int max_clients_at_start, admin_max_clients_at_start;
         sd_event *event;
         struct hf_server *server;
         int report_fd;
@@ -175,11 +176,11 @@ static int claim_virtlockd(struct daemon *d, struct hf_error *err)
 
 static int open_sockets(struct daemon *d, bool with_virtlockd, struct hf_error *err)
 {
-        int r = hf_listeners_activated(d->server, &d->paths, err);
+        int passed = hf_listeners_activated(d->server, &d->paths, err);
 
-        if (r != 0)
-                return r;
-        return hf_listeners_open(d->server, &d->paths, with_virtlockd, err);
+        if (passed < 0)
+                return passed;
+        return hf_listeners_open(d->server, &d->paths, with_virtlockd && passed == 0, err);
 }
 
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
@@ -187,6 +188,37 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
         hf_log(HF_LOG_INFO, MODULE, "ending on signal %u", info->ssi_signo);
         (void)data;
         return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+/*
+ * Connections have their slots from the start: limits change down, or up to what
+ * they were then.
+ */
+static void limit_clients(const struct daemon *d, struct hf_config *config)
+{
+        if (config->max_clients <= d->max_clients_at_start &&
+            config->admin_max_clients <= d->admin_max_clients_at_start)
+                return;
+        hf_log(HF_LOG_WARNING, MODULE, "a higher limit of clients needs a restart");
+        config->max_clients = d->config.max_clients;
+        config->admin_max_clients = d->config.admin_max_clients;
+}
+
+/* Takes over *config, or frees it and leaves all as it is. */
+static int adopt_config(struct daemon *d, struct hf_config *config, struct hf_error *err)
+{
+        int r = apply_log(d, config, err);
+
+        if (r < 0) {
+                hf_config_clear(config);
+                (void)apply_log(d, &d->config, NULL);
+        } else {
+                limit_clients(d, config);
+                hf_config_clear(&d->config);
+                d->config = *config;
+        }
+        log_to_system(d);
+        return r;
 }
 
 /* SIGHUP: the configuration is read again; what is wrong with it changes nothing. */
@@ -198,22 +230,10 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 
         (void)source;
         (void)info;
-        if (load_config(d, &config, &error) < 0) {
+        if (load_config(d, &config, &error) < 0 || adopt_config(d, &config, &error) < 0)
                 hf_log(HF_LOG_ERROR, MODULE, "keeping the old configuration: %s", error.text);
-                return 0;
-        }
-        if (apply_log(d, &config, &error) < 0)
-                hf_log(HF_LOG_ERROR, MODULE, "keeping the old logging: %s", error.text);
-        /* Connections have their slots from the start: limits change down, or up to what was. */
-        if (config.max_clients > d->config.max_clients ||
-            config.admin_max_clients > d->config.admin_max_clients)
-                hf_log(HF_LOG_WARNING, MODULE, "a higher limit of clients needs a restart");
-        else {
-                d->config.max_clients = config.max_clients;
-                d->config.admin_max_clients = config.admin_max_clients;
-        }
-        hf_config_clear(&config);
-        hf_log(HF_LOG_INFO, MODULE, "configuration read again");
+        else
+                hf_log(HF_LOG_INFO, MODULE, "configuration read again");
         return 0;
 }
 
@@ -274,6 +294,8 @@ static int make_server(struct daemon *d, struct hf_error *err)
         r = hf_server_new(d->event, &d->config, &d->server, err);
         if (r < 0)
                 return r;
+        d->max_clients_at_start = d->config.max_clients;
+        d->admin_max_clients_at_start = d->config.admin_max_clients;
         d->server->idle_timeout = (uint64_t)d->arguments.timeout * 1000000;
         return 0;
 }

@@ -42,7 +42,8 @@ extern const char *const hf_service_names[HF_SERVICE_KINDS];
 struct hf_listener {
         struct hf_server *server;
         enum hf_service_kind kind;
-        bool read_only; /* only calls that show; any user that the socket's mode lets in */
+        bool read_only;   /* only calls that show; any user that the socket's mode lets in */
+        const char *name; /* as systemd's unit is called */
         int fd;
         char *path; /* removed at the end if we made it; NULL for a socket that was passed in */
         sd_event_source *source;

@@ -143,15 +143,14 @@ void hf_session_close(struct hf_session *session)
         hf_server_check_idle(server);
 }
 
-/* Says what the session waits for; 0: nothing, not even its client's end. */
+/* Says what the session waits for; 0: nothing but its client's end, of which epoll always tells. */
 static void want(struct hf_session *session, uint32_t events)
 {
         struct epoll_event event = {.events = events, .data.ptr = session};
-        int operation = !events ? EPOLL_CTL_DEL : session->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
         if (events == session->events)
                 return;
-        (void)epoll_ctl(poll_of(session), operation, session->fd, &event);
+        (void)epoll_ctl(poll_of(session), EPOLL_CTL_MOD, session->fd, &event);
         session->events = events;
 }
 
@@ -327,6 +326,9 @@ static int take_in(struct hf_session *session, uint32_t events)
 {
         if (session->state == HF_SESSION_READING && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
                 return read_more(session);
+        /* Nobody is there to be answered. */
+        if (session->state == HF_SESSION_WORKING && (events & (EPOLLHUP | EPOLLERR)))
+                return -ECONNRESET;
         return 0;
 }
 

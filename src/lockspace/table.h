@@ -85,7 +85,7 @@ struct hf_lock {
         uint32_t flags; /* enum hf_table_lock_flags */
         uint32_t first_hold;
         uint32_t holds;
-        uint64_t searched; /* when its thing was last looked for, microseconds since the epoch */
+        uint64_t search_after; /* until when its thing is not looked for, as wall clock */
 };
 
 struct hf_hold {

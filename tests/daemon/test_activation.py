@@ -86,6 +86,27 @@ def test_the_lock_socket_alone_is_enough(activated, folder):
     assert daemon.alive
 
 
+def test_sockets_of_our_own_are_made_where_only_virtlockds_are_handed_over(activated, folder):
+    """As with the units of a stock virtlockd: `holdfast ps` has to find the daemon too."""
+    lock = os.path.join(folder, "a", "lock")
+    daemon = activated([lock], ["virtlockd.socket"])
+    assert works(lock)
+    assert works(daemon.own_socket)
+    with wire.Connection(daemon.own_socket_ro) as client:
+        assert client.ping().ok
+    assert not os.path.exists(daemon.admin_socket), "which of virtlockd's are served is systemd's"
+    daemon.stop()
+    assert not os.path.exists(daemon.own_socket)
+
+
+def test_one_of_our_own_sockets_may_be_handed_over_and_the_other_be_made(activated, folder):
+    own = os.path.join(folder, "d", "holdfast", "holdfast-sock")
+    daemon = activated([own], [])
+    assert works(own)
+    with wire.Connection(daemon.own_socket_ro) as client:
+        assert client.ping().ok
+
+
 def test_a_client_that_came_before_the_daemon_is_served(activated, folder, holdfastd):
     lock = os.path.join(folder, "a", "lock")
     server = listen(lock)

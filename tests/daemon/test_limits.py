@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """One bad client stays one bad client."""
 
+import fcntl
 import os
 import random
 import time
@@ -204,6 +205,28 @@ def test_connections_that_come_and_go_disturb_nobody(daemon, holder):
     still_well(holder)
 
 
+def test_who_left_while_its_refusal_was_prepared_keeps_nobody_waiting(daemon, nursery, disk):
+    path = disk()
+    nursery.vm("foreign").lock(path, "posix", fcntl.F_WRLCK)
+    owner = Owner("asking", nursery.sleeper().pid)
+    crowd = [daemon.connect_as(owner) for _ in range(400)]
+
+    def ask():
+        for client in crowd:
+            client.send(wire.frame(Proc.ACQUIRE, wire.resource("", path, 0)))
+
+    def last_answer():
+        start = time.monotonic()
+        assert last.acquire(path).verdict == (87, 51)
+        return time.monotonic() - start
+    with daemon.connect_as(owner) as last:
+        ask()
+        behind_all = last_answer()
+        assert all(client.receive().verdict == (87, 51) for client in crowd)
+        ask()
+        for client in crowd:
+            client.close()
+        assert last_answer() < behind_all / 3
 
 
 def test_a_vm_with_an_endless_command_line_disturbs_nobody(daemon, holder, nursery, folder):
@@ -215,3 +238,22 @@ def test_a_vm_with_an_endless_command_line_disturbs_nobody(daemon, holder, nurse
         manager.send(wire.frame(Proc.ACQUIRE, wire.resource(space, "a" * 64, wire.AUTOCREATE)))
         still_well(holder)
         assert manager.receive().ok
+
+
+def test_a_vm_that_cannot_be_searched_quickly_is_not_searched_for_every_other(
+        daemon, holder, nursery, folder):
+    client, path = holder
+    vm = nursery.vm("odd", argv=["=/" * 60000] * 8)
+    with daemon.connect_as(vm.owner) as manager:
+        space = os.path.join(folder, "space")
+        assert manager.create_lockspace(space).ok
+        one_search = 0
+        for letter in "abcd":
+            start = time.monotonic()
+            assert manager.acquire(letter * 64, space, wire.AUTOCREATE).ok
+            one_search = max(one_search, time.monotonic() - start)
+    start = time.monotonic()
+    for _ in range(100):
+        assert client.release(path).ok
+        assert client.acquire(path).ok
+    assert time.monotonic() - start < 40 * one_search, "there are four searches in each round"
