@@ -12,9 +12,13 @@
  *     holdfast_vm_start     in the process that becomes the VMM, between fork
  *                           and exec; the descriptor it gives stays open in the
  *                           VMM and is how its end is noticed
- *     holdfast_vm_pause     from anywhere, when the VM stopped writing
- *     holdfast_vm_resume    from anywhere, before it writes again
- *     ..._attach, _detach   from anywhere, around hot plug
+ *     holdfast_vm_pause     from another process, when the VM stopped writing
+ *     holdfast_vm_resume    from another process, before it writes again
+ *     ..._attach, _detach   from another process, around hot plug
+ *
+ * Another process is one that manages the VMM, such as its parent. The VMM's
+ * own process has given up every right but to be noticed when it ends; with
+ * the driver lockd it gets -EOPNOTSUPP.
  *
  * A program that wants to know who holds what uses holdfast_list_vms,
  * holdfast_list_locks and holdfast_who.

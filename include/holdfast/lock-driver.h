@@ -9,13 +9,14 @@
  * struct hf_lock_driver. libholdfast opens it (RTLD_NOW | RTLD_LOCAL), checks
  * the ABI number and the structure's size, and then:
  *
- *     init                       once, before anything else
+ *     init                       for each VM of the program, before anything else
  *       vm_new                   for each operation on a VM
  *         add_resource ...       everything that this operation is about
  *         acquire | release | inquire    one or several
  *       vm_free
- *     deinit                     when the last VM object is gone
+ *     deinit                     when the program lets go of that VM
  *
+ * A program with several VMs has several of these beside one another.
  * An operation may be about all that a VM uses (start, pause, resume) or one
  * resource (hot plug), so a driver keeps nothing in its VM object that the next
  * operation would need; what has to last travels in the state string.

@@ -10,6 +10,7 @@
  * value behind, so that the attribute then does nothing.
  */
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,9 +45,17 @@ static inline void hf_close_file(FILE **file)
         *file = NULL;
 }
 
+static inline void hf_close_dir(DIR **dir)
+{
+        if (*dir)
+                (void)closedir(*dir);
+        *dir = NULL;
+}
+
 #define hf_cleanup_fd   hf_cleanup(hf_close_fd)
 #define hf_cleanup_free hf_cleanup(hf_free_ptr)
 #define hf_cleanup_file hf_cleanup(hf_close_file)
+#define hf_cleanup_dir  hf_cleanup(hf_close_dir)
 
 static inline int hf_steal_fd(int *fd)
 {

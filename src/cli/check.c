@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 static const struct hf_option option_table[] = {
@@ -47,6 +48,7 @@ struct check {
         struct json_object *images;
         int status;  /* of the first no */
         bool locks;  /* the driver does more than nothing */
+        bool lockd;  /* it is the driver whose leases are files */
         bool daemon; /* one answers and can tell who holds what */
         char *host;
 };
@@ -80,6 +82,7 @@ static void check_files(struct check *check)
 
 static void check_driver(struct check *check)
 {
+        struct holdfast_error error = {0};
         struct holdfast_vm *vm;
         int status;
 
@@ -88,6 +91,12 @@ static void check_driver(struct check *check)
                 return;
         }
         check->locks = strcmp(holdfast_vm_driver(vm), "nop") != 0;
+        check->lockd = !strcmp(holdfast_vm_driver(vm), "lockd");
+        /* Takes nothing, but shows the driver all resources: it may not serve one of them. */
+        if (holdfast_vm_inquire(vm, NULL, &error) < 0) {
+                hf_message("%s", error.text);
+                refuse(check, hf_message_status(&error));
+        }
         hf_plan_warn_of_nothing(check->plan, holdfast_vm_driver(vm));
         holdfast_vm_free(vm);
 }
@@ -176,20 +185,28 @@ static void check_image(struct check *check, const struct hf_plan_image *image)
         refuse(check, HF_EXIT_HELD);
 }
 
-/* The lease of the driver lockd is a file; others have no way to be asked. */
+/* The lease of the driver lockd is a file, which has to exist; others have no way to be asked. */
 static void check_lease(struct check *check, const struct hf_vm_lease *lease)
 {
         hf_cleanup_free char *path = NULL;
         char holder[HF_HOLDER_TEXT_MAX];
+        int status;
 
+        if (!check->lockd)
+                return;
         if (asprintf(&path, "%s/%s/%s", lease->path, lease->lockspace, lease->key) < 0) {
                 path = NULL;
                 return;
         }
-        if (!daemon_refuses(check, path, false, holder))
-                return;
-        hf_message("the lease %s in %s is held by %s", lease->key, lease->lockspace, holder);
-        refuse(check, HF_EXIT_HELD);
+        if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) < 0) {
+                status = errno == EACCES ? HF_EXIT_DENIED : HF_EXIT_NO_IMAGE;
+                hf_message("cannot use the lease %s: %s", path, strerror(errno));
+                refuse(check, status);
+        } else if (daemon_refuses(check, path, false, holder)) {
+                hf_message("the lease %s in %s is held by %s", lease->key, lease->lockspace,
+                           holder);
+                refuse(check, HF_EXIT_HELD);
+        }
 }
 
 static void show(struct check *check)
@@ -228,7 +245,7 @@ int hf_verb_check(int argc, char **argv)
         check_daemon(&check);
         for (size_t i = 0; i < plan.n_images; i++)
                 check_image(&check, &plan.images[i]);
-        for (size_t i = 0; i < plan.said.n_leases && check.locks; i++)
+        for (size_t i = 0; i < plan.said.n_leases; i++)
                 check_lease(&check, &plan.said.leases[i]);
         show(&check);
         (void)json_object_put(check.images);

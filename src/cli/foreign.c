@@ -125,13 +125,6 @@ int hf_foreign_find(const struct hf_thing *thing, const struct hf_foreign_known 
         return found;
 }
 
-char *hf_foreign_text(const struct hf_user *user, char text[static HF_FOREIGN_TEXT_MAX])
-{
-        (void)snprintf(text, HF_FOREIGN_TEXT_MAX, "%s (pid %d, %s)", user->comm, (int)user->pid,
-                       hf_foreign_means(user));
-        return hf_message_clean(text);
-}
-
 const char *hf_foreign_means(const struct hf_user *user)
 {
         if (user->our_byte)
@@ -189,8 +182,11 @@ char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF
         }
         (void)hf_foreign_find(&image->thing, &known, note_opponent, &opponent);
         hf_foreign_forget(&known);
-        if (opponent.found)
-                return hf_foreign_text(&opponent.user, text);
+        if (opponent.found) {
+                (void)snprintf(text, HF_HOLDER_TEXT_MAX, "%s (pid %d, %s)", opponent.user.comm,
+                               (int)opponent.user.pid, hf_foreign_means(&opponent.user));
+                return hf_message_clean(text);
+        }
         if (!name_locker(image, text))
                 (void)snprintf(text, HF_HOLDER_TEXT_MAX,
                                "a process that we may not look at, or one on another host");

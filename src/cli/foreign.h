@@ -16,9 +16,6 @@
 #include "cli/plan.h"
 #include "storage/users.h"
 
-/* How much of a process's own name and what it does is told. */
-#define HF_FOREIGN_TEXT_MAX 128
-
 /*
  * Whether such a lock stands against the image in its mode. with_daemons: byte
  * 0 counts too; not meant for images that our own daemon may have locked.
@@ -46,10 +43,7 @@ void hf_foreign_forget(struct hf_foreign_known *known);
 int hf_foreign_find(const struct hf_thing *thing, const struct hf_foreign_known *known,
                     void (*told)(const struct hf_user *user, void *context), void *context);
 
-/* "qemu-system-x86 (pid 4711), not by Holdfast". Returns text. */
-char *hf_foreign_text(const struct hf_user *user, char text[static HF_FOREIGN_TEXT_MAX]);
-
-/* Through what it holds the thing: "QEMU's own locks" and so on. */
+/* Through what it holds the thing: "by locks of its own, not by Holdfast" and so on. */
 const char *hf_foreign_means(const struct hf_user *user);
 
 /*

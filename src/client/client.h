@@ -10,15 +10,12 @@
  */
 
 #include "base/error.h"
+#include "base/sized.h"
 #include "holdfast/holdfast.h"
 #include "holdfast/lock-driver.h"
 
 /* Put before the definition of each function of holdfast.h. */
 #define HF_PUBLIC __attribute__((visibility("default")))
-
-/* Whether a structure that the other side made goes as far as that field. */
-#define HF_HAS(object, field)                                                                      \
-        ((object)->size >= offsetof(__typeof__(*(object)), field) + sizeof((object)->field))
 
 /* Fills *err (if not NULL) and returns -number; number is a positive errno. */
 int hf_fail(struct holdfast_error *err, int number, int code, const char *format, ...)

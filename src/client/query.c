@@ -62,11 +62,6 @@ static bool not_permitted(int r)
         return r == -EACCES || r == -EPERM || r == -ECONNRESET || r == -EPIPE;
 }
 
-static bool nobody_there(int r)
-{
-        return r == -ENOENT || r == -ENOTDIR || r == -ECONNREFUSED;
-}
-
 /* Nobody answers for Holdfast: is there a daemon that cannot tell? */
 static int explain_absence(const struct hf_paths *paths, int r, struct holdfast_error *err)
 {
@@ -90,7 +85,7 @@ int hf_query_open(struct hf_query *query, struct holdfast_error *err)
         if (r < 0)
                 return hf_fail_from(err, r, &error);
         r = try_socket(query, paths.socket, &error);
-        if (nobody_there(r))
+        if (hf_caller_found_nobody(r))
                 return explain_absence(&paths, r, err);
         if (not_permitted(r)) {
                 again = try_socket(query, paths.socket_ro, &second);
@@ -98,7 +93,7 @@ int hf_query_open(struct hf_query *query, struct holdfast_error *err)
                 if (again >= 0)
                         return 0;
                 /* Without that socket, or dropped there too: what counts is that we may not. */
-                if (!nobody_there(again) && !not_permitted(again))
+                if (!hf_caller_found_nobody(again) && !not_permitted(again))
                         return hf_fail_from(err, again, &second);
                 return hf_fail(err, EACCES, HOLDFAST_E_DENIED,
                                "the lock daemon at %s does not let this user in", paths.socket);

@@ -40,6 +40,11 @@ int hf_caller_connect(struct hf_caller *caller, const char *path, struct hf_erro
         return 0;
 }
 
+bool hf_caller_found_nobody(int r)
+{
+        return r == -ENOENT || r == -ENOTDIR || r == -ECONNREFUSED;
+}
+
 void hf_caller_done(struct hf_caller *caller)
 {
         hf_close_fd(&caller->fd);

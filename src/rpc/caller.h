@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "rpc/message.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /*
@@ -34,10 +35,13 @@ struct hf_caller {
         }
 
 /*
- * Connects to the socket at path, within timeout_ms. -ENOENT or -ECONNREFUSED: no
- * daemon there; -ETIMEDOUT: one that takes no more connections.
+ * Connects to the socket at path, within timeout_ms. -ETIMEDOUT: a daemon that
+ * takes no more connections. Where there is none, hf_caller_found_nobody knows.
  */
 int hf_caller_connect(struct hf_caller *caller, const char *path, struct hf_error *err);
+
+/* Whether hf_caller_connect returned r because no daemon is there. */
+bool hf_caller_found_nobody(int r);
 
 /* Closes and frees what the caller holds. */
 void hf_caller_done(struct hf_caller *caller);

@@ -3,7 +3,6 @@
 
 #include "base/cleanup.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -144,15 +143,9 @@ static int search_command_line(struct search *search)
         return -ENOENT;
 }
 
-static void close_dir(DIR **dir)
-{
-        if (*dir)
-                (void)closedir(*dir);
-}
-
 static int search_open_files(struct search *search)
 {
-        hf_cleanup(close_dir) DIR *dir = NULL;
+        hf_cleanup_dir DIR *dir = NULL;
         char name[64], path[PATH_MAX];
         struct dirent *entry;
         struct stat st;

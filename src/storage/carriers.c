@@ -9,7 +9,6 @@
 
 #include "base/cleanup.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/netlink.h>
@@ -18,12 +17,6 @@
 #include <linux/unix_diag.h>
 #include <string.h>
 #include <sys/socket.h>
-
-static void close_dir(DIR **dir)
-{
-        if (*dir)
-                (void)closedir(*dir);
-}
 
 static int ask_kernel(int netlink, uint64_t inode)
 {
@@ -69,7 +62,7 @@ static uint64_t peer_of(int netlink, uint64_t inode)
 
 static bool has_socket(pid_t pid, const uint64_t *peers, size_t n)
 {
-        hf_cleanup(close_dir) DIR *dir = NULL;
+        hf_cleanup_dir DIR *dir = NULL;
         struct dirent *entry;
         char path[64], target[64];
         unsigned long long inode;
@@ -93,7 +86,7 @@ static bool has_socket(pid_t pid, const uint64_t *peers, size_t n)
 
 static int find_processes(const uint64_t *peers, size_t n, pid_t *pids, size_t max)
 {
-        hf_cleanup(close_dir) DIR *proc = opendir("/proc");
+        hf_cleanup_dir DIR *proc = opendir("/proc");
         struct dirent *entry;
         size_t found = 0;
 

@@ -2,8 +2,8 @@
 #include "storage/users.h"
 
 #include "base/cleanup.h"
+#include "base/process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,12 +21,6 @@ struct hf_user_scan {
         size_t n;
         struct hf_user users[USERS_MAX];
 };
-
-static void close_dir(DIR **dir)
-{
-        if (*dir)
-                (void)closedir(*dir);
-}
 
 int hf_user_scan_new(const struct hf_thing *thing, pid_t skip, struct hf_user_scan **ret)
 {
@@ -50,7 +44,7 @@ int hf_user_scan_new(const struct hf_thing *thing, pid_t skip, struct hf_user_sc
 struct hf_user_scan *hf_user_scan_free(struct hf_user_scan *scan)
 {
         if (scan)
-                close_dir(&scan->proc);
+                hf_close_dir(&scan->proc);
         free(scan);
         return NULL;
 }
@@ -101,21 +95,9 @@ static void read_fdinfo(pid_t pid, const char *fd, struct hf_user *user)
                 read_line(line, user);
 }
 
-static void read_comm(pid_t pid, char *comm, size_t size)
-{
-        hf_cleanup_file FILE *file = NULL;
-        char path[64];
-
-        (void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-        file = fopen(path, "re");
-        if (!file || !fgets(comm, (int)size, file))
-                (void)snprintf(comm, size, "?");
-        comm[strcspn(comm, "\n")] = '\0';
-}
-
 static void scan_process(struct hf_user_scan *scan, pid_t pid)
 {
-        hf_cleanup(close_dir) DIR *dir = NULL;
+        hf_cleanup_dir DIR *dir = NULL;
         struct hf_user user = {.pid = pid};
         struct dirent *entry;
         char path[64];
@@ -131,7 +113,8 @@ static void scan_process(struct hf_user_scan *scan, pid_t pid)
         }
         if (!uses || scan->n == USERS_MAX)
                 return;
-        read_comm(pid, user.comm, sizeof(user.comm));
+        if (hf_process_comm(pid, user.comm, sizeof(user.comm)) < 0)
+                (void)snprintf(user.comm, sizeof(user.comm), "?");
         scan->users[scan->n++] = user;
 }
 

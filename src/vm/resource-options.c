@@ -135,7 +135,7 @@ int hf_vm_uuid_parse(const char *text, uint8_t ret_uuid[16], struct hf_error *er
                         return 0;
                 }
         }
-        return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_LOCKING, "not an UUID: %.64s",
+        return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_LOCKING, "not a UUID: %.64s",
                             text);
 }
 

@@ -120,7 +120,7 @@ int hf_vm_spec_add_disk_option(struct hf_vm_spec *spec, const char *text, struct
  */
 int hf_vm_spec_add_lease_option(struct hf_vm_spec *spec, const char *text, struct hf_error *err);
 
-/* Reads an UUID, with or without dashes, any case. -EINVAL with text if it is none. */
+/* Reads a UUID, with or without dashes, any case. -EINVAL with text if it is none. */
 int hf_vm_uuid_parse(const char *text, uint8_t ret_uuid[16], struct hf_error *err);
 
 /* Writes the usual spelling, lower case with dashes; returns `text`. */

@@ -151,6 +151,29 @@ def test_check_foresees_what_run_would_give(cli, words, status):
     assert check_and_run(cli, *words).returncode == status
 
 
+@pytest.mark.parametrize("lease, status", [
+    ("space:gone:{folder}", 66),
+    ("elsewhere:key:{folder}", 66),
+    ("space:key:{folder}:512", 78),
+    ("space:key:{folder}", 0),
+])
+def test_check_foresees_what_becomes_of_a_lease(cli, folder, lease, status):
+    os.makedirs(os.path.join(folder, "space"))
+    with open(os.path.join(folder, "space", "key"), "wb"):
+        pass
+    answer = check_and_run(cli, "--lease=" + lease.format(folder=folder), "--", "true")
+    assert answer.returncode == status
+
+
+def test_check_names_the_holder_of_a_lease(cli, folder):
+    os.makedirs(os.path.join(folder, "space"))
+    with open(os.path.join(folder, "space", "key"), "wb"):
+        pass
+    cli.hold("web0", f"--lease=space:key:{folder}")
+    answer = check_and_run(cli, f"--lease=space:key:{folder}", "--", "true")
+    assert answer.returncode == 75 and "web0 (pid " in answer.stderr
+
+
 def test_check_tells_every_reason_and_ends_with_the_first(cli, disk):
     path = disk()
     cli.hold("web0", f"--disk={path}")

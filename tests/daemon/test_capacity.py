@@ -99,17 +99,23 @@ def answers_while(client, condition):
     return count
 
 
-def test_others_are_served_while_a_vm_with_thousands_of_locks_ends(roomy, nursery, images):
-    images = images(5000)
-    vm = nursery.vm("big")
-    vm.own_connection(roomy)
-    all_ok(roomy.connect_as(vm.owner), Proc.ACQUIRE, images)
-    other = roomy.connect()
+def answers_while_it_ends(daemon, nursery, images, name):
+    """How often another client is answered while a VM's locks go."""
+    vm = nursery.vm(name)
+    vm.own_connection(daemon)
+    all_ok(daemon.connect_as(vm.owner), Proc.ACQUIRE, images)
+    other = daemon.connect()
     assert other.ping().ok
     vm.kill()
     # The lock that was taken first is the last to go.
-    answers = answers_while(other, lambda: lock_on_first_byte(images[0]) != "unlocked")
-    assert answers > 10, "all the locks went in one go, everybody else waited"
+    return answers_while(other, lambda: lock_on_first_byte(images[0]) != "unlocked")
+
+
+def test_others_are_served_while_a_vm_with_thousands_of_locks_ends(roomy, nursery, images):
+    images = images(5000)
+    # On a busy machine it is this process that may not get its turn; in one go means never.
+    assert any(answers_while_it_ends(roomy, nursery, images, f"big{attempt}") > 10
+               for attempt in range(5)), "all the locks went in one go, everybody else waited"
 
 
 def test_others_are_served_while_the_holders_of_foreign_locks_are_searched(

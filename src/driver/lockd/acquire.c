@@ -4,11 +4,9 @@
 #include "driver/lockd/lockd.h"
 
 #include "base/cleanup.h"
+#include "base/sized.h"
 
 #include <fcntl.h>
-
-#define HAS(object, field)                                                                         \
-        ((object)->size >= offsetof(__typeof__(*(object)), field) + sizeof((object)->field))
 
 /* Free of standard input, output and error, which a VMM may close or replace. */
 #define LOWEST_FD 3
@@ -146,7 +144,7 @@ int hf_lockd_acquire(void *data, const struct hf_lock_acquire *acquire,
         struct hf_error error = {0};
         int r;
 
-        if (!HAS(acquire, lost_ctx) || !HAS(result, holder))
+        if (!HF_HAS(acquire, lost_ctx) || !HF_HAS(result, holder))
                 return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID,
                                        "driver lockd was given too small a structure");
         if (acquire->flags & ~known)

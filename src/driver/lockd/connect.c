@@ -95,11 +95,6 @@ static int say_who(struct hf_lockd_connection *connection, const struct hf_lockd
         return hf_lockd_call(connection, &call, err);
 }
 
-static bool nobody_there(int r)
-{
-        return r == -ENOENT || r == -ENOTDIR || r == -ECONNREFUSED;
-}
-
 int hf_lockd_connect(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
                      bool *ret_no_daemon, struct hf_error *err)
 {
@@ -110,9 +105,9 @@ int hf_lockd_connect(struct hf_lockd_connection *connection, const struct hf_loc
         r = limit(connection, paths->socket, err);
         if (r >= 0)
                 r = hf_caller_connect(&connection->caller, paths->socket, err);
-        if (nobody_there(r))
+        if (hf_caller_found_nobody(r))
                 r = hf_caller_connect(&connection->caller, paths->virtlockd_socket, err);
-        if (nobody_there(r)) {
+        if (hf_caller_found_nobody(r)) {
                 *ret_no_daemon = true;
                 return hf_error_set(err, -r, HF_ERR_SYSTEM, HF_FROM_LOCKING,
                                     "no lock daemon answers, neither at %s nor at %s",

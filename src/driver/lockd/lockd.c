@@ -3,12 +3,9 @@
 
 #include "base/cleanup.h"
 #include "base/error-class.h"
+#include "base/sized.h"
 
 #include <string.h>
-
-/* A field of a structure that the other side made: whether it goes that far. */
-#define HAS(object, field)                                                                         \
-        ((object)->size >= offsetof(__typeof__(*(object)), field) + sizeof((object)->field))
 
 int hf_lockd_fail(struct hf_lock_error *err, int r, const struct hf_error *error)
 {
@@ -52,7 +49,7 @@ static int driver_init(const struct hf_lock_init *init, void **ret_driver,
         struct hf_error error = {0};
         int r;
 
-        if (init && HAS(init, flags) && init->flags)
+        if (init && HF_HAS(init, flags) && init->flags)
                 return hf_lockd_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
                                        "driver lockd does not know the flags 0x%x of init",
                                        init->flags);

@@ -76,14 +76,18 @@ class Daemon:
         raise NotImplementedError
 
     @property
-    def socket(self):
-        raise NotImplementedError
-
-    @property
-    def admin_socket(self):
+    def run_dir(self):
         raise NotImplementedError
 
     # What all daemons can do.
+
+    @property
+    def socket(self):
+        return f"{self.run_dir}/libvirt/virtlockd-sock"
+
+    @property
+    def admin_socket(self):
+        return f"{self.run_dir}/libvirt/virtlockd-admin-sock"
 
     def argv(self):
         """Options of every run: explicit configuration and PID file, in the foreground."""
@@ -227,14 +231,6 @@ class StockVirtlockd(Daemon):
             return f"/proc/{self.pid}/root/run"
         return self.shared_run or self.directory
 
-    @property
-    def socket(self):
-        return f"{self.run_dir}/libvirt/virtlockd-sock"
-
-    @property
-    def admin_socket(self):
-        return f"{self.run_dir}/libvirt/virtlockd-admin-sock"
-
     def virt_admin(self, *words):
         if self.private:
             return run_virt_admin(["nsenter", "-m", "-t", str(self.pid), "--"], "system", words)
@@ -255,14 +251,6 @@ class Holdfastd(Daemon):
     @property
     def run_dir(self):
         return self.directory
-
-    @property
-    def socket(self):
-        return f"{self.run_dir}/libvirt/virtlockd-sock"
-
-    @property
-    def admin_socket(self):
-        return f"{self.run_dir}/libvirt/virtlockd-admin-sock"
 
     @property
     def own_socket(self):
