@@ -179,10 +179,26 @@ static void recover_claim(struct hf_server *server, const struct hf_claim *claim
         hf_owner_drop_unused(server, owner);
 }
 
+/* Clients announce a lockspace when they start, and do not learn that the daemon did. */
+static void recover_lockspaces(struct hf_server *server, struct hf_table *old, struct tally *tally)
+{
+        for (uint32_t i = 1; i <= hf_claims_lockspaces_end(old); i++) {
+                const char *path;
+                uint32_t index;
+                int r = hf_claims_get_lockspace(old, i, &path);
+
+                if (r > 0 && !hf_table_find_lockspace(server->table, path))
+                        r = hf_table_add_lockspace(server->table, path, &index);
+                if (r < 0)
+                        tally->damaged++;
+        }
+}
+
 static void recover_claims(struct hf_server *server, struct hf_table *old)
 {
         struct tally tally = {0};
 
+        recover_lockspaces(server, old, &tally);
         for (uint32_t i = 1; i <= hf_claims_end(old); i++) {
                 struct hf_claim claim;
                 int r = hf_claims_get(old, i, &claim);
@@ -198,7 +214,7 @@ static void recover_claims(struct hf_server *server, struct hf_table *old)
                        "ended",
                        tally.taken, tally.ended);
         if (tally.damaged)
-                hf_log(HF_LOG_ERROR, MODULE, "%u records of locks were damaged and are lost",
+                hf_log(HF_LOG_ERROR, MODULE, "%u records of the state were damaged and are lost",
                        tally.damaged);
 }
 
@@ -236,10 +252,13 @@ void hf_recover(struct hf_server *server, const char *state_file)
 
 void hf_recover_leave(struct hf_server *server, const char *state_file)
 {
-        if (hf_table_count(server->table).holds == 0)
+        struct hf_table_counts counts = hf_table_count(server->table);
+
+        /* The default lockspace is always there. */
+        if (counts.holds == 0 && counts.lockspaces == 1)
                 (void)unlink(state_file);
-        else
+        else if (counts.holds > 0)
                 hf_log(HF_LOG_WARNING, MODULE,
                        "ending with %u locks held: they are free until holdfastd runs again",
-                       hf_table_count(server->table).holds);
+                       counts.holds);
 }

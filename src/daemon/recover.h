@@ -23,5 +23,5 @@ int hf_recover_table(const char *state_file, struct hf_table **ret);
 /* Takes again what the state file claims; then the server's table is the state. */
 void hf_recover(struct hf_server *server, const char *state_file);
 
-/* At the end: a table without holds leaves no file. */
+/* At the end: a table that says nothing leaves no file. */
 void hf_recover_leave(struct hf_server *server, const char *state_file);

@@ -13,6 +13,13 @@ uint32_t hf_claims_end(const struct hf_table *table)
         return used < HF_TABLE_HOLDS_MAX ? used : HF_TABLE_HOLDS_MAX - 1;
 }
 
+uint32_t hf_claims_lockspaces_end(const struct hf_table *table)
+{
+        uint32_t used = table->map->lockspace_pool.used;
+
+        return used < HF_TABLE_LOCKSPACES_MAX ? used : HF_TABLE_LOCKSPACES_MAX - 1;
+}
+
 /* A string of a table that may be damaged, or NULL. */
 static const char *string_at(const struct hf_table *table, uint32_t string, size_t max)
 {
@@ -97,11 +104,30 @@ int hf_claims_get(struct hf_table *table, uint32_t index, struct hf_claim *ret)
         return 1;
 }
 
-uint32_t hf_claim_check(struct hf_table *table, uint32_t index)
+uint32_t hf_claims_check(struct hf_table *table, uint32_t index)
 {
         struct hf_claim claim;
 
         /* A table that we wrote ourselves can be read. */
         (void)read_claim(table, hf_table_hold(table, index), &claim);
         return check_of(&claim);
+}
+
+uint32_t hf_claims_check_lockspace(const char *path)
+{
+        return hf_map_hash(0, path, strlen(path)) | 1;
+}
+
+int hf_claims_get_lockspace(struct hf_table *table, uint32_t index, const char **ret)
+{
+        const struct hf_lockspace *lockspace = &table->map->lockspaces[index];
+        const char *path;
+
+        if (!lockspace->check)
+                return 0;
+        path = string_at(table, lockspace->path, HF_TABLE_STRING_MAX);
+        if (!path || hf_claims_check_lockspace(path) != lockspace->check)
+                return -EBADMSG;
+        *ret = path;
+        return 1;
 }

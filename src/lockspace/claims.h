@@ -41,5 +41,13 @@ uint32_t hf_claims_end(const struct hf_table *table);
 /* Returns 1 with the claim at an index, 0 where there is none, -EBADMSG where it is damaged. */
 int hf_claims_get(struct hf_table *table, uint32_t hold, struct hf_claim *ret);
 
-/* The check of a hold that is in the table; never 0. */
-uint32_t hf_claim_check(struct hf_table *table, uint32_t hold);
+/*
+ * The same for lockspaces, which clients announce but once: the path of the one
+ * at an index, from 1 to the end.
+ */
+uint32_t hf_claims_lockspaces_end(const struct hf_table *table);
+int hf_claims_get_lockspace(struct hf_table *table, uint32_t lockspace, const char **ret);
+
+/* The checks of a hold that is in the table, and of a lockspace; never 0. */
+uint32_t hf_claims_check(struct hf_table *table, uint32_t hold);
+uint32_t hf_claims_check_lockspace(const char *path);

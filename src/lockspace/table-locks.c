@@ -194,7 +194,7 @@ int hf_table_add_hold(struct hf_table *table, const struct hf_hold_info *info, u
         link_hold(map, index);
         /* The last store: what was begun and not finished when we are killed is no claim. */
         atomic_signal_fence(memory_order_release);
-        hold->check = hf_claim_check(table, index);
+        hold->check = hf_claims_check(table, index);
         *ret = index;
         return 0;
 }

@@ -2,6 +2,7 @@
 #include "lockspace/table.h"
 
 #include "base/cleanup.h"
+#include "lockspace/claims.h"
 #include "lockspace/map.h"
 
 #include <errno.h>
@@ -203,6 +204,7 @@ int hf_table_add_lockspace(struct hf_table *table, const char *path, uint32_t *r
                 return -ENOSPC;
         }
         map->lockspaces[index].path = string;
+        map->lockspaces[index].check = hf_claims_check_lockspace(path);
         *ret = index;
         return 0;
 }

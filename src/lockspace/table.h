@@ -104,7 +104,8 @@ struct hf_hold {
 
 struct hf_lockspace {
         uint32_t next;
-        uint32_t path; /* string; "" for the default lockspace */
+        uint32_t path;  /* string; "" for the default lockspace */
+        uint32_t check; /* as that of a hold */
 };
 
 struct hf_table;

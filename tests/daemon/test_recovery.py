@@ -187,7 +187,7 @@ def test_a_damaged_record_costs_its_own_lock_only(daemon, nursery, disk):
         state.write(b"X")
     daemon.start()
     assert [lock_on_first_byte(path) for path in paths] == ["write lock", "unlocked", "write lock"]
-    assert "1 records of locks were damaged" in daemon.log()
+    assert "1 records of the state were damaged" in daemon.log()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a state", b"\0" * 4096, None],
@@ -220,6 +220,17 @@ def test_a_state_that_others_may_write_is_not_believed(daemon, nursery, disk):
     os.chmod(state_of(daemon), 0o666)
     daemon.start()
     assert lock_on_first_byte(path) == "unlocked"
+
+
+@ENDS
+def test_a_lockspace_needs_no_second_announcement(daemon, nursery, folder, number):
+    space = os.path.join(folder, "space")
+    with manager(daemon, "web1", nursery.sleeper()) as client:
+        assert client.create_lockspace(space).ok
+    end(daemon, number)
+    daemon.start()
+    with manager(daemon, "web2", nursery.sleeper()) as client:
+        assert client.acquire("a" * 64, space, AUTOCREATE).ok
 
 
 def test_a_daemon_that_ends_with_nothing_held_leaves_no_state(daemon, nursery, disk):
