@@ -161,6 +161,7 @@ static int fill(struct hf_paths *p, const char *config_root, struct hf_error *er
                 {&p->run_dir, "holdfast-sock-ro", &p->socket_ro},
                 {pid_dir, "virtlockd.pid", &p->virtlockd_pid_file},
                 {&p->run_dir, "holdfastd.pid", &p->pid_file},
+                {&p->run_dir, "holdfastd.state", &p->state_file},
                 {&config, "libvirt", &p->libvirt_config_dir},
                 {&config, "holdfast", &p->config_dir},
                 {&p->libvirt_config_dir, "virtlockd.conf", &p->virtlockd_config},
@@ -204,6 +205,7 @@ void hf_paths_clear(struct hf_paths *paths)
         free(paths->socket_ro);
         free(paths->virtlockd_pid_file);
         free(paths->pid_file);
+        free(paths->state_file);
         free(paths->libvirt_config_dir);
         free(paths->config_dir);
         free(paths->virtlockd_config);

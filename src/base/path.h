@@ -15,6 +15,7 @@
  *                     ROOT/holdfast/holdfast-sock, ROOT/holdfast/holdfast-sock-ro
  *   pid files         ROOT/virtlockd.pid      ROOT/libvirt/virtlockd.pid
  *                     ROOT/holdfast/holdfastd.pid
+ *   state             ROOT/holdfast/holdfastd.state
  *   configuration     SYSCONFDIR              $XDG_CONFIG_HOME or ~/.config
  *
  * HOLDFAST_RUN_DIR replaces the run root in both cases. The environment is
@@ -37,6 +38,7 @@ struct hf_paths {
         char *socket_ro;
         char *virtlockd_pid_file;
         char *pid_file;
+        char *state_file; /* ROOT/holdfast/holdfastd.state */
         char *libvirt_config_dir;
         char *config_dir;
         char *virtlockd_config; /* CONFIG/libvirt/virtlockd.conf */

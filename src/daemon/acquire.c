@@ -17,10 +17,12 @@
 /* One acquire from its begin to its answer. */
 struct job {
         struct hf_server *server;
-        struct hf_session *session;
+        struct hf_session *session; /* that asked; NULL: a claim of an earlier daemon */
         void (*done)(struct hf_session *session, const struct hf_acquired *acquired);
         char *path; /* of the file to be locked */
         char *name;
+        const char *via;
+        uint64_t since;
         struct hf_request request;
         bool autocreate;
         struct hf_resource_result result;
@@ -85,8 +87,8 @@ static int enter(struct job *job, uint32_t lock, struct hf_error *err)
                 .owner = job->request.owner,
                 .lockspace = job->request.lockspace,
                 .name = job->name,
-                .via = job->session->via,
-                .since = hf_server_wall_clock(job->server),
+                .via = job->via,
+                .since = job->since,
         };
         uint32_t hold;
         int r = hf_table_add_hold(job->server->table, &info, &hold);
@@ -187,22 +189,25 @@ static void finish(struct job *job_arg, const struct hf_acquired *acquired, bool
                 hf_session_resume(session);
 }
 
+static int refuse_foreign(const struct job *job, const struct hf_user *holder, struct hf_error *err)
+{
+        if (holder)
+                return hf_error_set(
+                        err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                        "%s is held by %s (pid %d, host %s), which does not say for whom",
+                        job->name, holder->comm, (int)holder->pid, job->server->host);
+        return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                            "%s is held by a process that cannot be seen from here: on another "
+                            "host, or another user's",
+                            job->name);
+}
+
 static void on_found(void *data, const struct hf_user *holder)
 {
         struct hf_acquired acquired = {0};
         struct job *job = data;
 
-        if (holder)
-                acquired.status = hf_error_set(
-                        &acquired.error, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
-                        "%s is held by %s (pid %d, host %s), which does not say for whom",
-                        job->name, holder->comm, (int)holder->pid, job->server->host);
-        else
-                acquired.status = hf_error_set(&acquired.error, EBUSY, HF_ERR_RESOURCE_BUSY,
-                                               HF_FROM_LOCKSPACE,
-                                               "%s is held by a process that cannot be seen from "
-                                               "here: on another host, or another user's",
-                                               job->name);
+        acquired.status = refuse_foreign(job, holder, &acquired.error);
         finish(job, &acquired, true);
 }
 
@@ -264,7 +269,7 @@ static int judge(struct job *job, struct hf_acquired *ret)
                 ret->status = enter_new(job, &ret->error);
                 return HF_ANSWERED;
         }
-        if (search_foreign(job) == 0)
+        if (job->session && search_foreign(job) == 0)
                 return HF_PENDING;
         ret->status = hf_error_set(&ret->error, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
                                    "%s is held by another process", job->name);
@@ -341,8 +346,8 @@ static void learn_things(struct hf_server *server)
         }
 }
 
-/* The step that may block on a slow filesystem; done here and now. */
-static int run_step(struct job *job)
+/* The step that may block on a slow filesystem. */
+static void take(struct job *job)
 {
         const struct hf_request *request = &job->request;
         struct hf_resource_request resource = {
@@ -357,26 +362,24 @@ static int run_step(struct job *job)
                 (void)hf_behind_find(hf_table_owner(job->server->table, request->owner)->pid,
                                      job->name, &job->request.thing);
         hf_resource_take(&resource, &job->result);
-        return complete(job);
 }
 
-static int job_new(struct hf_session *session, const struct hf_acquire *acquire, uint32_t lockspace,
-                   struct job **ret)
+static int job_new(struct hf_server *server, uint32_t owner, const struct hf_acquire *acquire,
+                   uint32_t lockspace, struct job **ret)
 {
         cleanup_job struct job *job = calloc(1, sizeof(*job));
 
         if (!job)
                 return -ENOMEM;
         job->result.fd = -1;
-        job->server = session->server;
-        job->session = session;
+        job->server = server;
         job->autocreate = acquire->autocreate;
         job->name = strdup(acquire->name);
-        job->path = hf_resource_path(session->server, lockspace, acquire->name);
+        job->path = hf_resource_path(server, lockspace, acquire->name);
         if (!job->name || !job->path)
                 return -ENOMEM;
         job->request = (struct hf_request){
-                .owner = session->owner,
+                .owner = owner,
                 .lockspace = lockspace,
                 .name = job->name,
                 .shared = acquire->shared,
@@ -405,15 +408,52 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
         r = hf_owner_bind(session, err);
         if (r < 0)
                 return r;
-        r = job_new(session, acquire, lockspace, &job);
+        r = job_new(server, session->owner, acquire, lockspace, &job);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot lock %s", acquire->name);
+        job->session = session;
         job->done = done;
+        job->via = session->via;
+        job->since = hf_server_wall_clock(server);
         if (settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
                 finish(job, &acquired, false);
                 return HF_ANSWERED;
         }
-        return run_step(job);
+        take(job);
+        return complete(job);
+}
+
+int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,
+                     struct hf_error *err)
+{
+        cleanup_job struct job *job = NULL;
+        uint32_t lockspace = hf_table_find_lockspace(server->table, claim->lockspace);
+        struct hf_acquire acquire = {
+                .name = claim->name, .shared = claim->shared, .autocreate = claim->autocreate};
+        struct hf_acquired acquired = {0};
+        struct hf_user holder;
+        int r = lockspace ? 0 : hf_table_add_lockspace(server->table, claim->lockspace, &lockspace);
+
+        /* The VM has the file open that was locked, whatever its name leads to now. */
+        if (lockspace == HF_LOCKSPACE_DEFAULT)
+                acquire.thing = claim->file;
+        if (r >= 0)
+                r = job_new(server, owner, &acquire, lockspace, &job);
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot lock %s", claim->name);
+        job->via = claim->via;
+        job->since = claim->since;
+        if (!settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
+                take(job);
+                (void)judge(job, &acquired);
+        }
+        if (acquired.status == -EBUSY && !acquired.hold)
+                (void)refuse_foreign(job,
+                                     hf_search_now(&job->result.file, &holder) > 0 ? &holder : NULL,
+                                     &acquired.error);
+        if (acquired.status < 0 && err)
+                *err = acquired.error;
+        return acquired.status;
 }
 
 void hf_give(struct hf_server *server, uint32_t index)

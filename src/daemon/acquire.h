@@ -12,6 +12,7 @@
  */
 
 #include "daemon/session.h"
+#include "lockspace/claims.h"
 
 struct hf_acquire {
         const char *lockspace; /* path; "" for the default lockspace */
@@ -38,6 +39,13 @@ struct hf_acquired {
 int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
                void (*done)(struct hf_session *session, const struct hf_acquired *acquired),
                struct hf_error *err);
+
+/*
+ * Acquires at once what an owner, which is in the table, had of an earlier
+ * daemon. 0 or a negative errno with *err, which names who has it now.
+ */
+int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,
+                     struct hf_error *err);
 
 /* Gives back what the session's owner holds by that name. */
 int hf_release(struct hf_session *session, const char *lockspace, const char *name,

@@ -14,6 +14,7 @@
 #include "daemon/daemonize.h"
 #include "daemon/listener.h"
 #include "daemon/pidfile.h"
+#include "daemon/recover.h"
 #include "daemon/server.h"
 
 #include <errno.h>
@@ -287,11 +288,15 @@ static void raise_descriptor_limit(void)
 
 static int make_server(struct daemon *d, struct hf_error *err)
 {
+        struct hf_table *table;
         int r = sd_event_default(&d->event);
 
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot make an event loop");
-        r = hf_server_new(d->event, &d->config, &d->server, err);
+        r = hf_recover_table(d->paths.state_file, &table);
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot make the lock table");
+        r = hf_server_new(d->event, &d->config, table, &d->server, err);
         if (r < 0)
                 return r;
         d->max_clients_at_start = d->config.max_clients;
@@ -304,12 +309,14 @@ static enum exit_code serve(struct daemon *d)
 {
         int r;
 
+        hf_recover(d->server, d->paths.state_file);
         hf_server_check_idle(d->server);
         (void)sd_notify(0, "READY=1");
         hf_daemonize_report(hf_steal_fd(&d->report_fd), EXIT_OK);
         hf_log(HF_LOG_INFO, MODULE, "serving");
         r = sd_event_loop(d->event);
         (void)sd_notify(0, "STOPPING=1");
+        hf_recover_leave(d->server, d->paths.state_file);
         return r < 0 ? EXIT_OTHER : EXIT_OK;
 }
 

@@ -25,20 +25,8 @@ static int on_owner_ended(sd_event_source *source, int fd, uint32_t revents, voi
         return 0;
 }
 
-static int add_owner(struct hf_session *session, const struct hf_process *process, int *pidfd,
-                     uint32_t *ret)
+int hf_owner_watch(struct hf_server *server, struct hf_owner_info *info, int *pidfd, uint32_t *ret)
 {
-        struct hf_server *server = session->server;
-        struct hf_owner_info info = {
-                .pid = process->pid,
-                .start = process->start,
-                .since = hf_server_wall_clock(server),
-                .uuid = session->owner_uuid,
-                .name = session->owner_name,
-                .via = session->via,
-                .id = session->owner_id,
-                .pidfd = *pidfd,
-        };
         sd_event_source *watch = NULL;
         uint32_t owner;
         int r;
@@ -46,7 +34,8 @@ static int add_owner(struct hf_session *session, const struct hf_process *proces
         r = sd_event_add_io(server->event, &watch, *pidfd, EPOLLIN, on_owner_ended, server);
         if (r < 0)
                 return r;
-        r = hf_table_add_owner(server->table, &info, &owner);
+        info->pidfd = *pidfd;
+        r = hf_table_add_owner(server->table, info, &owner);
         if (r < 0) {
                 (void)sd_event_source_disable_unref(watch);
                 return r;
@@ -55,6 +44,22 @@ static int add_owner(struct hf_session *session, const struct hf_process *proces
         server->owner_sources[owner] = watch;
         *ret = owner;
         return 0;
+}
+
+static int add_owner(struct hf_session *session, const struct hf_process *process, int *pidfd,
+                     uint32_t *ret)
+{
+        struct hf_owner_info info = {
+                .pid = process->pid,
+                .start = process->start,
+                .since = hf_server_wall_clock(session->server),
+                .uuid = session->owner_uuid,
+                .name = session->owner_name,
+                .via = session->via,
+                .id = session->owner_id,
+        };
+
+        return hf_owner_watch(session->server, &info, pidfd, ret);
 }
 
 /* Through what the session acts, where it did not say so itself: its program's name. */

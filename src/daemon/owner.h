@@ -12,6 +12,12 @@
 #include "daemon/session.h"
 
 /*
+ * Enters an owner into the table and watches its pidfd, which is then the
+ * owner's. info->pidfd is filled in here. Negative errno.
+ */
+int hf_owner_watch(struct hf_server *server, struct hf_owner_info *info, int *pidfd, uint32_t *ret);
+
+/*
  * The session acts for the process of that pid from now on. If that is its peer,
  * the connection is the owner's own and is bound at once; other owners are
  * looked up when they are needed. Fails (a negative errno with *err) where an

@@ -61,6 +61,23 @@ int hf_searches_serve(sd_event_source *source, int fd, uint32_t revents, void *d
         return server->searches ? 0 : sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
+int hf_search_now(const struct hf_thing *thing, struct hf_user *ret)
+{
+        struct hf_user_scan *scan;
+        const struct hf_user *holder;
+        int r = hf_user_scan_new(thing, getpid(), &scan);
+
+        if (r < 0)
+                return r;
+        while (hf_user_scan_step(scan, SCAN_PER_TURN) > 0)
+                ;
+        holder = holder_of(scan);
+        if (holder)
+                *ret = *holder;
+        (void)hf_user_scan_free(scan);
+        return holder != NULL;
+}
+
 int hf_search_new(struct hf_server *server, const struct hf_thing *thing,
                   void (*found)(void *data, const struct hf_user *holder), void *data,
                   struct hf_search **ret)

@@ -77,9 +77,6 @@ static int make_parts(struct hf_server *server)
 {
         int r;
 
-        r = hf_table_new(&server->table);
-        if (r < 0)
-                return r;
         server->owner_sources = calloc(HF_TABLE_OWNERS_MAX, sizeof(*server->owner_sources));
         server->owner_timers = calloc(HF_TABLE_OWNERS_MAX, sizeof(*server->owner_timers));
         if (!server->owner_sources || !server->owner_timers)
@@ -103,14 +100,17 @@ static void server_freep(struct hf_server **server)
         *server = hf_server_free(*server);
 }
 
-int hf_server_new(sd_event *event, struct hf_config *config, struct hf_server **ret,
-                  struct hf_error *err)
+int hf_server_new(sd_event *event, struct hf_config *config, struct hf_table *table,
+                  struct hf_server **ret, struct hf_error *err)
 {
         hf_cleanup(server_freep) struct hf_server *server = calloc(1, sizeof(*server));
         int r;
 
-        if (!server)
+        if (!server) {
+                (void)hf_table_free(table);
                 return hf_error_sys(err, ENOMEM, "cannot start the server");
+        }
+        server->table = table;
         server->spare_fd = server->poll_fd = server->reader_poll_fd = -1;
         server->event = sd_event_ref(event);
         server->config = config;

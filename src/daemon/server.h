@@ -11,6 +11,7 @@
  *   acquire.c    taking and giving locks
  *   search.c     who holds what is not in our table
  *   owner.c      which process a lock belongs to, and learning of its end
+ *   recover.c    what an earlier daemon left
  *   departure.c  who left, and what happens to what it held
  *
  * Nothing here may block: what could (opening and locking a file, reading a
@@ -91,9 +92,12 @@ struct hf_server {
         uint64_t idle_timeout; /* microseconds; 0: stay */
 };
 
-/* Makes a server with an empty table. The event loop and config stay the caller's. */
-int hf_server_new(sd_event *event, struct hf_config *config, struct hf_server **ret,
-                  struct hf_error *err);
+/*
+ * Makes a server. The event loop and config stay the caller's; the table, an
+ * empty one, is the server's, also on failure.
+ */
+int hf_server_new(sd_event *event, struct hf_config *config, struct hf_table *table,
+                  struct hf_server **ret, struct hf_error *err);
 struct hf_server *hf_server_free(struct hf_server *server);
 
 /*

@@ -2,12 +2,50 @@
 #include "lockspace/map.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 
 _Static_assert(offsetof(struct hf_owner, next) == 0, "pools link records by their first field");
 _Static_assert(offsetof(struct hf_lock, next) == 0, "pools link records by their first field");
 _Static_assert(offsetof(struct hf_hold, next) == 0, "pools link records by their first field");
 _Static_assert(offsetof(struct hf_lockspace, next) == 0, "pools link records by their first field");
+
+int hf_map_open(struct hf_table *table, int fd, bool keep)
+{
+        int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : keep ? MAP_SHARED : MAP_PRIVATE;
+        void *map = mmap(NULL, sizeof(*table->map), PROT_READ | PROT_WRITE, flags | MAP_NORESERVE,
+                         fd, 0);
+
+        if (map == MAP_FAILED)
+                return -errno;
+        table->map = map;
+        table->fd = fd;
+        return 0;
+}
+
+void hf_map_close(struct hf_table *table)
+{
+        if (table->map)
+                (void)munmap(table->map, sizeof(*table->map));
+        table->map = NULL;
+}
+
+int hf_map_back(struct hf_table *table, const void *at, size_t len)
+{
+        size_t begin = (size_t)((const char *)at - (const char *)table->map);
+
+        if (table->fd < 0)
+                return 0;
+        for (size_t i = begin / HF_MAP_GRANULE; i <= (begin + len - 1) / HF_MAP_GRANULE; i++) {
+                if (table->backed[i])
+                        continue;
+                if (posix_fallocate(table->fd, (off_t)(i * HF_MAP_GRANULE), HF_MAP_GRANULE) != 0)
+                        return -ENOSPC;
+                table->backed[i] = true;
+        }
+        return 0;
+}
 
 static uint64_t fold(uint64_t h, uint64_t word)
 {
@@ -38,13 +76,14 @@ static void *record(void *base, size_t size, uint32_t index)
         return (char *)base + size * index;
 }
 
-uint32_t hf_pool_take(struct hf_pool *pool, void *base, size_t size)
+uint32_t hf_pool_take(struct hf_table *table, struct hf_pool *pool, void *base, size_t size)
 {
         uint32_t index = pool->free;
 
         if (index)
                 pool->free = *(uint32_t *)record(base, size, index);
-        else if (pool->used + 1 < pool->max)
+        else if (pool->used + 1 < pool->max &&
+                 hf_map_back(table, record(base, size, pool->used + 1), size) == 0)
                 index = ++pool->used;
         else
                 return 0;
@@ -70,11 +109,19 @@ void hf_map_unchain(uint32_t *head, void *base, size_t size, size_t offset, uint
         *at = *(uint32_t *)(void *)((char *)record(base, size, index) + offset);
 }
 
-int hf_map_add_string(struct hf_map *map, const char *text, size_t max, uint32_t *ret)
+int hf_map_add_string(struct hf_table *table, const char *text, size_t max, uint32_t *ret)
 {
+        struct hf_map *map = table->map;
         size_t len = strnlen(text, max);
-        uint32_t string = hf_arena_add(&map->arena, map->strings, text, (uint32_t)len);
+        size_t room = HF_TABLE_STRINGS_SIZE - map->arena.used;
+        uint32_t string;
 
+        /* What is new is at the end; a string takes its own length and a little more. */
+        if (room > len + 2 * (size_t)HF_ARENA_GRAIN)
+                room = len + 2 * (size_t)HF_ARENA_GRAIN;
+        if (room > 0 && hf_map_back(table, map->strings + map->arena.used, room) < 0)
+                return -ENOSPC;
+        string = hf_arena_add(&map->arena, map->strings, text, (uint32_t)len);
         if (!string)
                 return -ENOSPC;
         *ret = string;

@@ -4,10 +4,17 @@
 /*
  * The mapping behind the lock table: pools of fixed records, the chains that run
  * through them, and the strings. For the files of the table alone.
+ *
+ * It lies in memory, or in a file, where it outlives the daemon. A file is as
+ * long as the mapping from the start and has storage only as far as it is used:
+ * storage is asked for before a byte is written, as a store for which there is
+ * none would be the end of the process.
  */
 
 #include "lockspace/arena.h"
 #include "lockspace/table.h"
+
+#include <stdbool.h>
 
 /* Buckets of every index. Chains stay short up to some ten thousand entries. */
 #define HF_MAP_BUCKETS (1U << 14)
@@ -23,8 +30,21 @@ struct hf_pool {
         uint32_t count;
 };
 
+/* Whose file it is. Changes with every change of a record. */
+#define HF_MAP_MAGIC   "holdmap"
+#define HF_MAP_VERSION 1
+
+struct hf_map_head {
+        char magic[8];
+        uint32_t version;
+        uint32_t record_size; /* of all kinds together: a guard against a forgotten version */
+        uint64_t size;        /* of the mapping */
+        uint8_t boot[16];     /* the kernel's boot id: processes of another boot are gone */
+};
+
 /* The mapping. Everything is reached by the offsets of this struct. */
 struct hf_map {
+        struct hf_map_head head;
         struct hf_pool owner_pool, lock_pool, hold_pool, lockspace_pool;
         struct hf_arena arena;
         uint32_t owner_by_pid[HF_MAP_BUCKETS];
@@ -39,16 +59,29 @@ struct hf_map {
         char strings[HF_TABLE_STRINGS_SIZE];
 };
 
+/* The unit in which a file gets storage. */
+#define HF_MAP_GRANULE ((size_t)64 * 1024)
+
 struct hf_table {
         struct hf_map *map;
+        int fd;                                                  /* of the file; -1: in memory */
+        bool backed[sizeof(struct hf_map) / HF_MAP_GRANULE + 1]; /* granules that have storage */
 };
 
-/* Takes a zeroed record. Returns its index, or 0 when the pool is full. */
-uint32_t hf_pool_take(struct hf_pool *pool, void *base, size_t size);
+/* Makes a mapping, new or of a file that is there, and closes it. -ENOMEM or what mmap says. */
+int hf_map_open(struct hf_table *table, int fd, bool keep);
+void hf_map_close(struct hf_table *table);
+
+/* Sees to it that len bytes of the mapping can be written. -ENOSPC. */
+int hf_map_back(struct hf_table *table, const void *at, size_t len);
+
+/* Takes a zeroed record. Returns its index, or 0 when the pool or the file system is full. */
+uint32_t hf_pool_take(struct hf_table *table, struct hf_pool *pool, void *base, size_t size);
 void hf_pool_give(struct hf_pool *pool, void *base, size_t size, uint32_t index);
 
-#define HF_MAP_TAKE(map, kind)                                                                     \
-        hf_pool_take(&(map)->kind##_pool, (map)->kind##s, sizeof((map)->kind##s[0]))
+#define HF_MAP_TAKE(table, kind)                                                                   \
+        hf_pool_take(table, &(table)->map->kind##_pool, (table)->map->kind##s,                     \
+                     sizeof((table)->map->kind##s[0]))
 #define HF_MAP_GIVE(map, kind, index)                                                              \
         hf_pool_give(&(map)->kind##_pool, (map)->kind##s, sizeof((map)->kind##s[0]), index)
 
@@ -63,4 +96,4 @@ void hf_map_unchain(uint32_t *head, void *base, size_t size, size_t offset, uint
 uint32_t hf_map_hash(uint64_t seed, const void *data, size_t len);
 
 /* Copies a string of at most max bytes, cutting it there, into the arena. -ENOSPC. */
-int hf_map_add_string(struct hf_map *map, const char *text, size_t max, uint32_t *ret);
+int hf_map_add_string(struct hf_table *table, const char *text, size_t max, uint32_t *ret);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The table's locks and holds, and the indexes by which they are found. */
+#include "lockspace/claims.h"
 #include "lockspace/map.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static uint32_t *bucket_of_thing(uint32_t *buckets, const struct hf_thing *thing)
@@ -101,7 +103,7 @@ int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
                       const struct hf_thing *thing, int fd, uint32_t flags, uint32_t *ret)
 {
         struct hf_map *map = table->map;
-        uint32_t index = HF_MAP_TAKE(map, lock), *bucket;
+        uint32_t index = HF_MAP_TAKE(table, lock), *bucket;
         struct hf_lock *lock;
 
         if (!index)
@@ -173,10 +175,10 @@ int hf_table_add_hold(struct hf_table *table, const struct hf_hold_info *info, u
 
         if (strlen(info->name) > HF_TABLE_STRING_MAX)
                 return -ENAMETOOLONG;
-        r = hf_map_add_string(map, info->name, HF_TABLE_STRING_MAX, &string);
+        r = hf_map_add_string(table, info->name, HF_TABLE_STRING_MAX, &string);
         if (r < 0)
                 return r;
-        index = HF_MAP_TAKE(map, hold);
+        index = HF_MAP_TAKE(table, hold);
         if (!index) {
                 hf_arena_remove(&map->arena, map->strings, string);
                 return -ENOSPC;
@@ -190,6 +192,9 @@ int hf_table_add_hold(struct hf_table *table, const struct hf_hold_info *info, u
         hold->since = info->since;
         memcpy(hold->via, info->via, strnlen(info->via, sizeof(hold->via) - 1));
         link_hold(map, index);
+        /* The last store: what was begun and not finished when we are killed is no claim. */
+        atomic_signal_fence(memory_order_release);
+        hold->check = hf_claims_check(table, index);
         *ret = index;
         return 0;
 }
@@ -201,6 +206,9 @@ void hf_table_remove_hold(struct hf_table *table, uint32_t index)
         struct hf_lock *lock = &map->locks[hold->lock];
         struct hf_owner *owner = &map->owners[hold->owner];
 
+        /* And the first one when it goes. */
+        hold->check = 0;
+        atomic_signal_fence(memory_order_release);
         HF_MAP_UNCHAIN(map, &map->hold_by_name[hold->name_hash % HF_MAP_BUCKETS], hold, next,
                        index);
         HF_MAP_UNCHAIN(map, &lock->first_hold, hold, next_in_lock, index);

@@ -2,39 +2,152 @@
 #include "lockspace/table.h"
 
 #include "base/cleanup.h"
+#include "lockspace/claims.h"
 #include "lockspace/map.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-int hf_table_new(struct hf_table **ret)
+static const size_t record_size = sizeof(struct hf_owner) + sizeof(struct hf_lock) +
+                                  sizeof(struct hf_hold) + sizeof(struct hf_lockspace);
+
+/* An empty table in a mapping of zeros. */
+static int begin(struct hf_table *table, const uint8_t *boot)
 {
-        hf_cleanup_free struct hf_table *table = calloc(1, sizeof(*table));
+        struct hf_map *map = table->map;
         uint32_t lockspace;
-        void *map;
+
+        if (hf_map_back(table, map, offsetof(struct hf_map, owners)) < 0)
+                return -ENOSPC;
+        map->owner_pool.max = HF_TABLE_OWNERS_MAX;
+        map->lock_pool.max = HF_TABLE_LOCKS_MAX;
+        map->hold_pool.max = HF_TABLE_HOLDS_MAX;
+        map->lockspace_pool.max = HF_TABLE_LOCKSPACES_MAX;
+        hf_arena_init(&map->arena, HF_TABLE_STRINGS_SIZE);
+        map->head = (struct hf_map_head){
+                .magic = HF_MAP_MAGIC,
+                .version = HF_MAP_VERSION,
+                .record_size = (uint32_t)record_size,
+                .size = sizeof(*map),
+        };
+        if (boot)
+                memcpy(map->head.boot, boot, sizeof(map->head.boot));
+        return hf_table_add_lockspace(table, "", &lockspace);
+}
+
+static void table_freep(struct hf_table **table)
+{
+        *table = hf_table_free(*table);
+}
+
+#define cleanup_table hf_cleanup(table_freep)
+
+/* fd is taken over, also on failure. */
+static int open_table(int fd_arg, bool keep, struct hf_table **ret)
+{
+        hf_cleanup_fd int fd = fd_arg;
+        struct hf_table *table = calloc(1, sizeof(*table));
+        int r;
 
         if (!table)
                 return -ENOMEM;
-        map = mmap(NULL, sizeof(*table->map), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (map == MAP_FAILED)
-                return -ENOMEM;
-        table->map = map;
-        table->map->owner_pool.max = HF_TABLE_OWNERS_MAX;
-        table->map->lock_pool.max = HF_TABLE_LOCKS_MAX;
-        table->map->hold_pool.max = HF_TABLE_HOLDS_MAX;
-        table->map->lockspace_pool.max = HF_TABLE_LOCKSPACES_MAX;
-        hf_arena_init(&table->map->arena, HF_TABLE_STRINGS_SIZE);
-        (void)hf_table_add_lockspace(table, "", &lockspace);
+        r = hf_map_open(table, fd, keep);
+        if (r < 0) {
+                free(table);
+                return r;
+        }
+        (void)hf_steal_fd(&fd);
+        *ret = table;
+        return 0;
+}
+
+int hf_table_new(struct hf_table **ret)
+{
+        cleanup_table struct hf_table *table = NULL;
+        int r = open_table(-1, true, &table);
+
+        if (r >= 0)
+                r = begin(table, NULL);
+        if (r < 0)
+                return r;
+        *ret = hf_steal_ptr(table);
+        return 0;
+}
+
+int hf_table_create(const char *path, const uint8_t boot[static 16], struct hf_table **ret)
+{
+        cleanup_table struct hf_table *table = NULL;
+        int fd, r;
+
+        if (unlink(path) < 0 && errno != ENOENT)
+                return -errno;
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        r = ftruncate(fd, sizeof(struct hf_map)) < 0 ? -errno : 0;
+        if (r < 0) {
+                (void)close(fd);
+                return r;
+        }
+        r = open_table(fd, true, &table);
+        if (r >= 0)
+                r = begin(table, boot);
+        if (r < 0)
+                return r;
+        *ret = hf_steal_ptr(table);
+        return 0;
+}
+
+/* Whether the file is one that this program, for this user, has written. */
+static int check_file(int fd)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH) ||
+            st.st_size != (off_t)sizeof(struct hf_map))
+                return -EBADMSG;
+        return 0;
+}
+
+int hf_table_load(const char *path, const uint8_t boot[static 16], struct hf_table **ret)
+{
+        cleanup_table struct hf_table *table = NULL;
+        const struct hf_map_head *head;
+        int fd, r;
+
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd < 0)
+                return -errno;
+        r = check_file(fd);
+        if (r < 0) {
+                (void)close(fd);
+                return r;
+        }
+        r = open_table(fd, false, &table);
+        if (r < 0)
+                return r;
+        head = &table->map->head;
+        if (memcmp(head->magic, HF_MAP_MAGIC, sizeof(head->magic)) != 0 ||
+            head->version != HF_MAP_VERSION || head->record_size != record_size ||
+            head->size != sizeof(struct hf_map))
+                return -EBADMSG;
+        if (memcmp(head->boot, boot, sizeof(head->boot)) != 0)
+                return -ESTALE;
         *ret = hf_steal_ptr(table);
         return 0;
 }
 
 struct hf_table *hf_table_free(struct hf_table *table)
 {
-        if (table)
-                (void)munmap(table->map, sizeof(*table->map));
+        if (!table)
+                return NULL;
+        hf_map_close(table);
+        hf_close_fd(&table->fd);
         free(table);
         return NULL;
 }
@@ -82,15 +195,16 @@ int hf_table_add_lockspace(struct hf_table *table, const char *path, uint32_t *r
 
         if (strlen(path) > HF_TABLE_STRING_MAX)
                 return -ENAMETOOLONG;
-        r = hf_map_add_string(map, path, HF_TABLE_STRING_MAX, &string);
+        r = hf_map_add_string(table, path, HF_TABLE_STRING_MAX, &string);
         if (r < 0)
                 return r;
-        index = HF_MAP_TAKE(map, lockspace);
+        index = HF_MAP_TAKE(table, lockspace);
         if (!index) {
                 hf_arena_remove(&map->arena, map->strings, string);
                 return -ENOSPC;
         }
         map->lockspaces[index].path = string;
+        map->lockspaces[index].check = hf_claims_check_lockspace(path);
         *ret = index;
         return 0;
 }
@@ -118,10 +232,10 @@ int hf_table_add_owner(struct hf_table *table, const struct hf_owner_info *info,
         struct hf_owner *owner;
         int r;
 
-        r = hf_map_add_string(map, info->name, HF_TABLE_OWNER_NAME_MAX, &string);
+        r = hf_map_add_string(table, info->name, HF_TABLE_OWNER_NAME_MAX, &string);
         if (r < 0)
                 return r;
-        index = HF_MAP_TAKE(map, owner);
+        index = HF_MAP_TAKE(table, owner);
         if (!index) {
                 hf_arena_remove(&map->arena, map->strings, string);
                 return -ENOSPC;

@@ -99,17 +99,33 @@ struct hf_hold {
         uint32_t next_in_owner, prev_in_owner;
         uint64_t since; /* microseconds since the epoch */
         char via[HF_TABLE_VIA_MAX];
+        uint32_t check; /* of what it says, see claims.h; 0: it says nothing */
 };
 
 struct hf_lockspace {
         uint32_t next;
-        uint32_t path; /* string; "" for the default lockspace */
+        uint32_t path;  /* string; "" for the default lockspace */
+        uint32_t check; /* as that of a hold */
 };
 
 struct hf_table;
 
-/* A new table with only the default lockspace in it. -ENOMEM. */
+/* A new table with only the default lockspace in it, in memory. -ENOMEM. */
 int hf_table_new(struct hf_table **ret);
+
+/*
+ * The same in a file of mode 0600, which replaces one that is there. boot is the
+ * kernel's boot id. Whatever does not fit the file system any more is refused
+ * with -ENOSPC when it is added. Also what open, ftruncate and mmap fail with.
+ */
+int hf_table_create(const char *path, const uint8_t boot[static 16], struct hf_table **ret);
+
+/*
+ * The table that another daemon left in a file, to read its claims (claims.h)
+ * and for nothing else; the file stays as it is. -ENOENT; -EBADMSG: no such file
+ * of ours, or of another version; -ESTALE: of another boot.
+ */
+int hf_table_load(const char *path, const uint8_t boot[static 16], struct hf_table **ret);
 struct hf_table *hf_table_free(struct hf_table *table);
 
 /* The record at an index that the table gave; valid until it is removed. */

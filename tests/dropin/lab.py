@@ -359,6 +359,14 @@ class SystemLab(Lab):
             return self.ns.listening(self.socket)
         until(serves, f"{self.daemon} serves {self.socket}")
 
+    def restart_daemon(self, signal, meanwhile=None):
+        """Ends the lock daemon by a signal, and starts another one."""
+        self.ns.run(["kill", f"-{signal}", str(self.daemon_pid)])
+        until(lambda: not self.ns.alive(self.daemon_pid), "the lock daemon has ended")
+        if meanwhile:
+            meanwhile()
+        self.start_daemon()
+
     def start_libvirtd(self):
         self.libvirtd_pid = self.ns.spawn(
             [LIBVIRTD, "-f", "/etc/libvirt/libvirtd.conf", "-p", "/run/libvirtd.pid"],

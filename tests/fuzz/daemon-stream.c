@@ -306,6 +306,7 @@ static void begin(void)
 {
         static struct hf_config config = {.max_clients = 16, .admin_max_clients = 2};
         static bool initialised;
+        struct hf_table *table;
 
         if (!initialised) {
                 hf_log_init("fuzz");
@@ -316,7 +317,8 @@ static void begin(void)
         }
         world_begin();
         FUZZ_PROMISE(sd_event_new(&event) >= 0);
-        FUZZ_PROMISE(hf_server_new(event, &config, &server, NULL) == 0);
+        FUZZ_PROMISE(hf_table_new(&table) == 0);
+        FUZZ_PROMISE(hf_server_new(event, &config, table, &server, NULL) == 0);
         for (size_t i = 0; i < CLIENTS; i++) {
                 clients[i].came = false;
                 clients[i].fd = -1;

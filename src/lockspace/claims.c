@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lockspace/claims.h"
+
+#include "lockspace/map.h"
+
+#include <errno.h>
+#include <string.h>
+
+uint32_t hf_claims_end(const struct hf_table *table)
+{
+        uint32_t used = table->map->hold_pool.used;
+
+        return used < HF_TABLE_HOLDS_MAX ? used : HF_TABLE_HOLDS_MAX - 1;
+}
+
+uint32_t hf_claims_lockspaces_end(const struct hf_table *table)
+{
+        uint32_t used = table->map->lockspace_pool.used;
+
+        return used < HF_TABLE_LOCKSPACES_MAX ? used : HF_TABLE_LOCKSPACES_MAX - 1;
+}
+
+/* A string of a table that may be damaged, or NULL. */
+static const char *string_at(const struct hf_table *table, uint32_t string, size_t max)
+{
+        size_t room;
+
+        if (string == 0 || string >= HF_TABLE_STRINGS_SIZE)
+                return NULL;
+        room = HF_TABLE_STRINGS_SIZE - string;
+        if (room > max + 1)
+                room = max + 1;
+        return memchr(table->map->strings + string, '\0', room) ? table->map->strings + string
+                                                                : NULL;
+}
+
+static uint32_t check_of(const struct hf_claim *claim)
+{
+        /* Each number in a place of its own, so that none can stand in for another. */
+        const uint64_t words[] = {
+                (uint64_t)claim->pid,
+                claim->start,
+                claim->id,
+                claim->vm_since,
+                claim->since,
+                claim->shared,
+                claim->autocreate,
+                (uint64_t)claim->file.kind,
+                claim->file.dev,
+                claim->file.ino,
+        };
+        uint32_t h = hf_map_hash(0, words, sizeof(words));
+
+        h = hf_map_hash(h, claim->uuid, sizeof(claim->uuid));
+        h = hf_map_hash(h, claim->vm, strlen(claim->vm));
+        h = hf_map_hash(h, claim->lockspace, strlen(claim->lockspace));
+        h = hf_map_hash(h, claim->name, strlen(claim->name));
+        h = hf_map_hash(h, claim->via, strlen(claim->via));
+        return h | 1;
+}
+
+/* Everything that the hold says, whether it is right or not. -EBADMSG if it cannot be read. */
+static int read_claim(struct hf_table *table, const struct hf_hold *hold, struct hf_claim *ret)
+{
+        const struct hf_map *map = table->map;
+        const struct hf_owner *owner = &map->owners[hold->owner % HF_TABLE_OWNERS_MAX];
+        const struct hf_lock *lock = &map->locks[hold->lock % HF_TABLE_LOCKS_MAX];
+        const struct hf_lockspace
+                *lockspace = &map->lockspaces[hold->lockspace % HF_TABLE_LOCKSPACES_MAX];
+
+        *ret = (struct hf_claim){
+                .pid = owner->pid,
+                .start = owner->start,
+                .id = owner->id,
+                .vm = string_at(table, owner->name, HF_TABLE_OWNER_NAME_MAX),
+                .vm_since = owner->since,
+                .lockspace = string_at(table, lockspace->path, HF_TABLE_STRING_MAX),
+                .name = string_at(table, hold->name, HF_TABLE_STRING_MAX),
+                .via = hold->via,
+                .since = hold->since,
+                .shared = lock->flags & HF_LOCK_SHARED,
+                .autocreate = lock->flags & HF_LOCK_AUTOCREATE,
+                .file = lock->file,
+                .thing = lock->thing,
+                .carried = owner->state == HF_OWNER_CARRIED,
+        };
+        memcpy(ret->uuid, owner->uuid, sizeof(ret->uuid));
+        if (!ret->vm || !ret->lockspace || !ret->name ||
+            !memchr(hold->via, '\0', sizeof(hold->via)))
+                return -EBADMSG;
+        return 0;
+}
+
+int hf_claims_get(struct hf_table *table, uint32_t index, struct hf_claim *ret)
+{
+        const struct hf_hold *hold = hf_table_hold(table, index);
+        struct hf_claim claim;
+
+        if (!hold->check)
+                return 0;
+        if (read_claim(table, hold, &claim) < 0 || check_of(&claim) != hold->check)
+                return -EBADMSG;
+        *ret = claim;
+        return 1;
+}
+
+uint32_t hf_claims_check(struct hf_table *table, uint32_t index)
+{
+        struct hf_claim claim;
+
+        /* A table that we wrote ourselves can be read. */
+        (void)read_claim(table, hf_table_hold(table, index), &claim);
+        return check_of(&claim);
+}
+
+uint32_t hf_claims_check_lockspace(const char *path)
+{
+        return hf_map_hash(0, path, strlen(path)) | 1;
+}
+
+int hf_claims_get_lockspace(struct hf_table *table, uint32_t index, const char **ret)
+{
+        const struct hf_lockspace *lockspace = &table->map->lockspaces[index];
+        const char *path;
+
+        if (!lockspace->check)
+                return 0;
+        path = string_at(table, lockspace->path, HF_TABLE_STRING_MAX);
+        if (!path || hf_claims_check_lockspace(path) != lockspace->check)
+                return -EBADMSG;
+        *ret = path;
+        return 1;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Claims: what a table says about each hold that still makes sense when the
+ * daemon that wrote it is gone.
+ *
+ * A daemon may be killed between any two stores, so the chains of its table are
+ * not believed. Each hold carries a check of all that it says, written last and
+ * cleared first; what has no check was not finished, what has a wrong one is
+ * damaged.
+ */
+
+#include "lockspace/table.h"
+
+#include <stdbool.h>
+
+/* Strings belong to the table. */
+struct hf_claim {
+        pid_t pid;
+        uint64_t start;
+        uint8_t uuid[16];
+        uint32_t id;
+        const char *vm;
+        uint64_t vm_since;
+        const char *lockspace; /* path; "" for the default one */
+        const char *name;
+        const char *via;
+        uint64_t since;
+        bool shared;
+        bool autocreate;
+        struct hf_thing file; /* that was locked */
+        /* Not covered by the check, as they change: good for a look at the processes, no more. */
+        struct hf_thing thing; /* that the file stands for; kind none: not known */
+        bool carried;          /* the process had ended, another one carried its connection */
+};
+
+/* Highest index at which there may be a claim. */
+uint32_t hf_claims_end(const struct hf_table *table);
+
+/* Returns 1 with the claim at an index, 0 where there is none, -EBADMSG where it is damaged. */
+int hf_claims_get(struct hf_table *table, uint32_t hold, struct hf_claim *ret);
+
+/*
+ * The same for lockspaces, which clients announce but once: the path of the one
+ * at an index, from 1 to the end.
+ */
+uint32_t hf_claims_lockspaces_end(const struct hf_table *table);
+int hf_claims_get_lockspace(struct hf_table *table, uint32_t lockspace, const char **ret);
+
+/* The checks of a hold that is in the table, and of a lockspace; never 0. */
+uint32_t hf_claims_check(struct hf_table *table, uint32_t hold);
+uint32_t hf_claims_check_lockspace(const char *path);
