@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/dispatch.h"
+#include "daemon/learn.h"
 #include "daemon/owner.h"
 #include "daemon/search.h"
 #include "lockspace/describe.h"
@@ -12,7 +13,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 /* One acquire from its begin to its answer. */
 struct job {
@@ -287,65 +287,6 @@ static int complete(struct job *job)
         return outcome;
 }
 
-/*
- * All searches for the things of hot-plugged disks may take one part in so many
- * of the time, whatever the VMs make of themselves: one that takes long is not
- * repeated for long.
- */
-#define SEARCHES_SHARE 10
-
-/* So long an unsuccessful search stands at most; a clock set back holds it up no longer. */
-#define SEARCH_STANDS_MAX_USEC (10 * 1000000ULL)
-
-static uint64_t monotonic_usec(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-/* Looks for the thing of a lock, which is one of n that are searched for. */
-static void learn_thing(struct hf_server *server, uint32_t index, uint64_t n)
-{
-        struct hf_table *table = server->table;
-        struct hf_lock *lock = hf_table_lock(table, index);
-        const struct hf_hold *hold = hf_table_hold(table, lock->first_hold);
-        uint64_t begin = monotonic_usec(), stands;
-        struct hf_thing thing;
-
-        if (hf_behind_find(hf_table_owner(table, hold->owner)->pid,
-                           hf_table_string(table, hold->name), &thing) == 0) {
-                hf_table_set_thing(table, index, &thing);
-                return;
-        }
-        stands = (monotonic_usec() - begin) * n * SEARCHES_SHARE;
-        if (stands > SEARCH_STANDS_MAX_USEC)
-                stands = SEARCH_STANDS_MAX_USEC;
-        lock->search_after = hf_server_wall_clock(server) + stands;
-}
-
-/*
- * A disk that was hot-plugged by a hashed name had not been opened by its VM
- * when the lock was taken. By now it may have: look again, so that another name
- * of the same disk is seen as what it is.
- */
-static void learn_things(struct hf_server *server)
-{
-        struct hf_table *table = server->table;
-        uint64_t now = hf_server_wall_clock(server), n = 0;
-
-        for (uint32_t i = hf_table_find_searched(table, 0); i; i = hf_table_find_searched(table, i))
-                n++;
-        for (uint32_t next, i = hf_table_find_searched(table, 0); i; i = next) {
-                uint64_t after = hf_table_lock(table, i)->search_after;
-
-                next = hf_table_find_searched(table, i);
-                if (after <= now || after - now > SEARCH_STANDS_MAX_USEC)
-                        learn_thing(server, i, n);
-        }
-}
-
 /* The step that may block on a slow filesystem. */
 static void take(struct job *job)
 {
@@ -356,7 +297,7 @@ static void take(struct job *job)
                 .autocreate = job->autocreate,
         };
 
-        learn_things(job->server);
+        hf_learn_things(job->server);
         if (request->lockspace != HF_LOCKSPACE_DEFAULT && request->thing.kind == HF_THING_NONE &&
             hf_behind_is_hash(job->name))
                 (void)hf_behind_find(hf_table_owner(job->server->table, request->owner)->pid,
@@ -454,47 +395,4 @@ int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_c
         if (acquired.status < 0 && err)
                 *err = acquired.error;
         return acquired.status;
-}
-
-void hf_give(struct hf_server *server, uint32_t index)
-{
-        struct hf_hold *hold = hf_table_hold(server->table, index);
-        struct hf_lock *lock = hf_table_lock(server->table, hold->lock);
-        uint32_t lock_index = hold->lock;
-        hf_cleanup_free char *unlink_path = NULL;
-        int fd = lock->fd;
-
-        if (lock->holds > 1) {
-                hf_table_remove_hold(server->table, index);
-                return;
-        }
-        if (lock->flags & HF_LOCK_AUTOCREATE)
-                unlink_path = hf_resource_path(server, hold->lockspace,
-                                               hf_table_string(server->table, hold->name));
-        hf_resource_give(fd, unlink_path);
-        hf_table_remove_hold(server->table, index);
-        hf_table_remove_lock(server->table, lock_index);
-}
-
-int hf_release(struct hf_session *session, const char *path, const char *name, struct hf_error *err)
-{
-        struct hf_server *server = session->server;
-        uint32_t lockspace = hf_find_lockspace(server, path, err);
-        uint32_t owner, hold;
-
-        if (!lockspace)
-                return -ENOENT;
-        if (!hf_table_find_name(server->table, lockspace, name))
-                return hf_error_set(err, ENOENT, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
-                                    "%s is not locked", name);
-        owner = hf_owner_known(session);
-        hold = owner ? hf_rules_hold_of(server->table, owner, lockspace, name) : 0;
-        if (!hold)
-                return hf_error_set(err, EPERM, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
-                                    "pid %d does not hold %s", (int)session->owner_pid, name);
-        /* More than one where the file was replaced while it was locked. */
-        for (; hold; hold = hf_rules_hold_of(server->table, owner, lockspace, name))
-                hf_give(server, hold);
-        hf_owner_drop_unused(server, owner);
-        return 0;
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Taking and giving locks.
+ * Taking locks.
  *
  * An acquire goes: bind the owner; judge by name; then, in one step that may be
  * done elsewhere, find the thing behind a hashed name, open and lock the file;
@@ -46,13 +46,6 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
  */
 int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,
                      struct hf_error *err);
-
-/* Gives back what the session's owner holds by that name. */
-int hf_release(struct hf_session *session, const char *lockspace, const char *name,
-               struct hf_error *err);
-
-/* Removes one hold; with the last one the lock goes. */
-void hf_give(struct hf_server *server, uint32_t hold);
 
 /* The lockspace at path, or 0 with *err. */
 uint32_t hf_find_lockspace(struct hf_server *server, const char *path, struct hf_error *err);

@@ -3,8 +3,8 @@
 
 #include "base/log.h"
 #include "base/process.h"
-#include "daemon/acquire.h"
 #include "daemon/owner.h"
+#include "daemon/release.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -4,6 +4,7 @@
 #include "daemon/acquire.h"
 #include "daemon/dispatch.h"
 #include "daemon/owner.h"
+#include "daemon/release.h"
 #include "storage/resource.h"
 
 #include "base/cleanup.h"

@@ -8,8 +8,10 @@
  *   session.c    one connection: bytes in, bytes out
  *   dispatch.c   from a frame to the procedure that is meant, and its guards
  *   *-program.c  the programs: virtlockd's locks, its admin calls, our own
- *   acquire.c    taking and giving locks
+ *   acquire.c    taking locks
+ *   learn.c      what a lock protects, found out later
  *   search.c     who holds what is not in our table
+ *   release.c    giving locks back
  *   owner.c      which process a lock belongs to, and learning of its end
  *   recover.c    what an earlier daemon left
  *   departure.c  who left, and what happens to what it held

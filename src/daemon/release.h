@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Giving locks back: a name is taken out of what its owner holds, and the lock
+ * goes with the last name of the last owner.
+ */
+
+#include "daemon/session.h"
+
+/* Gives back what the session's owner holds by that name. */
+int hf_release(struct hf_session *session, const char *lockspace, const char *name,
+               struct hf_error *err);
+
+/* Removes one hold; with the last one the lock goes. */
+void hf_give(struct hf_server *server, uint32_t hold);
