@@ -181,16 +181,18 @@ static int call_get_client_limits(struct hf_session *session, const void *data,
 {
         const struct hf_admin_server_args *args = data;
         const struct hf_server *server = session->server;
-        unsigned int limit;
+        unsigned int limit, clients;
         int kind = find_server(&args->server, err);
 
         if (kind < 0)
                 return kind;
         limit = kind == HF_SERVICE_ADMIN ? server->config->admin_max_clients
                                          : server->config->max_clients;
+        /* Those that only look have places of their own. */
+        clients = server->clients[kind] - (kind == HF_SERVICE_LOCKS ? server->readers : 0);
         struct hf_admin_param params[] = {
                 uint_param("nclients_max", limit),
-                uint_param("nclients", server->clients[kind]),
+                uint_param("nclients", clients),
                 uint_param("nclients_unauth_max", limit),
                 uint_param("nclients_unauth", 0),
         };

@@ -161,6 +161,14 @@ def test_virt_admin_shows_the_same_as_of_virtlockd(stock, ours, command):
     assert shown(ours, command) == shown(stock, command)
 
 
+def test_who_only_looks_takes_no_place_of_a_client(holdfastd):
+    daemon = holdfastd(conf="max_clients = 5\n")
+    with daemon.connect(), wire.Connection(wire.Transport(daemon.own_socket_ro)):
+        shown_now = daemon.virt_admin("srv-clients-info", "virtlockd").stdout
+        assert re.search(r"nclients_max *: 5\n", shown_now), shown_now
+        assert re.search(r"nclients *: 1\n", shown_now), shown_now
+
+
 def test_virt_admin_shows_who_the_client_is(ours):
     result = ours.virt_admin("client-info", "virtlockd", str(ours.client_id()))
     assert result.returncode == 0, result
