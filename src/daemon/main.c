@@ -364,8 +364,10 @@ static enum exit_code run(struct daemon *d)
                 return fail(EXIT_OTHER, &error);
         if (d->arguments.daemon) {
                 d->report_fd = hf_daemonize();
-                if (d->report_fd < 0)
+                if (d->report_fd < 0) {
+                        (void)hf_error_sys(&error, -d->report_fd, "cannot go into the background");
                         return fail(EXIT_OTHER, &error);
+                }
                 log_to_system(d);
         }
         code = start_and_serve(d);

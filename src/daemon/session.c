@@ -118,7 +118,6 @@ static void give_slot_back(struct hf_session *session)
 
 void hf_session_free(struct hf_session *session)
 {
-
         if (session->cancel)
                 session->cancel(session->job);
         unlink_session(session);
