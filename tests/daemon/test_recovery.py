@@ -272,6 +272,39 @@ def test_a_full_run_directory_refuses_locks_and_harms_nobody(holdfastd, nursery,
     assert daemon.alive
 
 
+def test_who_shares_the_disk_of_an_ended_vm_does_not_inherit_from_it(daemon, nursery, disk):
+    shared = disk("shared.img")
+    gone, stays = nursery.sleeper(), nursery.vm("stays")
+    stays.open(shared)
+    with manager(daemon, "gone", gone) as client:
+        assert client.acquire(shared, flags=SHARED).ok
+    with manager(daemon, "stays", stays) as client:
+        assert client.acquire(shared, flags=SHARED).ok
+    end(daemon)
+    gone.kill()
+    gone.wait()
+    daemon.start()
+    text = refused(daemon, nursery, shared)
+    assert "stays" in text and "gone" not in text
+    with manager(daemon, "stays", stays) as client:
+        assert client.release(shared).ok
+    assert lock_on_first_byte(shared) == "unlocked"
+
+
+def test_another_lock_daemon_is_no_heir_of_an_ended_vm(daemon, nursery, disk):
+    path, vm, other = disk(), nursery.sleeper(), nursery.vm("another lock daemon")
+    with manager(daemon, "web1", vm) as client:
+        assert client.acquire(path, flags=SHARED).ok
+    end(daemon)
+    other.lock(path, "posix", fcntl.F_RDLCK)
+    vm.kill()
+    vm.wait()
+    daemon.start()
+    assert "web1" not in daemon.log()
+    other.kill()
+    assert lock_on_first_byte(path) == "unlocked"
+
+
 class Worker:
     """Acquires and releases disks of its own until the daemon is gone; knows what it was told."""
 
