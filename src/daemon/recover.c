@@ -175,8 +175,15 @@ static int find_owner(struct hf_server *server, const struct hf_claim *claim,
                 .via = claim->via,
                 .id = claim->id,
         };
-        int r = open_vm(server, claim, scan, &pidfd, &process);
+        uint32_t known = hf_table_find_owner(server->table, claim->pid, claim->start);
+        int r;
 
+        /* Of a VM with many disks only the first one costs a look at /proc. */
+        if (known && hf_process_pidfd_is_dead(hf_table_owner(server->table, known)->pidfd) == 0) {
+                *ret = known;
+                return 0;
+        }
+        r = open_vm(server, claim, scan, &pidfd, &process);
         if (r < 0)
                 return r;
         *ret = hf_table_find_owner(server->table, process.pid, process.start);
