@@ -405,8 +405,10 @@ int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_c
 {
         cleanup_job struct job *job = NULL;
         uint32_t lockspace = hf_table_find_lockspace(server->table, claim->lockspace);
-        struct hf_acquire acquire = {
-                .name = claim->name, .shared = claim->shared, .autocreate = claim->autocreate};
+        struct hf_acquire acquire = {.name = claim->name,
+                                     .shared = claim->shared,
+                                     .autocreate = claim->autocreate,
+                                     .thing = claim->thing};
         struct hf_acquired acquired = {0};
         int r = lockspace ? 0 : hf_table_add_lockspace(server->table, claim->lockspace, &lockspace);
 

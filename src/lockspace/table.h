@@ -85,7 +85,8 @@ struct hf_lock {
         uint32_t flags; /* enum hf_table_lock_flags */
         uint32_t first_hold;
         uint32_t holds;
-        uint64_t searched; /* when its thing was last looked for, microseconds since the epoch */
+        uint64_t searched;    /* when its thing was last looked for, microseconds since the epoch */
+        uint32_t thing_check; /* of the thing, which may be learned late; see claims.h */
 };
 
 struct hf_hold {

@@ -6,14 +6,16 @@ import fcntl
 import os
 import random
 import signal
+import struct
 import threading
 
 import pytest
 from hftest.files import lock_on_first_byte
 from hftest.processes import until
-from hftest.wire import AUTOCREATE, SHARED, Owner
+from hftest.wire import AUTOCREATE, SHARED, Owner, resource
 
 BUSY = (87, 51)
+HOLDFAST_PROGRAM = 0x486F6C64
 ENDS = pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda n: n.name)
 
 
@@ -303,6 +305,26 @@ def test_another_lock_daemon_is_no_heir_of_an_ended_vm(daemon, nursery, disk):
     assert "web1" not in daemon.log()
     other.kill()
     assert lock_on_first_byte(path) == "unlocked"
+
+
+def acquire_thing(client, name, space, path):
+    """As our own driver does it, which says what the name stands for."""
+    info = os.stat(path)
+    return client.call(2, resource(space, name, AUTOCREATE) + struct.pack(
+        ">IQQ", 1, info.st_dev, info.st_ino), prog=HOLDFAST_PROGRAM)
+
+
+@ENDS
+def test_what_a_name_was_said_to_stand_for_is_not_forgotten(daemon, nursery, disk, folder, number):
+    path, vm = disk(), nursery.sleeper()
+    space = os.path.join(folder, "space")
+    with manager(daemon, "web1", vm) as client:
+        assert client.create_lockspace(space).ok
+        assert acquire_thing(client, "volume", space, path).ok
+    assert "web1" in refused(daemon, nursery, path)
+    end(daemon, number)
+    daemon.start()
+    assert "web1" in refused(daemon, nursery, path)
 
 
 class Worker:
