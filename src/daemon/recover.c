@@ -63,6 +63,8 @@ int hf_recover_table(const char *state_file, struct hf_table **ret)
                 r = hf_table_create(path, boot, ret);
         if (r >= 0)
                 return 0;
+        if (path)
+                (void)unlink(path);
         hf_log(HF_LOG_WARNING, MODULE,
                "cannot keep the state in %s: %s; locks will not be taken again after an end of "
                "this daemon",
@@ -337,9 +339,31 @@ static void set_aside(const char *state_file)
                        state_file, aside);
 }
 
-void hf_recover(struct hf_server *server, const char *state_file)
+/*
+ * The new table takes the place of the old one, which is wrong from now on: where
+ * there is none in a file, none stays.
+ */
+static void replace(struct hf_server *server, const char *state_file)
 {
         hf_cleanup_free char *path = with_suffix(state_file, ".new");
+
+        if (hf_table_is_kept(server->table) && path) {
+                if (rename(path, state_file) == 0)
+                        return;
+                hf_log(HF_LOG_ERROR, MODULE,
+                       "cannot replace %s: %s; locks will not be taken again after an end of this "
+                       "daemon",
+                       state_file, strerrordesc_np(errno));
+        }
+        if (unlink(state_file) < 0 && errno != ENOENT)
+                hf_log(HF_LOG_ERROR, MODULE,
+                       "cannot remove %s: %s; remove it before this daemon is started again, it "
+                       "is out of date",
+                       state_file, strerrordesc_np(errno));
+}
+
+void hf_recover(struct hf_server *server, const char *state_file)
+{
         hf_cleanup(table_freep) struct hf_table *old = NULL;
         uint8_t boot[16];
         int r = get_boot(boot);
@@ -352,9 +376,7 @@ void hf_recover(struct hf_server *server, const char *state_file)
                 set_aside(state_file);
         else if (r != -ENOENT && r != -ESTALE)
                 hf_log(HF_LOG_ERROR, MODULE, "cannot read %s: %s", state_file, strerrordesc_np(-r));
-        if (path && rename(path, state_file) < 0 && errno != ENOENT)
-                hf_log(HF_LOG_ERROR, MODULE, "cannot replace %s: %s", state_file,
-                       strerrordesc_np(errno));
+        replace(server, state_file);
 }
 
 void hf_recover_leave(struct hf_server *server, const char *state_file)

@@ -152,6 +152,11 @@ struct hf_table *hf_table_free(struct hf_table *table)
         return NULL;
 }
 
+bool hf_table_is_kept(const struct hf_table *table)
+{
+        return table->fd >= 0;
+}
+
 struct hf_owner *hf_table_owner(struct hf_table *table, uint32_t owner)
 {
         return &table->map->owners[owner];

@@ -327,6 +327,25 @@ def test_what_a_name_was_said_to_stand_for_is_not_forgotten(daemon, nursery, dis
     assert "web1" in refused(daemon, nursery, path)
 
 
+def test_what_was_held_before_a_run_that_kept_no_state_is_not_believed_after_it(daemon, nursery,
+                                                                               disk):
+    path, one, two = disk(), nursery.sleeper(), nursery.sleeper()
+    with manager(daemon, "one", one) as client:
+        assert client.acquire(path).ok
+    end(daemon)
+    os.mkdir(state_of(daemon) + ".new")
+    daemon.start()
+    with manager(daemon, "one", one) as client:
+        assert client.release(path).ok
+    with manager(daemon, "two", two) as client:
+        assert client.acquire(path).ok
+    end(daemon)
+    os.rmdir(state_of(daemon) + ".new")
+    daemon.start()
+    with manager(daemon, "two", two) as client:
+        assert client.acquire(path).ok
+
+
 class Worker:
     """Acquires and releases disks of its own until the daemon is gone; knows what it was told."""
 
