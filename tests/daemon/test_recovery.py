@@ -346,6 +346,15 @@ def test_what_was_held_before_a_run_that_kept_no_state_is_not_believed_after_it(
         assert client.acquire(path).ok
 
 
+def test_a_limit_of_file_sizes_does_not_end_it(holdfastd, nursery, disk):
+    daemon = holdfastd(start=False)
+    daemon.wrapper = ["prlimit", "--fsize=1000000", "--"]
+    daemon.start()
+    assert "cannot keep the state" in daemon.log()
+    with manager(daemon, "web1", nursery.sleeper()) as client:
+        assert client.acquire(disk()).ok
+
+
 class Worker:
     """Acquires and releases disks of its own until the daemon is gone; knows what it was told."""
 
