@@ -81,19 +81,32 @@ static void lost(const struct hf_claim *claim, const char *why, struct tally *ta
                *claim->vm ? claim->vm : "a VM", (int)claim->pid, claim->name, why);
 }
 
-/* The stand-in of a VM that is gone goes, as it would have gone with the lock. */
+/* Of the file that was locked; NULL without memory. */
+static char *path_of(const struct hf_claim *claim)
+{
+        char *path;
+
+        if (!*claim->lockspace)
+                return strdup(claim->name);
+        return asprintf(&path, "%s/%s", claim->lockspace, claim->name) < 0 ? NULL : path;
+}
+
+/*
+ * The stand-in of a VM that is gone goes, as it would have gone with the lock. A
+ * file that has taken its place stays.
+ */
 static void tidy(const struct hf_claim *claim)
 {
-        hf_cleanup_free char *path = NULL;
-        struct hf_resource_request request = {.autocreate = true};
+        hf_cleanup_free char *path = claim->autocreate ? path_of(claim) : NULL;
+        struct hf_resource_request request = {.path = path};
         struct hf_resource_result result;
 
-        if (!claim->autocreate || asprintf(&path, "%s/%s", claim->lockspace, claim->name) < 0)
+        if (!path)
                 return;
-        request.path = path;
         hf_resource_take(&request, &result);
         if (result.status == 0)
-                hf_resource_give(result.fd, path);
+                hf_resource_give(result.fd,
+                                 hf_thing_same(&result.file, &claim->file) ? path : NULL);
 }
 
 /* What the VM has open of what it claims, as far as it is known. */
@@ -215,10 +228,12 @@ static int take_again(struct hf_server *server, const struct hf_claim *claim,
 /* Notes a claim for a second look. */
 static int leave_open(struct open_claims *open, const struct hf_claim *claim, uint32_t index)
 {
-        hf_cleanup_free char *path = NULL;
+        hf_cleanup_free char *path = path_of(claim);
         struct hf_thing now;
         int r;
 
+        if (!path)
+                return -ENOMEM;
         if (!open->scan) {
                 r = hf_user_scan_new(NULL, getpid(), &open->scan);
                 if (r < 0)
@@ -237,9 +252,6 @@ static int leave_open(struct open_claims *open, const struct hf_claim *claim, ui
         if (r < 0)
                 return r;
         /* Who holds the lock has the file of that name open, which may be a new one. */
-        if (asprintf(&path, "%s%s%s", claim->lockspace, *claim->lockspace ? "/" : "", claim->name) <
-            0)
-                return -ENOMEM;
         if (hf_resource_identify(path, &now) == 0)
                 r = hf_user_scan_add(open->scan, &now);
         if (r >= 0)

@@ -101,6 +101,21 @@ def test_what_a_vm_held_that_ended_meanwhile_is_free_and_its_stand_in_gone(daemo
     assert os.listdir(space) == []
 
 
+def test_a_file_that_took_the_place_of_a_stand_in_is_nobody_s_to_remove(daemon, nursery, disk,
+                                                                       folder):
+    vm, path = nursery.sleeper(), os.path.join(folder, "new.img")
+    with manager(daemon, "web1", vm) as client:
+        assert client.acquire(path, flags=AUTOCREATE).ok
+    end(daemon)
+    vm.kill()
+    vm.wait()
+    os.rename(path, path + ".old")
+    with open(path, "wb"):
+        pass
+    daemon.start()
+    assert os.path.exists(path)
+
+
 def test_a_vm_that_lives_on_in_another_process_keeps_its_lock(daemon, nursery, disk):
     path = disk()
     first = nursery.sleeper()
