@@ -29,6 +29,7 @@ struct open_claims {
         struct hf_user_scan *scan;
         uint32_t *index;
         size_t n, room;
+        bool too_large; /* the new table, beside the old one */
 };
 
 static void table_freep(struct hf_table **table)
@@ -53,23 +54,23 @@ static int get_boot(uint8_t ret[static 16])
         return r;
 }
 
-int hf_recover_table(const char *state_file, struct hf_table **ret)
+static int create(const char *state_file, struct hf_table **ret)
 {
         hf_cleanup_free char *path = with_suffix(state_file, ".new");
         uint8_t boot[16];
         int r = path ? get_boot(boot) : -ENOMEM;
 
-        if (r >= 0)
-                r = hf_table_create(path, boot, ret);
-        if (r >= 0)
-                return 0;
-        if (path)
+        if (r < 0)
+                return r;
+        r = hf_table_create(path, boot, ret);
+        if (r < 0)
                 (void)unlink(path);
-        hf_log(HF_LOG_WARNING, MODULE,
-               "cannot keep the state in %s: %s; locks will not be taken again after an end of "
-               "this daemon",
-               state_file, strerrordesc_np(-r));
-        return hf_table_new(ret);
+        return r;
+}
+
+int hf_recover_table(const char *state_file, struct hf_table **ret)
+{
+        return create(state_file, ret) >= 0 ? 0 : hf_table_new(ret);
 }
 
 static void lost(const struct hf_claim *claim, const char *why, struct tally *tally)
@@ -290,10 +291,13 @@ static void recover_claim(struct hf_server *server, struct open_claims *open,
 {
         struct hf_error error;
 
-        if (take_again(server, claim, NULL, &error) >= 0) {
+        int r = take_again(server, claim, NULL, &error);
+
+        if (r >= 0) {
                 tally->taken++;
                 return;
         }
+        open->too_large |= r == -ENOSPC;
         if (leave_open(open, claim, index) < 0)
                 lost(claim, "out of memory", tally);
 }
@@ -311,44 +315,6 @@ static void recover_lockspaces(struct hf_server *server, struct hf_table *old, s
                 if (r < 0)
                         tally->damaged++;
         }
-}
-
-static void recover_claims(struct hf_server *server, struct hf_table *old)
-{
-        struct open_claims open = {0};
-        struct tally tally = {0};
-
-        recover_lockspaces(server, old, &tally);
-        for (uint32_t i = 1; i <= hf_claims_end(old); i++) {
-                struct hf_claim claim;
-                int r = hf_claims_get(old, i, &claim);
-
-                if (r < 0)
-                        tally.damaged++;
-                else if (r > 0)
-                        recover_claim(server, &open, &claim, i, &tally);
-        }
-        settle_open(server, old, &open, &tally);
-        if (tally.taken || tally.ended)
-                hf_log(HF_LOG_INFO, MODULE,
-                       "took %u locks again that the last daemon held; the VMs of %u others have "
-                       "ended",
-                       tally.taken, tally.ended);
-        if (tally.damaged)
-                hf_log(HF_LOG_ERROR, MODULE, "%u records of the state were damaged and are lost",
-                       tally.damaged);
-}
-
-/* What is not a state file of ours is kept for whoever wants to know why. */
-static void set_aside(const char *state_file)
-{
-        hf_cleanup_free char *aside = with_suffix(state_file, ".damaged");
-
-        if (aside && rename(state_file, aside) == 0)
-                hf_log(HF_LOG_ERROR, MODULE,
-                       "%s is damaged or of another version: no lock is taken again from it; it is "
-                       "kept as %s",
-                       state_file, aside);
 }
 
 /*
@@ -374,21 +340,90 @@ static void replace(struct hf_server *server, const char *state_file)
                        state_file, strerrordesc_np(errno));
 }
 
+/* Returns whether the new table has the old one's place already. */
+static bool recover_claims(struct hf_server *server, struct hf_table *old, const char *state_file)
+{
+        struct open_claims open = {0};
+        struct tally tally = {0};
+
+        recover_lockspaces(server, old, &tally);
+        for (uint32_t i = 1; i <= hf_claims_end(old); i++) {
+                struct hf_claim claim;
+                int r = hf_claims_get(old, i, &claim);
+
+                if (r < 0)
+                        tally.damaged++;
+                else if (r > 0)
+                        recover_claim(server, &open, &claim, i, &tally);
+        }
+        /* The old one has been read; without its storage there may be room for the rest. */
+        if (open.too_large)
+                replace(server, state_file);
+        settle_open(server, old, &open, &tally);
+        if (tally.taken || tally.ended)
+                hf_log(HF_LOG_INFO, MODULE,
+                       "took %u locks again that the last daemon held; the VMs of %u others have "
+                       "ended",
+                       tally.taken, tally.ended);
+        if (tally.damaged)
+                hf_log(HF_LOG_ERROR, MODULE, "%u records of the state were damaged and are lost",
+                       tally.damaged);
+        return open.too_large;
+}
+
+/* What is not a state file of ours is kept for whoever wants to know why. */
+static void set_aside(const char *state_file)
+{
+        hf_cleanup_free char *aside = with_suffix(state_file, ".damaged");
+
+        if (aside && rename(state_file, aside) == 0)
+                hf_log(HF_LOG_ERROR, MODULE,
+                       "%s is damaged or of another version: no lock is taken again from it; it is "
+                       "kept as %s",
+                       state_file, aside);
+}
+
+/*
+ * A second try for a table that could not be in a file: the old one has been read
+ * and leaves its storage to it.
+ */
+static void make_room(struct hf_server *server, const char *state_file)
+{
+        struct hf_table *table;
+        int r;
+
+        (void)unlink(state_file);
+        r = create(state_file, &table);
+        if (r >= 0) {
+                (void)hf_table_free(server->table);
+                server->table = table;
+                return;
+        }
+        hf_log(HF_LOG_WARNING, MODULE,
+               "cannot keep the state in %s: %s; locks will not be taken again after an end of "
+               "this daemon",
+               state_file, strerrordesc_np(-r));
+}
+
 void hf_recover(struct hf_server *server, const char *state_file)
 {
         hf_cleanup(table_freep) struct hf_table *old = NULL;
+        bool replaced = false;
         uint8_t boot[16];
         int r = get_boot(boot);
 
         if (r >= 0)
                 r = hf_table_load(state_file, boot, &old);
-        if (r >= 0)
-                recover_claims(server, old);
-        else if (r == -EBADMSG)
+        if (r == -EBADMSG)
                 set_aside(state_file);
-        else if (r != -ENOENT && r != -ESTALE)
+        else if (r < 0 && r != -ENOENT && r != -ESTALE)
                 hf_log(HF_LOG_ERROR, MODULE, "cannot read %s: %s", state_file, strerrordesc_np(-r));
-        replace(server, state_file);
+        if (!hf_table_is_kept(server->table))
+                make_room(server, state_file);
+        if (r >= 0)
+                replaced = recover_claims(server, old, state_file);
+        if (!replaced)
+                replace(server, state_file);
 }
 
 void hf_recover_leave(struct hf_server *server, const char *state_file)

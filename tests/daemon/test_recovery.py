@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import struct
+import subprocess
 import threading
 
 import pytest
@@ -368,6 +369,27 @@ def test_a_limit_of_file_sizes_does_not_end_it(holdfastd, nursery, disk):
     assert "cannot keep the state" in daemon.log()
     with manager(daemon, "web1", nursery.sleeper()) as client:
         assert client.acquire(disk()).ok
+
+
+def test_where_there_is_no_room_for_two_tables_the_locks_are_taken_again(holdfastd, nursery,
+                                                                        disk):
+    if os.geteuid() != 0:
+        pytest.skip("needs root: the test mounts a small file system")
+    daemon = holdfastd(start=False)
+    script = 'mkdir -p "$0" && mount -t tmpfs -o size=1m tmpfs "$0" && echo && exec sleep 600'
+    place = nursery.spawn(
+        ["unshare", "-m", "--propagation", "private", "--", "sh", "-c", script,
+         os.path.join(daemon.run_dir, "holdfast")], stdout=subprocess.PIPE)
+    place.stdout.readline()
+    daemon.wrapper = ["nsenter", "-m", "-t", str(place.pid), "--"]
+    daemon.start()
+    paths, vm = [disk(f"{i}.img") for i in range(700)], nursery.sleeper()
+    with manager(daemon, "web1", vm) as client:
+        assert all(client.acquire(path).ok for path in paths)
+    for _ in range(3):
+        end(daemon)
+        daemon.start()
+        assert {lock_on_first_byte(path) for path in paths} == {"write lock"}, daemon.log()
 
 
 class Worker:
