@@ -297,7 +297,9 @@ static void take(struct job *job)
                 .autocreate = job->autocreate,
         };
 
-        hf_learn_things(job->server);
+        /* What an earlier daemon held is looked at one by one, once. */
+        if (job->session)
+                hf_learn_things(job->server);
         if (request->lockspace != HF_LOCKSPACE_DEFAULT && request->thing.kind == HF_THING_NONE &&
             hf_behind_is_hash(job->name))
                 (void)hf_behind_find(hf_table_owner(job->server->table, request->owner)->pid,
@@ -365,14 +367,15 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
 }
 
 int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,
-                     struct hf_error *err)
+                     const struct hf_user_scan *scan, struct hf_error *err)
 {
         cleanup_job struct job *job = NULL;
         uint32_t lockspace = hf_table_find_lockspace(server->table, claim->lockspace);
-        struct hf_acquire acquire = {
-                .name = claim->name, .shared = claim->shared, .autocreate = claim->autocreate};
+        struct hf_acquire acquire = {.name = claim->name,
+                                     .shared = claim->shared,
+                                     .autocreate = claim->autocreate,
+                                     .thing = claim->thing};
         struct hf_acquired acquired = {0};
-        struct hf_user holder;
         int r = lockspace ? 0 : hf_table_add_lockspace(server->table, claim->lockspace, &lockspace);
 
         /* The VM has the file open that was locked, whatever its name leads to now. */
@@ -388,9 +391,8 @@ int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_c
                 take(job);
                 (void)judge(job, &acquired);
         }
-        if (acquired.status == -EBUSY && !acquired.hold)
-                (void)refuse_foreign(job,
-                                     hf_search_now(&job->result.file, &holder) > 0 ? &holder : NULL,
+        if (acquired.status == -EBUSY && !acquired.hold && scan)
+                (void)refuse_foreign(job, hf_search_holder(scan, &job->result.file),
                                      &acquired.error);
         if (acquired.status < 0 && err)
                 *err = acquired.error;

@@ -13,6 +13,7 @@
 
 #include "daemon/session.h"
 #include "lockspace/claims.h"
+#include "storage/users.h"
 
 struct hf_acquire {
         const char *lockspace; /* path; "" for the default lockspace */
@@ -42,10 +43,11 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
 
 /*
  * Acquires at once what an owner, which is in the table, had of an earlier
- * daemon. 0 or a negative errno with *err, which names who has it now.
+ * daemon. -EBUSY, or another negative errno, with *err, which names who has it
+ * now: if it is not in the table, as far as the scan (NULL: none) saw it.
  */
 int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,
-                     struct hf_error *err);
+                     const struct hf_user_scan *scan, struct hf_error *err);
 
 /* The lockspace at path, or 0 with *err. */
 uint32_t hf_find_lockspace(struct hf_server *server, const char *path, struct hf_error *err);

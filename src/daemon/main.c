@@ -326,6 +326,8 @@ static enum exit_code start_and_serve(struct daemon *d)
         int with_virtlockd;
 
         (void)umask(0022);
+        /* A limit of file sizes ("ulimit -f") is an error like any other. */
+        (void)signal(SIGXFSZ, SIG_IGN);
         raise_descriptor_limit();
         if (make_run_dirs(d, &error) < 0)
                 return fail(EXIT_RUN_DIR, &error);

@@ -20,6 +20,18 @@ struct tally {
         unsigned int taken, ended, lost, damaged;
 };
 
+/*
+ * The claims that a first look did not settle: the owner has ended, or somebody
+ * else has the lock. For these all processes are looked at, once, after the last
+ * of them was seen so.
+ */
+struct open_claims {
+        struct hf_user_scan *scan;
+        uint32_t *index;
+        size_t n, room;
+        bool too_large; /* the new table, beside the old one */
+};
+
 static void table_freep(struct hf_table **table)
 {
         *table = hf_table_free(*table);
@@ -42,21 +54,23 @@ static int get_boot(uint8_t ret[static 16])
         return r;
 }
 
-int hf_recover_table(const char *state_file, struct hf_table **ret)
+static int create(const char *state_file, struct hf_table **ret)
 {
         hf_cleanup_free char *path = with_suffix(state_file, ".new");
         uint8_t boot[16];
         int r = path ? get_boot(boot) : -ENOMEM;
 
-        if (r >= 0)
-                r = hf_table_create(path, boot, ret);
-        if (r >= 0)
-                return 0;
-        hf_log(HF_LOG_WARNING, MODULE,
-               "cannot keep the state in %s: %s; locks will not be taken again after an end of "
-               "this daemon",
-               state_file, strerrordesc_np(-r));
-        return hf_table_new(ret);
+        if (r < 0)
+                return r;
+        r = hf_table_create(path, boot, ret);
+        if (r < 0)
+                (void)unlink(path);
+        return r;
+}
+
+int hf_recover_table(const char *state_file, struct hf_table **ret)
+{
+        return create(state_file, ret) >= 0 ? 0 : hf_table_new(ret);
 }
 
 static void lost(const struct hf_claim *claim, const char *why, struct tally *tally)
@@ -68,60 +82,92 @@ static void lost(const struct hf_claim *claim, const char *why, struct tally *ta
                *claim->vm ? claim->vm : "a VM", (int)claim->pid, claim->name, why);
 }
 
-/* The stand-in of a VM that is gone goes, as it would have gone with the lock. */
+/* Of the file that was locked; NULL without memory. */
+static char *path_of(const struct hf_claim *claim)
+{
+        char *path;
+
+        if (!*claim->lockspace)
+                return strdup(claim->name);
+        return asprintf(&path, "%s/%s", claim->lockspace, claim->name) < 0 ? NULL : path;
+}
+
+/*
+ * The stand-in of a VM that is gone goes, as it would have gone with the lock. A
+ * file that has taken its place stays.
+ */
 static void tidy(const struct hf_claim *claim)
 {
-        hf_cleanup_free char *path = NULL;
-        struct hf_resource_request request = {.autocreate = true};
+        hf_cleanup_free char *path = claim->autocreate ? path_of(claim) : NULL;
+        struct hf_resource_request request = {.path = path};
         struct hf_resource_result result;
 
-        if (!claim->autocreate || asprintf(&path, "%s/%s", claim->lockspace, claim->name) < 0)
+        if (!path)
                 return;
-        request.path = path;
         hf_resource_take(&request, &result);
         if (result.status == 0)
-                hf_resource_give(result.fd, path);
+                hf_resource_give(result.fd,
+                                 hf_thing_same(&result.file, &claim->file) ? path : NULL);
+}
+
+/* What the VM has open of what it claims, as far as it is known. */
+static const struct hf_thing *disk_of(const struct hf_claim *claim)
+{
+        return *claim->lockspace && claim->thing.kind ? &claim->thing : &claim->file;
+}
+
+/* Whether a process is known as another VM, which shares the disk. */
+static bool is_another_vm(struct hf_server *server, pid_t pid, const struct hf_claim *claim)
+{
+        uint32_t index = hf_table_find_owner(server->table, pid, 0);
+        const struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        return index && (memcmp(owner->uuid, claim->uuid, sizeof(owner->uuid)) != 0 ||
+                         strcmp(hf_table_string(server->table, owner->name), claim->vm) != 0);
 }
 
 /*
  * A process that has the disk of an ended one open: its VM lives on there, as
  * after -daemonize. A reader counts only where it is known to carry the VM on,
- * as the readers of a shared disk are many. Returns 0 for none.
+ * as the readers of a shared disk are many; a lock daemon, or whoever else has
+ * our byte, never. Returns 0 for none.
  */
-static pid_t find_heir(const struct hf_claim *claim)
+static pid_t find_heir(struct hf_server *server, const struct hf_claim *claim,
+                       const struct hf_user_scan *scan)
 {
-        const struct hf_thing *thing = *claim->lockspace && claim->thing.kind ? &claim->thing
-                                                                              : &claim->file;
-        struct hf_user_scan *scan;
-        const struct hf_user *users;
-        pid_t heir = 0;
         size_t n;
+        const struct hf_user *users = hf_user_scan_users(scan, disk_of(claim), &n);
 
-        if (hf_user_scan_new(thing, getpid(), &scan) < 0)
-                return 0;
-        while (hf_user_scan_step(scan, 1) > 0)
-                ;
-        users = hf_user_scan_result(scan, &n);
-        for (size_t i = 0; i < n && !heir; i++)
-                if (users[i].writes || (claim->shared && claim->carried))
-                        heir = users[i].pid;
-        (void)hf_user_scan_free(scan);
-        return heir;
+        for (size_t i = 0; i < n; i++)
+                if (!users[i].our_byte && (users[i].writes || (claim->shared && claim->carried)) &&
+                    !is_another_vm(server, users[i].pid, claim))
+                        return users[i].pid;
+        return 0;
 }
 
-/* The process that the VM is: the owner, or who carries it on. -ESRCH: there is none. */
-static int open_vm(const struct hf_claim *claim, int *ret_pidfd, struct hf_process *ret)
+static int open_owner(const struct hf_claim *claim, int *ret_pidfd, struct hf_process *ret)
 {
         int r = hf_process_open(claim->pid, ret_pidfd, ret, NULL);
+
+        if (r < 0 || ret->start == claim->start)
+                return r;
+        hf_close_fd(ret_pidfd);
+        return -ESRCH;
+}
+
+/*
+ * The process that the VM is: the owner, or, where a scan is there to tell, who
+ * carries it on. -ESRCH: there is none.
+ */
+static int open_vm(struct hf_server *server, const struct hf_claim *claim,
+                   const struct hf_user_scan *scan, int *ret_pidfd, struct hf_process *ret)
+{
+        int r = open_owner(claim, ret_pidfd, ret);
         pid_t heir;
 
-        if (r >= 0 && ret->start == claim->start)
-                return 0;
-        if (r >= 0)
-                hf_close_fd(ret_pidfd);
-        else if (r != -ESRCH)
+        if (r != -ESRCH || !scan)
                 return r;
-        heir = find_heir(claim);
+        heir = find_heir(server, claim, scan);
         if (!heir)
                 return -ESRCH;
         r = hf_process_open(heir, ret_pidfd, ret, NULL);
@@ -133,7 +179,8 @@ static int open_vm(const struct hf_claim *claim, int *ret_pidfd, struct hf_proce
 }
 
 /* The owner's record in the new table. */
-static int find_owner(struct hf_server *server, const struct hf_claim *claim, uint32_t *ret)
+static int find_owner(struct hf_server *server, const struct hf_claim *claim,
+                      const struct hf_user_scan *scan, uint32_t *ret)
 {
         hf_cleanup_fd int pidfd = -1;
         struct hf_process process;
@@ -144,8 +191,15 @@ static int find_owner(struct hf_server *server, const struct hf_claim *claim, ui
                 .via = claim->via,
                 .id = claim->id,
         };
-        int r = open_vm(claim, &pidfd, &process);
+        uint32_t known = hf_table_find_owner(server->table, claim->pid, claim->start);
+        int r;
 
+        /* Of a VM with many disks only the first one costs a look at /proc. */
+        if (known && hf_process_pidfd_is_dead(hf_table_owner(server->table, known)->pidfd) == 0) {
+                *ret = known;
+                return 0;
+        }
+        r = open_vm(server, claim, scan, &pidfd, &process);
         if (r < 0)
                 return r;
         *ret = hf_table_find_owner(server->table, process.pid, process.start);
@@ -156,27 +210,96 @@ static int find_owner(struct hf_server *server, const struct hf_claim *claim, ui
         return hf_owner_watch(server, &info, &pidfd, ret);
 }
 
-static void recover_claim(struct hf_server *server, const struct hf_claim *claim,
-                          struct tally *tally)
+/* 0, or -ESRCH: the VM has ended, or a negative errno with *err: it runs on without its lock. */
+static int take_again(struct hf_server *server, const struct hf_claim *claim,
+                      const struct hf_user_scan *scan, struct hf_error *err)
+{
+        uint32_t owner;
+        int r = find_owner(server, claim, scan, &owner);
+
+        if (r == -ESRCH)
+                return r;
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot watch pid %d", (int)claim->pid);
+        r = hf_acquire_again(server, owner, claim, scan, err);
+        hf_owner_drop_unused(server, owner);
+        return r == -ESRCH ? -EIO : r;
+}
+
+/* Notes a claim for a second look. */
+static int leave_open(struct open_claims *open, const struct hf_claim *claim, uint32_t index)
+{
+        hf_cleanup_free char *path = path_of(claim);
+        struct hf_thing now;
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        if (!open->scan) {
+                r = hf_user_scan_new(NULL, getpid(), &open->scan);
+                if (r < 0)
+                        return r;
+        }
+        if (open->n == open->room) {
+                size_t room = open->room ? 2 * open->room : 64;
+                uint32_t *more = reallocarray(open->index, room, sizeof(*more));
+
+                if (!more)
+                        return -ENOMEM;
+                open->index = more;
+                open->room = room;
+        }
+        r = hf_user_scan_add(open->scan, disk_of(claim));
+        if (r < 0)
+                return r;
+        /* Who holds the lock has the file of that name open, which may be a new one. */
+        if (hf_resource_identify(path, &now) == 0)
+                r = hf_user_scan_add(open->scan, &now);
+        if (r >= 0)
+                open->index[open->n++] = index;
+        return r;
+}
+
+static void settle_open(struct hf_server *server, struct hf_table *old, struct open_claims *open,
+                        struct tally *tally)
+{
+        while (open->n && hf_user_scan_step(open->scan, 1000) > 0)
+                ;
+        for (size_t i = 0; i < open->n; i++) {
+                struct hf_claim claim;
+                struct hf_error error;
+                int r;
+
+                if (hf_claims_get(old, open->index[i], &claim) <= 0)
+                        continue;
+                r = take_again(server, &claim, open->scan, &error);
+                if (r >= 0) {
+                        tally->taken++;
+                } else if (r == -ESRCH) {
+                        tally->ended++;
+                        tidy(&claim);
+                } else {
+                        lost(&claim, error.text, tally);
+                }
+        }
+        (void)hf_user_scan_free(open->scan);
+        free(open->index);
+}
+
+static void recover_claim(struct hf_server *server, struct open_claims *open,
+                          const struct hf_claim *claim, uint32_t index, struct tally *tally)
 {
         struct hf_error error;
-        uint32_t owner;
-        int r = find_owner(server, claim, &owner);
 
-        if (r == -ESRCH) {
-                tally->ended++;
-                tidy(claim);
-                return;
-        }
-        if (r < 0) {
-                lost(claim, strerrordesc_np(-r), tally);
-                return;
-        }
-        if (hf_acquire_again(server, owner, claim, &error) >= 0)
+        int r = take_again(server, claim, NULL, &error);
+
+        if (r >= 0) {
                 tally->taken++;
-        else
-                lost(claim, error.text, tally);
-        hf_owner_drop_unused(server, owner);
+                return;
+        }
+        open->too_large |= r == -ENOSPC;
+        if (leave_open(open, claim, index) < 0)
+                lost(claim, "out of memory", tally);
 }
 
 /* Clients announce a lockspace when they start, and do not learn that the daemon did. */
@@ -194,8 +317,33 @@ static void recover_lockspaces(struct hf_server *server, struct hf_table *old, s
         }
 }
 
-static void recover_claims(struct hf_server *server, struct hf_table *old)
+/*
+ * The new table takes the place of the old one, which is wrong from now on: where
+ * there is none in a file, none stays.
+ */
+static void replace(struct hf_server *server, const char *state_file)
 {
+        hf_cleanup_free char *path = with_suffix(state_file, ".new");
+
+        if (hf_table_is_kept(server->table) && path) {
+                if (rename(path, state_file) == 0)
+                        return;
+                hf_log(HF_LOG_ERROR, MODULE,
+                       "cannot replace %s: %s; locks will not be taken again after an end of this "
+                       "daemon",
+                       state_file, strerrordesc_np(errno));
+        }
+        if (unlink(state_file) < 0 && errno != ENOENT)
+                hf_log(HF_LOG_ERROR, MODULE,
+                       "cannot remove %s: %s; remove it before this daemon is started again, it "
+                       "is out of date",
+                       state_file, strerrordesc_np(errno));
+}
+
+/* Returns whether the new table has the old one's place already. */
+static bool recover_claims(struct hf_server *server, struct hf_table *old, const char *state_file)
+{
+        struct open_claims open = {0};
         struct tally tally = {0};
 
         recover_lockspaces(server, old, &tally);
@@ -206,8 +354,12 @@ static void recover_claims(struct hf_server *server, struct hf_table *old)
                 if (r < 0)
                         tally.damaged++;
                 else if (r > 0)
-                        recover_claim(server, &claim, &tally);
+                        recover_claim(server, &open, &claim, i, &tally);
         }
+        /* The old one has been read; without its storage there may be room for the rest. */
+        if (open.too_large)
+                replace(server, state_file);
+        settle_open(server, old, &open, &tally);
         if (tally.taken || tally.ended)
                 hf_log(HF_LOG_INFO, MODULE,
                        "took %u locks again that the last daemon held; the VMs of %u others have "
@@ -216,6 +368,7 @@ static void recover_claims(struct hf_server *server, struct hf_table *old)
         if (tally.damaged)
                 hf_log(HF_LOG_ERROR, MODULE, "%u records of the state were damaged and are lost",
                        tally.damaged);
+        return open.too_large;
 }
 
 /* What is not a state file of ours is kept for whoever wants to know why. */
@@ -230,24 +383,47 @@ static void set_aside(const char *state_file)
                        state_file, aside);
 }
 
+/*
+ * A second try for a table that could not be in a file: the old one has been read
+ * and leaves its storage to it.
+ */
+static void make_room(struct hf_server *server, const char *state_file)
+{
+        struct hf_table *table;
+        int r;
+
+        (void)unlink(state_file);
+        r = create(state_file, &table);
+        if (r >= 0) {
+                (void)hf_table_free(server->table);
+                server->table = table;
+                return;
+        }
+        hf_log(HF_LOG_WARNING, MODULE,
+               "cannot keep the state in %s: %s; locks will not be taken again after an end of "
+               "this daemon",
+               state_file, strerrordesc_np(-r));
+}
+
 void hf_recover(struct hf_server *server, const char *state_file)
 {
-        hf_cleanup_free char *path = with_suffix(state_file, ".new");
         hf_cleanup(table_freep) struct hf_table *old = NULL;
+        bool replaced = false;
         uint8_t boot[16];
         int r = get_boot(boot);
 
         if (r >= 0)
                 r = hf_table_load(state_file, boot, &old);
-        if (r >= 0)
-                recover_claims(server, old);
-        else if (r == -EBADMSG)
+        if (r == -EBADMSG)
                 set_aside(state_file);
-        else if (r != -ENOENT && r != -ESTALE)
+        else if (r < 0 && r != -ENOENT && r != -ESTALE)
                 hf_log(HF_LOG_ERROR, MODULE, "cannot read %s: %s", state_file, strerrordesc_np(-r));
-        if (path && rename(path, state_file) < 0 && errno != ENOENT)
-                hf_log(HF_LOG_ERROR, MODULE, "cannot replace %s: %s", state_file,
-                       strerrordesc_np(errno));
+        if (!hf_table_is_kept(server->table))
+                make_room(server, state_file);
+        if (r >= 0)
+                replaced = recover_claims(server, old, state_file);
+        if (!replaced)
+                replace(server, state_file);
 }
 
 void hf_recover_leave(struct hf_server *server, const char *state_file)

@@ -9,18 +9,21 @@
  * to be the same living processes. What others took meanwhile is reported and
  * left to them: a VM is never ended for it. The new table replaces the old one
  * only when that is done, so a daemon that is killed on the way has missed
- * nothing.
+ * nothing; earlier only where the file system has no room for both.
  */
 
 #include "daemon/server.h"
 
 /*
- * Makes the table of this run beside the state file. Where that cannot be, says
- * so in the log and makes one in memory. -ENOMEM.
+ * Makes the table of this run beside the state file, or, where that cannot be, in
+ * memory for now. -ENOMEM.
  */
 int hf_recover_table(const char *state_file, struct hf_table **ret);
 
-/* Takes again what the state file claims; then the server's table is the state. */
+/*
+ * Takes again what the state file claims; then the server's table is the state.
+ * Where it cannot be, says so in the log. Before anything else is in the table.
+ */
 void hf_recover(struct hf_server *server, const char *state_file);
 
 /* At the end: a table that says nothing leaves no file. */

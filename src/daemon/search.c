@@ -11,6 +11,7 @@
 struct hf_search {
         struct hf_search *next, **prev; /* the server's queue; prev NULL: it is done */
         struct hf_server *server;
+        struct hf_thing thing;
         struct hf_user_scan *scan;
         void (*found)(void *data, const struct hf_user *holder);
         void *data;
@@ -36,10 +37,11 @@ static void dequeue(struct hf_search *search)
         search->prev = NULL;
 }
 
-static const struct hf_user *holder_of(const struct hf_user_scan *scan)
+const struct hf_user *hf_search_holder(const struct hf_user_scan *scan,
+                                       const struct hf_thing *thing)
 {
         size_t n;
-        const struct hf_user *users = hf_user_scan_result(scan, &n);
+        const struct hf_user *users = hf_user_scan_users(scan, thing, &n);
 
         for (size_t i = 0; i < n; i++)
                 if (users[i].our_byte)
@@ -56,26 +58,9 @@ int hf_searches_serve(sd_event_source *source, int fd, uint32_t revents, void *d
         (void)revents;
         if (search && hf_user_scan_step(search->scan, SCAN_PER_TURN) == 0) {
                 dequeue(search);
-                search->found(search->data, holder_of(search->scan));
+                search->found(search->data, hf_search_holder(search->scan, &search->thing));
         }
         return server->searches ? 0 : sd_event_source_set_enabled(source, SD_EVENT_OFF);
-}
-
-int hf_search_now(const struct hf_thing *thing, struct hf_user *ret)
-{
-        struct hf_user_scan *scan;
-        const struct hf_user *holder;
-        int r = hf_user_scan_new(thing, getpid(), &scan);
-
-        if (r < 0)
-                return r;
-        while (hf_user_scan_step(scan, SCAN_PER_TURN) > 0)
-                ;
-        holder = holder_of(scan);
-        if (holder)
-                *ret = *holder;
-        (void)hf_user_scan_free(scan);
-        return holder != NULL;
 }
 
 int hf_search_new(struct hf_server *server, const struct hf_thing *thing,
@@ -88,6 +73,7 @@ int hf_search_new(struct hf_server *server, const struct hf_thing *thing,
         if (!search)
                 return -ENOMEM;
         search->server = server;
+        search->thing = *thing;
         search->found = found;
         search->data = data;
         r = hf_user_scan_new(thing, getpid(), &search->scan);

@@ -24,8 +24,9 @@ int hf_search_new(struct hf_server *server, const struct hf_thing *thing,
                   struct hf_search **ret);
 struct hf_search *hf_search_free(struct hf_search *search);
 
-/* The same at once, for as long as it takes. Returns 1 with the holder, 0 or a negative errno. */
-int hf_search_now(const struct hf_thing *thing, struct hf_user *ret);
+/* Who holds our byte of a thing that was looked for, or NULL; belongs to the scan. */
+const struct hf_user *hf_search_holder(const struct hf_user_scan *scan,
+                                       const struct hf_thing *thing);
 
 /* The handler of the server's searcher: goes on with the first search. */
 int hf_searches_serve(sd_event_source *source, int fd, uint32_t revents, void *data);

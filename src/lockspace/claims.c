@@ -81,9 +81,10 @@ static int read_claim(struct hf_table *table, const struct hf_hold *hold, struct
                 .shared = lock->flags & HF_LOCK_SHARED,
                 .autocreate = lock->flags & HF_LOCK_AUTOCREATE,
                 .file = lock->file,
-                .thing = lock->thing,
                 .carried = owner->state == HF_OWNER_CARRIED,
         };
+        if (lock->thing_check == hf_claims_check_thing(&lock->thing))
+                ret->thing = lock->thing;
         memcpy(ret->uuid, owner->uuid, sizeof(ret->uuid));
         if (!ret->vm || !ret->lockspace || !ret->name ||
             !memchr(hold->via, '\0', sizeof(hold->via)))
@@ -111,6 +112,13 @@ uint32_t hf_claims_check(struct hf_table *table, uint32_t index)
         /* A table that we wrote ourselves can be read. */
         (void)read_claim(table, hf_table_hold(table, index), &claim);
         return check_of(&claim);
+}
+
+uint32_t hf_claims_check_thing(const struct hf_thing *thing)
+{
+        const uint64_t words[] = {thing->kind, thing->dev, thing->ino};
+
+        return hf_map_hash(0, words, sizeof(words)) | 1;
 }
 
 uint32_t hf_claims_check_lockspace(const char *path)

@@ -29,10 +29,10 @@ struct hf_claim {
         uint64_t since;
         bool shared;
         bool autocreate;
-        struct hf_thing file; /* that was locked */
-        /* Not covered by the check, as they change: good for a look at the processes, no more. */
-        struct hf_thing thing; /* that the file stands for; kind none: not known */
-        bool carried;          /* the process had ended, another one carried its connection */
+        struct hf_thing file;  /* that was locked */
+        struct hf_thing thing; /* that the file stands for; kind none: not known, or damaged */
+        /* Not covered by a check, as it changes: good for a look at the processes, no more. */
+        bool carried; /* the process had ended, another one carried its connection */
 };
 
 /* Highest index at which there may be a claim. */
@@ -48,6 +48,7 @@ int hf_claims_get(struct hf_table *table, uint32_t hold, struct hf_claim *ret);
 uint32_t hf_claims_lockspaces_end(const struct hf_table *table);
 int hf_claims_get_lockspace(struct hf_table *table, uint32_t lockspace, const char **ret);
 
-/* The checks of a hold that is in the table, and of a lockspace; never 0. */
+/* The checks of a hold that is in the table, of a lock's thing, and of a lockspace; never 0. */
 uint32_t hf_claims_check(struct hf_table *table, uint32_t hold);
+uint32_t hf_claims_check_thing(const struct hf_thing *thing);
 uint32_t hf_claims_check_lockspace(const char *path);

@@ -5,15 +5,16 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 _Static_assert(offsetof(struct hf_owner, next) == 0, "pools link records by their first field");
 _Static_assert(offsetof(struct hf_lock, next) == 0, "pools link records by their first field");
 _Static_assert(offsetof(struct hf_hold, next) == 0, "pools link records by their first field");
 _Static_assert(offsetof(struct hf_lockspace, next) == 0, "pools link records by their first field");
 
-int hf_map_open(struct hf_table *table, int fd, bool keep)
+int hf_map_open(struct hf_table *table, int fd)
 {
-        int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : keep ? MAP_SHARED : MAP_PRIVATE;
+        int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
         void *map = mmap(NULL, sizeof(*table->map), PROT_READ | PROT_WRITE, flags | MAP_NORESERVE,
                          fd, 0);
 
@@ -29,6 +30,41 @@ void hf_map_close(struct hf_table *table)
         if (table->map)
                 (void)munmap(table->map, sizeof(*table->map));
         table->map = NULL;
+}
+
+static int read_part(struct hf_table *table, int fd, off_t begin, off_t end)
+{
+        while (begin < end) {
+                ssize_t got = pread(fd, (char *)table->map + begin, (size_t)(end - begin), begin);
+
+                if (got < 0 && errno != EINTR)
+                        return -errno;
+                if (got == 0)
+                        return -EBADMSG;
+                begin += got > 0 ? got : 0;
+        }
+        return 0;
+}
+
+int hf_map_read(struct hf_table *table, int fd)
+{
+        const off_t size = sizeof(*table->map);
+        off_t begin = 0;
+
+        while ((begin = lseek(fd, begin, SEEK_DATA)) >= 0 && begin < size) {
+                off_t end = lseek(fd, begin, SEEK_HOLE);
+                int r;
+
+                if (end < 0)
+                        return -errno;
+                end = end < size ? end : size;
+                r = read_part(table, fd, begin, end);
+                if (r < 0)
+                        return r;
+                begin = end;
+        }
+        /* ENXIO: no more data. */
+        return begin < 0 && errno != ENXIO ? -errno : 0;
 }
 
 int hf_map_back(struct hf_table *table, const void *at, size_t len)

@@ -68,9 +68,16 @@ struct hf_table {
         bool backed[sizeof(struct hf_map) / HF_MAP_GRANULE + 1]; /* granules that have storage */
 };
 
-/* Makes a mapping, new or of a file that is there, and closes it. -ENOMEM or what mmap says. */
-int hf_map_open(struct hf_table *table, int fd, bool keep);
+/* Makes a mapping, of a file or (fd -1) in memory, and closes it. -ENOMEM or what mmap says. */
+int hf_map_open(struct hf_table *table, int fd);
 void hf_map_close(struct hf_table *table);
+
+/*
+ * Copies a file into a mapping in memory, so that nothing that happens to the
+ * file can be the end of the reader. A part without storage is not read: in a
+ * mapping of a tmpfs it would get some. What read says; -EBADMSG: it is too short.
+ */
+int hf_map_read(struct hf_table *table, int fd);
 
 /* Sees to it that len bytes of the mapping can be written. -ENOSPC. */
 int hf_map_back(struct hf_table *table, const void *at, size_t len);

@@ -111,6 +111,7 @@ int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
         lock = hf_table_lock(table, index);
         lock->file = *file;
         lock->thing = *thing;
+        lock->thing_check = hf_claims_check_thing(thing);
         lock->fd = fd;
         lock->flags = flags;
         bucket = bucket_of_thing(map->lock_by_file, file);
@@ -133,7 +134,11 @@ void hf_table_set_thing(struct hf_table *table, uint32_t index, const struct hf_
 
         unlink_by_thing(map, index);
         lock->flags &= ~(uint32_t)HF_LOCK_SEARCHED;
+        lock->thing_check = 0;
+        atomic_signal_fence(memory_order_release);
         lock->thing = *thing;
+        atomic_signal_fence(memory_order_release);
+        lock->thing_check = hf_claims_check_thing(thing);
         link_by_thing(map, index);
 }
 

@@ -46,7 +46,7 @@ static void table_freep(struct hf_table **table)
 #define cleanup_table hf_cleanup(table_freep)
 
 /* fd is taken over, also on failure. */
-static int open_table(int fd_arg, bool keep, struct hf_table **ret)
+static int open_table(int fd_arg, struct hf_table **ret)
 {
         hf_cleanup_fd int fd = fd_arg;
         struct hf_table *table = calloc(1, sizeof(*table));
@@ -54,7 +54,7 @@ static int open_table(int fd_arg, bool keep, struct hf_table **ret)
 
         if (!table)
                 return -ENOMEM;
-        r = hf_map_open(table, fd, keep);
+        r = hf_map_open(table, fd);
         if (r < 0) {
                 free(table);
                 return r;
@@ -67,7 +67,7 @@ static int open_table(int fd_arg, bool keep, struct hf_table **ret)
 int hf_table_new(struct hf_table **ret)
 {
         cleanup_table struct hf_table *table = NULL;
-        int r = open_table(-1, true, &table);
+        int r = open_table(-1, &table);
 
         if (r >= 0)
                 r = begin(table, NULL);
@@ -92,7 +92,7 @@ int hf_table_create(const char *path, const uint8_t boot[static 16], struct hf_t
                 (void)close(fd);
                 return r;
         }
-        r = open_table(fd, true, &table);
+        r = open_table(fd, &table);
         if (r >= 0)
                 r = begin(table, boot);
         if (r < 0)
@@ -118,17 +118,17 @@ int hf_table_load(const char *path, const uint8_t boot[static 16], struct hf_tab
 {
         cleanup_table struct hf_table *table = NULL;
         const struct hf_map_head *head;
-        int fd, r;
+        hf_cleanup_fd int fd = -1;
+        int r;
 
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
                 return -errno;
         r = check_file(fd);
-        if (r < 0) {
-                (void)close(fd);
-                return r;
-        }
-        r = open_table(fd, false, &table);
+        if (r >= 0)
+                r = open_table(-1, &table);
+        if (r >= 0)
+                r = hf_map_read(table, fd);
         if (r < 0)
                 return r;
         head = &table->map->head;
@@ -150,6 +150,11 @@ struct hf_table *hf_table_free(struct hf_table *table)
         hf_close_fd(&table->fd);
         free(table);
         return NULL;
+}
+
+bool hf_table_is_kept(const struct hf_table *table)
+{
+        return table->fd >= 0;
 }
 
 struct hf_owner *hf_table_owner(struct hf_table *table, uint32_t owner)

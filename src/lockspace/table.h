@@ -23,6 +23,7 @@
 
 #include "base/thing.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -86,6 +87,7 @@ struct hf_lock {
         uint32_t first_hold;
         uint32_t holds;
         uint64_t search_after; /* until when its thing is not looked for, as wall clock */
+        uint32_t thing_check;  /* of the thing, which may be learned late; see claims.h */
 };
 
 struct hf_hold {
@@ -127,6 +129,9 @@ int hf_table_create(const char *path, const uint8_t boot[static 16], struct hf_t
  */
 int hf_table_load(const char *path, const uint8_t boot[static 16], struct hf_table **ret);
 struct hf_table *hf_table_free(struct hf_table *table);
+
+/* Whether what is stored in it goes to a file. */
+bool hf_table_is_kept(const struct hf_table *table);
 
 /* The record at an index that the table gave; valid until it is removed. */
 struct hf_owner *hf_table_owner(struct hf_table *table, uint32_t owner);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -14,27 +15,37 @@
 /* Users reported for one thing; who has more readers than this knows enough. */
 #define USERS_MAX 64
 
-struct hf_user_scan {
+/* A thing that is looked for. */
+struct target {
         struct hf_thing thing;
+        size_t n;
+        struct hf_user *users; /* NULL, or room for USERS_MAX */
+};
+
+_Static_assert(offsetof(struct target, thing) == 0, "targets are looked up by their first field");
+
+struct hf_user_scan {
         pid_t skip;
         DIR *proc;
-        size_t n;
-        struct hf_user users[USERS_MAX];
+        size_t n, room;
+        struct target *targets;
+        bool sorted;
 };
 
 int hf_user_scan_new(const struct hf_thing *thing, pid_t skip, struct hf_user_scan **ret)
 {
         struct hf_user_scan *scan = calloc(1, sizeof(*scan));
+        int r;
 
         if (!scan)
                 return -ENOMEM;
-        scan->thing = *thing;
         scan->skip = skip;
         scan->proc = opendir("/proc");
-        if (!scan->proc) {
-                int r = -errno;
-
-                free(scan);
+        r = scan->proc ? 0 : -errno;
+        if (r >= 0 && thing)
+                r = hf_user_scan_add(scan, thing);
+        if (r < 0) {
+                (void)hf_user_scan_free(scan);
                 return r;
         }
         *ret = scan;
@@ -43,27 +54,75 @@ int hf_user_scan_new(const struct hf_thing *thing, pid_t skip, struct hf_user_sc
 
 struct hf_user_scan *hf_user_scan_free(struct hf_user_scan *scan)
 {
-        if (scan)
-                hf_close_dir(&scan->proc);
+        if (!scan)
+                return NULL;
+        for (size_t i = 0; i < scan->n; i++)
+                free(scan->targets[i].users);
+        free(scan->targets);
+        hf_close_dir(&scan->proc);
         free(scan);
         return NULL;
+}
+
+int hf_user_scan_add(struct hf_user_scan *scan, const struct hf_thing *thing)
+{
+        if (scan->n == scan->room) {
+                size_t room = scan->room ? 2 * scan->room : 1;
+                struct target *targets = reallocarray(scan->targets, room, sizeof(*scan->targets));
+
+                if (!targets)
+                        return -ENOMEM;
+                scan->targets = targets;
+                scan->room = room;
+        }
+        scan->targets[scan->n++] = (struct target){.thing = *thing};
+        scan->sorted = false;
+        return 0;
+}
+
+static int compare_numbers(uint64_t a, uint64_t b)
+{
+        return (a > b) - (a < b);
+}
+
+/* The first field of a target is its thing: what is looked up may be either. */
+static int compare_things(const void *a_arg, const void *b_arg)
+{
+        const struct hf_thing *a = a_arg, *b = b_arg;
+        int r = compare_numbers(a->kind, b->kind);
+
+        if (r == 0)
+                r = compare_numbers(a->dev, b->dev);
+        return r ? r : compare_numbers(a->ino, b->ino);
+}
+
+/* Of a thing that was added twice it is always the same one. */
+static struct target *find_target(const struct hf_user_scan *scan, const struct hf_thing *thing)
+{
+        if (thing->kind == HF_THING_NONE)
+                return NULL;
+        return bsearch(thing, scan->targets, scan->n, sizeof(*scan->targets), compare_things);
 }
 
 /*
  * What a descriptor of another process is, without asking a file server that may
  * not answer.
  */
-static bool is_thing(int dir, const char *fd, const struct hf_thing *thing)
+static int identify(int dir, const char *fd, struct hf_thing *ret)
 {
         struct statx sx;
 
         if (statx(dir, fd, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_INO, &sx) < 0)
-                return false;
-        if (thing->kind == HF_THING_BLOCK)
-                return S_ISBLK(sx.stx_mode) &&
-                       makedev(sx.stx_rdev_major, sx.stx_rdev_minor) == thing->dev;
-        return S_ISREG(sx.stx_mode) && sx.stx_ino == thing->ino &&
-               makedev(sx.stx_dev_major, sx.stx_dev_minor) == thing->dev;
+                return -errno;
+        if (S_ISBLK(sx.stx_mode))
+                *ret = (struct hf_thing){HF_THING_BLOCK,
+                                         makedev(sx.stx_rdev_major, sx.stx_rdev_minor), 0};
+        else if (S_ISREG(sx.stx_mode))
+                *ret = (struct hf_thing){HF_THING_FILE, makedev(sx.stx_dev_major, sx.stx_dev_minor),
+                                         sx.stx_ino};
+        else
+                return -ENOTSUP;
+        return 0;
 }
 
 /*
@@ -95,33 +154,53 @@ static void read_fdinfo(pid_t pid, const char *fd, struct hf_user *user)
                 read_line(line, user);
 }
 
+/* The entry of a process, which is the last one where it has one; NULL: there is no room. */
+static struct hf_user *note_user(struct target *target, pid_t pid)
+{
+        struct hf_user *user;
+
+        if (target->n && target->users[target->n - 1].pid == pid)
+                return &target->users[target->n - 1];
+        if (!target->users)
+                target->users = calloc(USERS_MAX, sizeof(*target->users));
+        if (!target->users || target->n == USERS_MAX)
+                return NULL;
+        user = &target->users[target->n++];
+        *user = (struct hf_user){.pid = pid};
+        if (hf_process_comm(pid, user->comm, sizeof(user->comm)) < 0)
+                (void)snprintf(user->comm, sizeof(user->comm), "?");
+        return user;
+}
+
 static void scan_process(struct hf_user_scan *scan, pid_t pid)
 {
         hf_cleanup_dir DIR *dir = NULL;
-        struct hf_user user = {.pid = pid};
         struct dirent *entry;
         char path[64];
-        bool uses = false;
 
         (void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
         dir = opendir(path);
         while (dir && (entry = readdir(dir))) {
-                if (entry->d_name[0] == '.' || !is_thing(dirfd(dir), entry->d_name, &scan->thing))
+                struct hf_thing thing;
+                struct target *target;
+                struct hf_user *user;
+
+                if (entry->d_name[0] == '.' || identify(dirfd(dir), entry->d_name, &thing) < 0)
                         continue;
-                uses = true;
-                read_fdinfo(pid, entry->d_name, &user);
+                target = find_target(scan, &thing);
+                user = target ? note_user(target, pid) : NULL;
+                if (user)
+                        read_fdinfo(pid, entry->d_name, user);
         }
-        if (!uses || scan->n == USERS_MAX)
-                return;
-        if (hf_process_comm(pid, user.comm, sizeof(user.comm)) < 0)
-                (void)snprintf(user.comm, sizeof(user.comm), "?");
-        scan->users[scan->n++] = user;
 }
 
 int hf_user_scan_step(struct hf_user_scan *scan, unsigned int processes)
 {
         struct dirent *entry;
 
+        if (!scan->sorted)
+                qsort(scan->targets, scan->n, sizeof(*scan->targets), compare_things);
+        scan->sorted = true;
         while (processes > 0 && (entry = readdir(scan->proc))) {
                 pid_t pid = (pid_t)atoi(entry->d_name);
 
@@ -135,6 +214,14 @@ int hf_user_scan_step(struct hf_user_scan *scan, unsigned int processes)
 
 const struct hf_user *hf_user_scan_result(const struct hf_user_scan *scan, size_t *ret_n)
 {
-        *ret_n = scan->n;
-        return scan->users;
+        return hf_user_scan_users(scan, &scan->targets[0].thing, ret_n);
+}
+
+const struct hf_user *hf_user_scan_users(const struct hf_user_scan *scan,
+                                         const struct hf_thing *thing, size_t *ret_n)
+{
+        const struct target *target = find_target(scan, thing);
+
+        *ret_n = target ? target->n : 0;
+        return target ? target->users : NULL;
 }

@@ -29,9 +29,12 @@ struct hf_user {
 /* A scan in progress, so that a program with other duties can do it in slices. */
 struct hf_user_scan;
 
-/* Starts to look for the users of a thing. `skip` is a pid not to report, or 0. */
+/* Starts to look for the users of a thing (NULL: none yet). `skip` is a pid not to report, or 0. */
 int hf_user_scan_new(const struct hf_thing *thing, pid_t skip, struct hf_user_scan **ret);
 struct hf_user_scan *hf_user_scan_free(struct hf_user_scan *scan);
+
+/* Another thing to look for at the same time; before the first step. -ENOMEM. */
+int hf_user_scan_add(struct hf_user_scan *scan, const struct hf_thing *thing);
 
 /*
  * Looks at up to `processes` more processes. Returns 1 while there are more,
@@ -39,8 +42,13 @@ struct hf_user_scan *hf_user_scan_free(struct hf_user_scan *scan);
  */
 int hf_user_scan_step(struct hf_user_scan *scan, unsigned int processes);
 
-/* What was found so far, one entry per process; belongs to the scan. */
+/*
+ * What was found so far, one entry per process; belongs to the scan. Of the only
+ * thing that is looked for, or of one of them.
+ */
 const struct hf_user *hf_user_scan_result(const struct hf_user_scan *scan, size_t *ret_n);
+const struct hf_user *hf_user_scan_users(const struct hf_user_scan *scan,
+                                         const struct hf_thing *thing, size_t *ret_n);
 
 /*
  * The processes that carry the other ends of UNIX sockets: inodes[] are those

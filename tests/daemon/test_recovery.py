@@ -6,14 +6,17 @@ import fcntl
 import os
 import random
 import signal
+import struct
+import subprocess
 import threading
 
 import pytest
 from hftest.files import lock_on_first_byte
 from hftest.processes import until
-from hftest.wire import AUTOCREATE, SHARED, Owner
+from hftest.wire import AUTOCREATE, SHARED, Owner, resource
 
 BUSY = (87, 51)
+HOLDFAST_PROGRAM = 0x486F6C64
 ENDS = pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda n: n.name)
 
 
@@ -97,6 +100,21 @@ def test_what_a_vm_held_that_ended_meanwhile_is_free_and_its_stand_in_gone(daemo
     daemon.start()
     assert lock_on_first_byte(path) == "unlocked"
     assert os.listdir(space) == []
+
+
+def test_a_file_that_took_the_place_of_a_stand_in_is_nobody_s_to_remove(daemon, nursery, disk,
+                                                                       folder):
+    vm, path = nursery.sleeper(), os.path.join(folder, "new.img")
+    with manager(daemon, "web1", vm) as client:
+        assert client.acquire(path, flags=AUTOCREATE).ok
+    end(daemon)
+    vm.kill()
+    vm.wait()
+    os.rename(path, path + ".old")
+    with open(path, "wb"):
+        pass
+    daemon.start()
+    assert os.path.exists(path)
 
 
 def test_a_vm_that_lives_on_in_another_process_keeps_its_lock(daemon, nursery, disk):
@@ -270,6 +288,108 @@ def test_a_full_run_directory_refuses_locks_and_harms_nobody(holdfastd, nursery,
         assert not answers[-1].ok and "No space left" in answers[-1].error.message
         assert client.release(path).ok
     assert daemon.alive
+
+
+def test_who_shares_the_disk_of_an_ended_vm_does_not_inherit_from_it(daemon, nursery, disk):
+    shared = disk("shared.img")
+    gone, stays = nursery.sleeper(), nursery.vm("stays")
+    stays.open(shared)
+    with manager(daemon, "gone", gone) as client:
+        assert client.acquire(shared, flags=SHARED).ok
+    with manager(daemon, "stays", stays) as client:
+        assert client.acquire(shared, flags=SHARED).ok
+    end(daemon)
+    gone.kill()
+    gone.wait()
+    daemon.start()
+    text = refused(daemon, nursery, shared)
+    assert "stays" in text and "gone" not in text
+    with manager(daemon, "stays", stays) as client:
+        assert client.release(shared).ok
+    assert lock_on_first_byte(shared) == "unlocked"
+
+
+def test_another_lock_daemon_is_no_heir_of_an_ended_vm(daemon, nursery, disk):
+    path, vm, other = disk(), nursery.sleeper(), nursery.vm("another lock daemon")
+    with manager(daemon, "web1", vm) as client:
+        assert client.acquire(path, flags=SHARED).ok
+    end(daemon)
+    other.lock(path, "posix", fcntl.F_RDLCK)
+    vm.kill()
+    vm.wait()
+    daemon.start()
+    assert "web1" not in daemon.log()
+    other.kill()
+    assert lock_on_first_byte(path) == "unlocked"
+
+
+def acquire_thing(client, name, space, path):
+    """As our own driver does it, which says what the name stands for."""
+    info = os.stat(path)
+    return client.call(2, resource(space, name, AUTOCREATE) + struct.pack(
+        ">IQQ", 1, info.st_dev, info.st_ino), prog=HOLDFAST_PROGRAM)
+
+
+@ENDS
+def test_what_a_name_was_said_to_stand_for_is_not_forgotten(daemon, nursery, disk, folder, number):
+    path, vm = disk(), nursery.sleeper()
+    space = os.path.join(folder, "space")
+    with manager(daemon, "web1", vm) as client:
+        assert client.create_lockspace(space).ok
+        assert acquire_thing(client, "volume", space, path).ok
+    assert "web1" in refused(daemon, nursery, path)
+    end(daemon, number)
+    daemon.start()
+    assert "web1" in refused(daemon, nursery, path)
+
+
+def test_what_was_held_before_a_run_that_kept_no_state_is_not_believed_after_it(daemon, nursery,
+                                                                               disk):
+    path, one, two = disk(), nursery.sleeper(), nursery.sleeper()
+    with manager(daemon, "one", one) as client:
+        assert client.acquire(path).ok
+    end(daemon)
+    os.mkdir(state_of(daemon) + ".new")
+    daemon.start()
+    with manager(daemon, "one", one) as client:
+        assert client.release(path).ok
+    with manager(daemon, "two", two) as client:
+        assert client.acquire(path).ok
+    end(daemon)
+    os.rmdir(state_of(daemon) + ".new")
+    daemon.start()
+    with manager(daemon, "two", two) as client:
+        assert client.acquire(path).ok
+
+
+def test_a_limit_of_file_sizes_does_not_end_it(holdfastd, nursery, disk):
+    daemon = holdfastd(start=False)
+    daemon.wrapper = ["prlimit", "--fsize=1000000", "--"]
+    daemon.start()
+    assert "cannot keep the state" in daemon.log()
+    with manager(daemon, "web1", nursery.sleeper()) as client:
+        assert client.acquire(disk()).ok
+
+
+def test_where_there_is_no_room_for_two_tables_the_locks_are_taken_again(holdfastd, nursery,
+                                                                        disk):
+    if os.geteuid() != 0:
+        pytest.skip("needs root: the test mounts a small file system")
+    daemon = holdfastd(start=False)
+    script = 'mkdir -p "$0" && mount -t tmpfs -o size=1m tmpfs "$0" && echo && exec sleep 600'
+    place = nursery.spawn(
+        ["unshare", "-m", "--propagation", "private", "--", "sh", "-c", script,
+         os.path.join(daemon.run_dir, "holdfast")], stdout=subprocess.PIPE)
+    place.stdout.readline()
+    daemon.wrapper = ["nsenter", "-m", "-t", str(place.pid), "--"]
+    daemon.start()
+    paths, vm = [disk(f"{i}.img") for i in range(700)], nursery.sleeper()
+    with manager(daemon, "web1", vm) as client:
+        assert all(client.acquire(path).ok for path in paths)
+    for _ in range(3):
+        end(daemon)
+        daemon.start()
+        assert {lock_on_first_byte(path) for path in paths} == {"write lock"}, daemon.log()
 
 
 class Worker:

@@ -155,8 +155,10 @@ int hf_user_scan_step(struct hf_user_scan *scan, unsigned int processes)
         return scan->steps ? (int)scan->steps-- : 0;
 }
 
-const struct hf_user *hf_user_scan_result(const struct hf_user_scan *scan, size_t *ret_n)
+const struct hf_user *hf_user_scan_users(const struct hf_user_scan *scan,
+                                         const struct hf_thing *thing, size_t *ret_n)
 {
+        (void)thing;
         *ret_n = 1;
         return &scan->user;
 }

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -72,6 +73,41 @@ static struct hf_user look_at(struct use use)
         assert_true(scan(use.path, pid, 0, &user));
         helper_reap(pid);
         return user;
+}
+
+static void many_things_are_looked_for_at_once(void **state)
+{
+        enum { THINGS = 40, USED = 17 };
+        char name[16];
+        const char *paths[THINGS];
+        struct hf_thing things[THINGS];
+        struct hf_user_scan *scan;
+        pid_t pid;
+        size_t n;
+
+        (void)state;
+        assert_int_equal(hf_user_scan_new(NULL, 0, &scan), 0);
+        for (int i = 0; i < THINGS; i++) {
+                (void)snprintf(name, sizeof(name), "disk%d", i);
+                paths[i] = strdup(helper_file(name, "data"));
+                assert_non_null(paths[i]);
+                assert_int_equal(hf_resource_identify(paths[i], &things[i]), 0);
+                /* Twice, as two VMs may have had it. */
+                assert_int_equal(hf_user_scan_add(scan, &things[i]), 0);
+                assert_int_equal(hf_user_scan_add(scan, &things[i]), 0);
+        }
+        pid = helper_spawn(use_file, &(struct use){paths[USED], O_RDWR, F_UNLCK, 0, false});
+        while (hf_user_scan_step(scan, 7) > 0)
+                ;
+        helper_reap(pid);
+        for (int i = 0; i < THINGS; i++) {
+                const struct hf_user *users = hf_user_scan_users(scan, &things[i], &n);
+
+                assert_int_equal(n, i == USED);
+                assert_true(i != USED || (users->pid == pid && users->writes));
+                free((char *)(uintptr_t)paths[i]);
+        }
+        (void)hf_user_scan_free(scan);
 }
 
 static void a_writer_with_our_lock_is_found_with_its_name(void **state)
@@ -216,6 +252,7 @@ int main(void)
                 cmocka_unit_test(a_process_with_two_descriptors_is_found_once_with_all_it_does),
                 cmocka_unit_test(a_character_device_is_not_taken_for_a_block_device),
                 cmocka_unit_test(a_scan_goes_on_slice_by_slice),
+                cmocka_unit_test(many_things_are_looked_for_at_once),
         };
 
         return cmocka_run_group_tests_name("users", tests, helper_make_folder,
