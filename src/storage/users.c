@@ -181,7 +181,7 @@ static void scan_process(struct hf_user_scan *scan, pid_t pid)
         (void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
         dir = opendir(path);
         while (dir && (entry = readdir(dir))) {
-                struct hf_thing thing;
+                struct hf_thing thing = {0};
                 struct target *target;
                 struct hf_user *user;
 
