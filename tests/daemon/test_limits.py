@@ -14,7 +14,7 @@ from hftest.processes import until
 from hftest.wire import Owner, Proc, Type
 
 LIMIT = 8
-PROMPT = 0.5
+PROMPT = 1.0
 
 
 @pytest.fixture
@@ -42,6 +42,12 @@ def still_well(holder):
         worst = max(worst, time.monotonic() - start)
     assert lock_on_first_byte(path) == "write lock"
     assert worst < PROMPT, f"another client waited {worst:.3f} s"
+
+
+def reads_of(daemon):
+    """How often the daemon has read from /proc: what a search costs, and no clock."""
+    with open(f"/proc/{daemon.pid}/io", encoding="ascii") as counters:
+        return int(counters.read().split("syscr: ")[1].split()[0])
 
 
 # ---- the client limit --------------------------------------------------------------
@@ -206,12 +212,6 @@ def test_connections_that_come_and_go_disturb_nobody(daemon, holder):
     still_well(holder)
 
 
-def reads_of(daemon):
-    """How often the daemon has read anything: a search for a holder reads what it finds."""
-    with open(f"/proc/{daemon.pid}/io", encoding="ascii") as counters:
-        return int(counters.read().split("syscr: ")[1].split()[0])
-
-
 def test_for_who_left_while_its_refusal_was_prepared_nothing_more_is_done(daemon, nursery, disk):
     path = disk()
     nursery.vm("foreign").lock(path, "posix", fcntl.F_WRLCK)
@@ -259,11 +259,11 @@ def test_a_vm_that_cannot_be_searched_quickly_is_not_searched_for_every_other(
         assert manager.create_lockspace(space).ok
         one_search = 0
         for letter in "abcd":
-            start = time.monotonic()
+            before = reads_of(daemon)
             assert manager.acquire(letter * 64, space, wire.AUTOCREATE).ok
-            one_search = max(one_search, time.monotonic() - start)
-    start = time.monotonic()
+            one_search = max(one_search, reads_of(daemon) - before)
+    before = reads_of(daemon)
     for _ in range(100):
         assert client.release(path).ok
         assert client.acquire(path).ok
-    assert time.monotonic() - start < 40 * one_search, "there are four searches in each round"
+    assert reads_of(daemon) - before < 40 * one_search, "there are four searches in each round"
