@@ -290,7 +290,6 @@ static void recover_claim(struct hf_server *server, struct open_claims *open,
                           const struct hf_claim *claim, uint32_t index, struct tally *tally)
 {
         struct hf_error error;
-
         int r = take_again(server, claim, NULL, &error);
 
         if (r >= 0) {
