@@ -59,17 +59,6 @@ uint32_t hf_find_lockspace(struct hf_server *server, const char *path, struct hf
         return lockspace;
 }
 
-char *hf_resource_path(struct hf_server *server, uint32_t lockspace, const char *name)
-{
-        char *path = NULL;
-
-        if (lockspace == HF_LOCKSPACE_DEFAULT)
-                return strdup(name);
-        if (asprintf(&path, "%s/%s", hf_table_lockspace_path(server->table, lockspace), name) < 0)
-                return NULL;
-        return path;
-}
-
 int hf_check_resource_name(uint32_t lockspace, const char *name, struct hf_error *err)
 {
         if (lockspace == HF_LOCKSPACE_DEFAULT || hf_rules_check_name(name) == 0)
@@ -318,7 +307,7 @@ static int job_new(struct hf_server *server, uint32_t owner, const struct hf_acq
         job->server = server;
         job->autocreate = acquire->autocreate;
         job->name = strdup(acquire->name);
-        job->path = hf_resource_path(server, lockspace, acquire->name);
+        job->path = hf_rules_path(hf_table_lockspace_path(server->table, lockspace), acquire->name);
         if (!job->name || !job->path)
                 return -ENOMEM;
         job->request = (struct hf_request){

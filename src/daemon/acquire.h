@@ -52,12 +52,6 @@ int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_c
 /* The lockspace at path, or 0 with *err. */
 uint32_t hf_find_lockspace(struct hf_server *server, const char *path, struct hf_error *err);
 
-/*
- * The file of a resource, to be freed: name itself in the default lockspace,
- * else the file of that name in the lockspace's directory. NULL without memory.
- */
-char *hf_resource_path(struct hf_server *server, uint32_t lockspace, const char *name);
-
 /* Refuses (-EINVAL) a name that would leave the directory of a directory lockspace. */
 int hf_check_resource_name(uint32_t lockspace, const char *name, struct hf_error *err);
 

@@ -5,6 +5,7 @@
 #include "daemon/dispatch.h"
 #include "daemon/owner.h"
 #include "daemon/release.h"
+#include "lockspace/rules.h"
 #include "storage/resource.h"
 
 #include "base/cleanup.h"
@@ -123,7 +124,7 @@ static int free_resource(struct hf_session *session, const struct hf_lock_resour
         r = hf_check_resource_name(lockspace, args->name, err);
         if (r < 0)
                 return r;
-        path = hf_resource_path(server, lockspace, args->name);
+        path = hf_rules_path(args->path, args->name);
         if (!path)
                 return hf_error_sys(err, ENOMEM, "cannot use %s", args->name);
         hold = hold_on(server, lockspace, args->name, path);

@@ -7,6 +7,7 @@
 #include "daemon/acquire.h"
 #include "daemon/owner.h"
 #include "lockspace/claims.h"
+#include "lockspace/rules.h"
 #include "storage/resource.h"
 #include "storage/users.h"
 
@@ -31,11 +32,6 @@ struct open_claims {
         size_t n, room;
         bool too_large; /* the new table, beside the old one */
 };
-
-static void table_freep(struct hf_table **table)
-{
-        *table = hf_table_free(*table);
-}
 
 static char *with_suffix(const char *path, const char *suffix)
 {
@@ -82,23 +78,15 @@ static void lost(const struct hf_claim *claim, const char *why, struct tally *ta
                *claim->vm ? claim->vm : "a VM", (int)claim->pid, claim->name, why);
 }
 
-/* Of the file that was locked; NULL without memory. */
-static char *path_of(const struct hf_claim *claim)
-{
-        char *path;
-
-        if (!*claim->lockspace)
-                return strdup(claim->name);
-        return asprintf(&path, "%s/%s", claim->lockspace, claim->name) < 0 ? NULL : path;
-}
-
 /*
  * The stand-in of a VM that is gone goes, as it would have gone with the lock. A
  * file that has taken its place stays.
  */
 static void tidy(const struct hf_claim *claim)
 {
-        hf_cleanup_free char *path = claim->autocreate ? path_of(claim) : NULL;
+        hf_cleanup_free char *path = claim->autocreate
+                                             ? hf_rules_path(claim->lockspace, claim->name)
+                                             : NULL;
         struct hf_resource_request request = {.path = path};
         struct hf_resource_result result;
 
@@ -229,7 +217,7 @@ static int take_again(struct hf_server *server, const struct hf_claim *claim,
 /* Notes a claim for a second look. */
 static int leave_open(struct open_claims *open, const struct hf_claim *claim, uint32_t index)
 {
-        hf_cleanup_free char *path = path_of(claim);
+        hf_cleanup_free char *path = hf_rules_path(claim->lockspace, claim->name);
         struct hf_thing now;
         int r;
 
@@ -406,7 +394,7 @@ static void make_room(struct hf_server *server, const char *state_file)
 
 void hf_recover(struct hf_server *server, const char *state_file)
 {
-        hf_cleanup(table_freep) struct hf_table *old = NULL;
+        hf_cleanup_table struct hf_table *old = NULL;
         bool replaced = false;
         uint8_t boot[16];
         int r = get_boot(boot);

@@ -22,8 +22,8 @@ void hf_give(struct hf_server *server, uint32_t index)
                 return;
         }
         if (lock->flags & HF_LOCK_AUTOCREATE)
-                unlink_path = hf_resource_path(server, hold->lockspace,
-                                               hf_table_string(server->table, hold->name));
+                unlink_path = hf_rules_path(hf_table_lockspace_path(server->table, hold->lockspace),
+                                            hf_table_string(server->table, hold->name));
         hf_resource_give(fd, unlink_path);
         hf_table_remove_hold(server->table, index);
         hf_table_remove_lock(server->table, lock_index);

@@ -2,6 +2,7 @@
 #include "lockspace/rules.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct hf_verdict free_to_take = {.kind = HF_VERDICT_FREE};
@@ -136,6 +137,15 @@ struct hf_verdict hf_rules_by_thing(struct hf_table *table, const struct hf_requ
                 }
         }
         return verdict;
+}
+
+char *hf_rules_path(const char *lockspace, const char *name)
+{
+        char *path;
+
+        if (!*lockspace)
+                return strdup(name);
+        return asprintf(&path, "%s/%s", lockspace, name) < 0 ? NULL : path;
 }
 
 int hf_rules_check_name(const char *name)

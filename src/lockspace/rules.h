@@ -64,3 +64,9 @@ uint32_t hf_rules_hold_of(struct hf_table *table, uint32_t owner, uint32_t locks
  * or "..". Returns 0 or -EINVAL.
  */
 int hf_rules_check_name(const char *name);
+
+/*
+ * The file of a resource, to be freed: name itself in the default lockspace (""),
+ * else the file of that name in the lockspace's directory. NULL without memory.
+ */
+char *hf_rules_path(const char *lockspace, const char *name);

@@ -38,13 +38,6 @@ static int begin(struct hf_table *table, const uint8_t *boot)
         return hf_table_add_lockspace(table, "", &lockspace);
 }
 
-static void table_freep(struct hf_table **table)
-{
-        *table = hf_table_free(*table);
-}
-
-#define cleanup_table hf_cleanup(table_freep)
-
 /* fd is taken over, also on failure. */
 static int open_table(int fd_arg, struct hf_table **ret)
 {
@@ -66,7 +59,7 @@ static int open_table(int fd_arg, struct hf_table **ret)
 
 int hf_table_new(struct hf_table **ret)
 {
-        cleanup_table struct hf_table *table = NULL;
+        hf_cleanup_table struct hf_table *table = NULL;
         int r = open_table(-1, &table);
 
         if (r >= 0)
@@ -79,20 +72,16 @@ int hf_table_new(struct hf_table **ret)
 
 int hf_table_create(const char *path, const uint8_t boot[static 16], struct hf_table **ret)
 {
-        cleanup_table struct hf_table *table = NULL;
-        int fd, r;
+        hf_cleanup_table struct hf_table *table = NULL;
+        hf_cleanup_fd int fd = -1;
+        int r;
 
         if (unlink(path) < 0 && errno != ENOENT)
                 return -errno;
         fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
+        if (fd < 0 || ftruncate(fd, sizeof(struct hf_map)) < 0)
                 return -errno;
-        r = ftruncate(fd, sizeof(struct hf_map)) < 0 ? -errno : 0;
-        if (r < 0) {
-                (void)close(fd);
-                return r;
-        }
-        r = open_table(fd, &table);
+        r = open_table(hf_steal_fd(&fd), &table);
         if (r >= 0)
                 r = begin(table, boot);
         if (r < 0)
@@ -116,7 +105,7 @@ static int check_file(int fd)
 
 int hf_table_load(const char *path, const uint8_t boot[static 16], struct hf_table **ret)
 {
-        cleanup_table struct hf_table *table = NULL;
+        hf_cleanup_table struct hf_table *table = NULL;
         const struct hf_map_head *head;
         hf_cleanup_fd int fd = -1;
         int r;

@@ -21,6 +21,7 @@
  * The table enforces nothing; the rules are in rules.h. It does no I/O.
  */
 
+#include "base/cleanup.h"
 #include "base/thing.h"
 
 #include <stdbool.h>
@@ -129,6 +130,13 @@ int hf_table_create(const char *path, const uint8_t boot[static 16], struct hf_t
  */
 int hf_table_load(const char *path, const uint8_t boot[static 16], struct hf_table **ret);
 struct hf_table *hf_table_free(struct hf_table *table);
+
+static inline void hf_table_freep(struct hf_table **table)
+{
+        *table = hf_table_free(*table);
+}
+
+#define hf_cleanup_table hf_cleanup(hf_table_freep)
 
 /* Whether what is stored in it goes to a file. */
 bool hf_table_is_kept(const struct hf_table *table);
