@@ -84,6 +84,7 @@ static int enter(struct job *job, uint32_t lock, struct hf_error *err)
 
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot note the lock of %s", job->name);
+        hf_table_claim_hold(job->server->table, hold);
         return 0;
 }
 
@@ -370,8 +371,10 @@ int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_c
         /* The VM has the file open that was locked, whatever its name leads to now. */
         if (lockspace == HF_LOCKSPACE_DEFAULT)
                 acquire.thing = claim->file;
-        if (r >= 0)
+        if (r >= 0) {
+                hf_table_claim_lockspace(server->table, lockspace);
                 r = job_new(server, owner, &acquire, lockspace, &job);
+        }
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot lock %s", claim->name);
         job->via = claim->via;

@@ -69,6 +69,7 @@ static int add_lockspace(struct hf_session *session, const char *path, struct hf
         r = hf_table_add_lockspace(session->server->table, path, &lockspace);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot note the lockspace %s", path);
+        hf_table_claim_lockspace(session->server->table, lockspace);
         return HF_DONE;
 }
 

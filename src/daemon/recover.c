@@ -297,8 +297,11 @@ static void recover_lockspaces(struct hf_server *server, struct hf_table *old, s
                 uint32_t index;
                 int r = hf_claims_get_lockspace(old, i, &path);
 
-                if (r > 0 && !hf_table_find_lockspace(server->table, path))
+                if (r > 0 && !hf_table_find_lockspace(server->table, path)) {
                         r = hf_table_add_lockspace(server->table, path, &index);
+                        if (r >= 0)
+                                hf_table_claim_lockspace(server->table, index);
+                }
                 if (r < 0)
                         tally->damaged++;
         }

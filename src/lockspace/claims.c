@@ -20,14 +20,13 @@ uint32_t hf_claims_lockspaces_end(const struct hf_table *table)
         return used < HF_TABLE_LOCKSPACES_MAX ? used : HF_TABLE_LOCKSPACES_MAX - 1;
 }
 
-/* A string of a table that may be damaged, or NULL. */
-static const char *string_at(const struct hf_table *table, uint32_t string, size_t max)
+const char *hf_claims_string(const struct hf_table *table, uint32_t string, size_t max)
 {
         size_t room;
 
-        if (string == 0 || string >= HF_TABLE_STRINGS_SIZE)
+        if (string == 0 || string >= table->text_end)
                 return NULL;
-        room = HF_TABLE_STRINGS_SIZE - string;
+        room = table->text_end - string;
         if (room > max + 1)
                 room = max + 1;
         return memchr(table->map->strings + string, '\0', room) ? table->map->strings + string
@@ -38,16 +37,10 @@ static uint32_t check_of(const struct hf_claim *claim)
 {
         /* Each number in a place of its own, so that none can stand in for another. */
         const uint64_t words[] = {
-                (uint64_t)claim->pid,
-                claim->start,
-                claim->id,
-                claim->vm_since,
-                claim->since,
-                claim->shared,
-                claim->autocreate,
-                (uint64_t)claim->file.kind,
-                claim->file.dev,
-                claim->file.ino,
+                (uint64_t)claim->pid, claim->start,        claim->id,
+                claim->vm_since,      claim->since,        claim->shared,
+                claim->autocreate,    (uint64_t)claim->fd, (uint64_t)claim->file.kind,
+                claim->file.dev,      claim->file.ino,
         };
         uint32_t h = hf_map_hash(0, words, sizeof(words));
 
@@ -72,14 +65,15 @@ static int read_claim(struct hf_table *table, const struct hf_hold *hold, struct
                 .pid = owner->pid,
                 .start = owner->start,
                 .id = owner->id,
-                .vm = string_at(table, owner->name, HF_TABLE_OWNER_NAME_MAX),
+                .vm = hf_claims_string(table, owner->name, HF_TABLE_OWNER_NAME_MAX),
                 .vm_since = owner->since,
-                .lockspace = string_at(table, lockspace->path, HF_TABLE_STRING_MAX),
-                .name = string_at(table, hold->name, HF_TABLE_STRING_MAX),
+                .lockspace = hf_claims_string(table, lockspace->path, HF_TABLE_STRING_MAX),
+                .name = hf_claims_string(table, hold->name, HF_TABLE_STRING_MAX),
                 .via = hold->via,
                 .since = hold->since,
                 .shared = lock->flags & HF_LOCK_SHARED,
                 .autocreate = lock->flags & HF_LOCK_AUTOCREATE,
+                .fd = lock->fd,
                 .file = lock->file,
                 .carried = owner->state == HF_OWNER_CARRIED,
         };
@@ -109,9 +103,7 @@ uint32_t hf_claims_check(struct hf_table *table, uint32_t index)
 {
         struct hf_claim claim;
 
-        /* A table that we wrote ourselves can be read. */
-        (void)read_claim(table, hf_table_hold(table, index), &claim);
-        return check_of(&claim);
+        return read_claim(table, hf_table_hold(table, index), &claim) < 0 ? 0 : check_of(&claim);
 }
 
 uint32_t hf_claims_check_thing(const struct hf_thing *thing)
@@ -121,21 +113,22 @@ uint32_t hf_claims_check_thing(const struct hf_thing *thing)
         return hf_map_hash(0, words, sizeof(words)) | 1;
 }
 
-uint32_t hf_claims_check_lockspace(const char *path)
+uint32_t hf_claims_check_lockspace(struct hf_table *table, uint32_t index)
 {
-        return hf_map_hash(0, path, strlen(path)) | 1;
+        const char *path = hf_claims_string(table, table->map->lockspaces[index].path,
+                                            HF_TABLE_STRING_MAX);
+
+        return path ? hf_map_hash(0, path, strlen(path)) | 1 : 0;
 }
 
 int hf_claims_get_lockspace(struct hf_table *table, uint32_t index, const char **ret)
 {
         const struct hf_lockspace *lockspace = &table->map->lockspaces[index];
-        const char *path;
 
         if (!lockspace->check)
                 return 0;
-        path = string_at(table, lockspace->path, HF_TABLE_STRING_MAX);
-        if (!path || hf_claims_check_lockspace(path) != lockspace->check)
+        if (hf_claims_check_lockspace(table, index) != lockspace->check)
                 return -EBADMSG;
-        *ret = path;
+        *ret = hf_table_lockspace_path(table, index);
         return 1;
 }

@@ -29,6 +29,7 @@ struct hf_claim {
         uint64_t since;
         bool shared;
         bool autocreate;
+        int fd;                /* in the process that took the lock, and its successors */
         struct hf_thing file;  /* that was locked */
         struct hf_thing thing; /* that the file stands for; kind none: not known, or damaged */
         /* Not covered by a check, as it changes: good for a look at the processes, no more. */
@@ -48,7 +49,13 @@ int hf_claims_get(struct hf_table *table, uint32_t hold, struct hf_claim *ret);
 uint32_t hf_claims_lockspaces_end(const struct hf_table *table);
 int hf_claims_get_lockspace(struct hf_table *table, uint32_t lockspace, const char **ret);
 
-/* The checks of a hold that is in the table, of a lock's thing, and of a lockspace; never 0. */
+/*
+ * The checks of a hold that is in the table, of a lock's thing, and of a lockspace.
+ * 0 is that of a hold or a lockspace that cannot be read, and no other one.
+ */
 uint32_t hf_claims_check(struct hf_table *table, uint32_t hold);
 uint32_t hf_claims_check_thing(const struct hf_thing *thing);
-uint32_t hf_claims_check_lockspace(const char *path);
+uint32_t hf_claims_check_lockspace(struct hf_table *table, uint32_t lockspace);
+
+/* A string of a table that may be damaged, of at most max bytes; NULL: there is none there. */
+const char *hf_claims_string(const struct hf_table *table, uint32_t string, size_t max);

@@ -12,6 +12,39 @@ _Static_assert(offsetof(struct hf_lock, next) == 0, "pools link records by their
 _Static_assert(offsetof(struct hf_hold, next) == 0, "pools link records by their first field");
 _Static_assert(offsetof(struct hf_lockspace, next) == 0, "pools link records by their first field");
 
+/* A change of these is a new HF_MAP_VERSION. Where words are shorter all is laid out otherwise. */
+#define HF_IS_LAYOUT_OF(number, kind, size)                                                        \
+        (HF_MAP_VERSION == (number) && (sizeof(struct kind) == (size) || sizeof(void *) < 8))
+
+_Static_assert(HF_IS_LAYOUT_OF(2, hf_owner, 104), "a new layout is a new version");
+_Static_assert(HF_IS_LAYOUT_OF(2, hf_lock, 88), "a new layout is a new version");
+_Static_assert(HF_IS_LAYOUT_OF(2, hf_hold, 80), "a new layout is a new version");
+_Static_assert(HF_IS_LAYOUT_OF(2, hf_lockspace, 12), "a new layout is a new version");
+_Static_assert(HF_IS_LAYOUT_OF(2, hf_map_head, 40), "a new layout is a new version");
+_Static_assert(HF_IS_LAYOUT_OF(2, hf_map, 139248776), "a new layout is a new version");
+
+static const size_t record_size = sizeof(struct hf_owner) + sizeof(struct hf_lock) +
+                                  sizeof(struct hf_hold) + sizeof(struct hf_lockspace);
+
+bool hf_map_is_ours(const struct hf_map *map)
+{
+        return !memcmp(map->head.magic, HF_MAP_MAGIC, sizeof(map->head.magic)) &&
+               map->head.version == HF_MAP_VERSION && map->head.record_size == record_size &&
+               map->head.size == sizeof(*map);
+}
+
+void hf_map_sign(struct hf_map *map, const uint8_t *boot)
+{
+        map->head = (struct hf_map_head){
+                .magic = HF_MAP_MAGIC,
+                .version = HF_MAP_VERSION,
+                .record_size = (uint32_t)record_size,
+                .size = sizeof(*map),
+        };
+        if (boot)
+                memcpy(map->head.boot, boot, sizeof(map->head.boot));
+}
+
 int hf_map_open(struct hf_table *table, int fd)
 {
         int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
@@ -22,6 +55,7 @@ int hf_map_open(struct hf_table *table, int fd)
                 return -errno;
         table->map = map;
         table->fd = fd;
+        table->text_end = HF_TABLE_STRINGS_SIZE;
         return 0;
 }
 
@@ -67,6 +101,21 @@ int hf_map_read(struct hf_table *table, int fd)
         return begin < 0 && errno != ENXIO ? -errno : 0;
 }
 
+static int give_storage(int fd, size_t granule)
+{
+        size_t begin = granule * HF_MAP_GRANULE;
+        size_t room = sizeof(struct hf_map) - begin;
+        int r;
+
+        /* The file must not become longer. */
+        if (room > HF_MAP_GRANULE)
+                room = HF_MAP_GRANULE;
+        do
+                r = posix_fallocate(fd, (off_t)begin, (off_t)room);
+        while (r == EINTR);
+        return -r;
+}
+
 int hf_map_back(struct hf_table *table, const void *at, size_t len)
 {
         size_t begin = (size_t)((const char *)at - (const char *)table->map);
@@ -76,11 +125,42 @@ int hf_map_back(struct hf_table *table, const void *at, size_t len)
         for (size_t i = begin / HF_MAP_GRANULE; i <= (begin + len - 1) / HF_MAP_GRANULE; i++) {
                 if (table->backed[i])
                         continue;
-                if (posix_fallocate(table->fd, (off_t)(i * HF_MAP_GRANULE), HF_MAP_GRANULE) != 0)
+                if (give_storage(table->fd, i) < 0)
                         return -ENOSPC;
                 table->backed[i] = true;
         }
         return 0;
+}
+
+int hf_map_find_backed(struct hf_table *table)
+{
+        const off_t size = sizeof(*table->map);
+        off_t begin = 0, end;
+
+        while ((begin = lseek(table->fd, begin, SEEK_DATA)) >= 0 && begin < size) {
+                end = lseek(table->fd, begin, SEEK_HOLE);
+                if (end < 0)
+                        return -errno;
+                for (size_t i = (size_t)begin / HF_MAP_GRANULE;
+                     i <= (size_t)(end - 1) / HF_MAP_GRANULE; i++)
+                        table->backed[i] = true;
+                begin = end;
+        }
+        /* ENXIO: no more data. */
+        return begin < 0 && errno != ENXIO ? -errno : 0;
+}
+
+size_t hf_map_reach(const struct hf_table *table, const void *at, size_t len)
+{
+        size_t begin = (size_t)((const char *)at - (const char *)table->map);
+        size_t i = begin / HF_MAP_GRANULE, end;
+
+        while (i <= (begin + len - 1) / HF_MAP_GRANULE && table->backed[i])
+                i++;
+        end = i * HF_MAP_GRANULE;
+        if (end <= begin)
+                return 0;
+        return end - begin < len ? end - begin : len;
 }
 
 static uint64_t fold(uint64_t h, uint64_t word)

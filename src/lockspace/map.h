@@ -5,7 +5,8 @@
  * The mapping behind the lock table: pools of fixed records, the chains that run
  * through them, and the strings. For the files of the table alone.
  *
- * It lies in memory, or in a file, where it outlives the daemon. A file is as
+ * It lies in a file, where it outlives the daemon, or, where there can be none,
+ * in one without a name, which lives as long as a descriptor of it. A file is as
  * long as the mapping from the start and has storage only as far as it is used:
  * storage is asked for before a byte is written, as a store for which there is
  * none would be the end of the process.
@@ -32,7 +33,7 @@ struct hf_pool {
 
 /* Whose file it is. Changes with every change of a record. */
 #define HF_MAP_MAGIC   "holdmap"
-#define HF_MAP_VERSION 1
+#define HF_MAP_VERSION 2
 
 struct hf_map_head {
         char magic[8];
@@ -62,15 +63,34 @@ struct hf_map {
 /* The unit in which a file gets storage. */
 #define HF_MAP_GRANULE ((size_t)64 * 1024)
 
+struct hf_marks;
+
 struct hf_table {
         struct hf_map *map;
-        int fd;                                                  /* of the file; -1: in memory */
+        int fd;                 /* of the file; -1: a copy to read */
+        bool kept;              /* the file has a name */
+        uint32_t text_end;      /* up to where strings may be read */
+        struct hf_marks *marks; /* of a table that was adopted, for its rebuilding */
         bool backed[sizeof(struct hf_map) / HF_MAP_GRANULE + 1]; /* granules that have storage */
 };
 
-/* Makes a mapping, of a file or (fd -1) in memory, and closes it. -ENOMEM or what mmap says. */
+/* Makes a mapping, of a file or (fd -1) of private memory, and closes it. What mmap says. */
 int hf_map_open(struct hf_table *table, int fd);
 void hf_map_close(struct hf_table *table);
+
+/* Whether the head is that of a table of this program. */
+bool hf_map_is_ours(const struct hf_map *map);
+/* Writes the head. boot may be NULL. */
+void hf_map_sign(struct hf_map *map, const uint8_t *boot);
+
+/*
+ * Finds out what of a file that another process has written has storage. What
+ * has some was asked for whole granules before its first byte was written.
+ */
+int hf_map_find_backed(struct hf_table *table);
+
+/* How many of len bytes from a place on have storage, without a gap. */
+size_t hf_map_reach(const struct hf_table *table, const void *at, size_t len);
 
 /*
  * Copies a file into a mapping in memory, so that nothing that happens to the
@@ -98,6 +118,11 @@ void hf_map_unchain(uint32_t *head, void *base, size_t size, size_t offset, uint
 #define HF_MAP_UNCHAIN(map, head, kind, field, index)                                              \
         hf_map_unchain(head, (map)->kind##s, sizeof((map)->kind##s[0]),                            \
                        offsetof(struct hf_##kind, field), index)
+
+/* Puts a record into the indexes, and a hold into the chains of its lock and its owner. */
+void hf_map_link_owner(struct hf_map *map, uint32_t owner);
+void hf_map_link_lock(struct hf_map *map, uint32_t lock);
+void hf_map_link_hold(struct hf_map *map, uint32_t hold);
 
 /* For the bucket of a key. */
 uint32_t hf_map_hash(uint64_t seed, const void *data, size_t len);

@@ -99,11 +99,19 @@ static void unlink_by_thing(struct hf_map *map, uint32_t index)
                 HF_MAP_UNCHAIN(map, chain, lock, next_thing, index);
 }
 
+void hf_map_link_lock(struct hf_map *map, uint32_t index)
+{
+        uint32_t *bucket = bucket_of_thing(map->lock_by_file, &map->locks[index].file);
+
+        map->locks[index].next = *bucket;
+        *bucket = index;
+        link_by_thing(map, index);
+}
+
 int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
                       const struct hf_thing *thing, int fd, uint32_t flags, uint32_t *ret)
 {
-        struct hf_map *map = table->map;
-        uint32_t index = HF_MAP_TAKE(table, lock), *bucket;
+        uint32_t index = HF_MAP_TAKE(table, lock);
         struct hf_lock *lock;
 
         if (!index)
@@ -114,10 +122,7 @@ int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
         lock->thing_check = hf_claims_check_thing(thing);
         lock->fd = fd;
         lock->flags = flags;
-        bucket = bucket_of_thing(map->lock_by_file, file);
-        lock->next = *bucket;
-        *bucket = index;
-        link_by_thing(map, index);
+        hf_map_link_lock(table->map, index);
         *ret = index;
         return 0;
 }
@@ -133,13 +138,21 @@ void hf_table_set_thing(struct hf_table *table, uint32_t index, const struct hf_
         struct hf_lock *lock = hf_table_lock(table, index);
 
         unlink_by_thing(map, index);
-        lock->flags &= ~(uint32_t)HF_LOCK_SEARCHED;
         lock->thing_check = 0;
         atomic_signal_fence(memory_order_release);
         lock->thing = *thing;
         atomic_signal_fence(memory_order_release);
         lock->thing_check = hf_claims_check_thing(thing);
+        /* Last, so that a search that is cut off is begun again. */
+        atomic_signal_fence(memory_order_release);
+        lock->flags &= ~(uint32_t)HF_LOCK_SEARCHED;
         link_by_thing(map, index);
+}
+
+void hf_table_set_releasing(struct hf_table *table, uint32_t index)
+{
+        hf_table_lock(table, index)->flags |= HF_LOCK_RELEASING;
+        atomic_signal_fence(memory_order_release);
 }
 
 void hf_table_remove_lock(struct hf_table *table, uint32_t index)
@@ -152,18 +165,21 @@ void hf_table_remove_lock(struct hf_table *table, uint32_t index)
         HF_MAP_GIVE(map, lock, index);
 }
 
-static void link_hold(struct hf_map *map, uint32_t index)
+void hf_map_link_hold(struct hf_map *map, uint32_t index)
 {
         struct hf_hold *hold = &map->holds[index];
         struct hf_lock *lock = &map->locks[hold->lock];
         struct hf_owner *owner = &map->owners[hold->owner];
-        uint32_t *bucket = &map->hold_by_name[hold->name_hash % HF_MAP_BUCKETS];
+        uint32_t *bucket;
 
+        hold->name_hash = hash_name(hold->lockspace, map->strings + hold->name);
+        bucket = &map->hold_by_name[hold->name_hash % HF_MAP_BUCKETS];
         hold->next = *bucket;
         *bucket = index;
         hold->next_in_lock = lock->first_hold;
         lock->first_hold = index;
         lock->holds++;
+        hold->prev_in_owner = 0;
         hold->next_in_owner = owner->first_hold;
         if (owner->first_hold)
                 map->holds[owner->first_hold].prev_in_owner = index;
@@ -193,15 +209,20 @@ int hf_table_add_hold(struct hf_table *table, const struct hf_hold_info *info, u
         hold->owner = info->owner;
         hold->lockspace = info->lockspace;
         hold->name = string;
-        hold->name_hash = hash_name(info->lockspace, info->name);
         hold->since = info->since;
         memcpy(hold->via, info->via, strnlen(info->via, sizeof(hold->via) - 1));
-        link_hold(map, index);
-        /* The last store: what was begun and not finished when we are killed is no claim. */
-        atomic_signal_fence(memory_order_release);
-        hold->check = hf_claims_check(table, index);
+        hf_map_link_hold(map, index);
         *ret = index;
         return 0;
+}
+
+void hf_table_claim_hold(struct hf_table *table, uint32_t index)
+{
+        uint32_t check = hf_claims_check(table, index);
+
+        /* The last store: what was begun and not finished when we are killed is no claim. */
+        atomic_signal_fence(memory_order_release);
+        hf_table_hold(table, index)->check = check;
 }
 
 void hf_table_remove_hold(struct hf_table *table, uint32_t index)
@@ -211,7 +232,7 @@ void hf_table_remove_hold(struct hf_table *table, uint32_t index)
         struct hf_lock *lock = &map->locks[hold->lock];
         struct hf_owner *owner = &map->owners[hold->owner];
 
-        /* And the first one when it goes. */
+        /* The first store, as it is the last one when a claim is made. */
         hold->check = 0;
         atomic_signal_fence(memory_order_release);
         HF_MAP_UNCHAIN(map, &map->hold_by_name[hold->name_hash % HF_MAP_BUCKETS], hold, next,

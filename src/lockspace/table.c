@@ -7,18 +7,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static const size_t record_size = sizeof(struct hf_owner) + sizeof(struct hf_lock) +
-                                  sizeof(struct hf_hold) + sizeof(struct hf_lockspace);
 
 /* An empty table in a mapping of zeros. */
 static int begin(struct hf_table *table, const uint8_t *boot)
 {
         struct hf_map *map = table->map;
         uint32_t lockspace;
+        int r;
 
         if (hf_map_back(table, map, offsetof(struct hf_map, owners)) < 0)
                 return -ENOSPC;
@@ -27,15 +27,12 @@ static int begin(struct hf_table *table, const uint8_t *boot)
         map->hold_pool.max = HF_TABLE_HOLDS_MAX;
         map->lockspace_pool.max = HF_TABLE_LOCKSPACES_MAX;
         hf_arena_init(&map->arena, HF_TABLE_STRINGS_SIZE);
-        map->head = (struct hf_map_head){
-                .magic = HF_MAP_MAGIC,
-                .version = HF_MAP_VERSION,
-                .record_size = (uint32_t)record_size,
-                .size = sizeof(*map),
-        };
-        if (boot)
-                memcpy(map->head.boot, boot, sizeof(map->head.boot));
-        return hf_table_add_lockspace(table, "", &lockspace);
+        r = hf_table_add_lockspace(table, "", &lockspace);
+        if (r < 0)
+                return r;
+        hf_table_claim_lockspace(table, lockspace);
+        hf_map_sign(map, boot);
+        return 0;
 }
 
 /* fd is taken over, also on failure. */
@@ -57,37 +54,41 @@ static int open_table(int fd_arg, struct hf_table **ret)
         return 0;
 }
 
-int hf_table_new(struct hf_table **ret)
+/* fd is a file without content. */
+static int new_table(int fd_arg, bool kept, const uint8_t *boot, struct hf_table **ret)
 {
         hf_cleanup_table struct hf_table *table = NULL;
-        int r = open_table(-1, &table);
+        hf_cleanup_fd int fd = fd_arg;
+        int r;
 
-        if (r >= 0)
-                r = begin(table, NULL);
+        if (ftruncate(fd, sizeof(struct hf_map)) < 0)
+                return -errno;
+        r = open_table(hf_steal_fd(&fd), &table);
+        if (r < 0)
+                return r;
+        table->kept = kept;
+        r = begin(table, boot);
         if (r < 0)
                 return r;
         *ret = hf_steal_ptr(table);
         return 0;
 }
 
+int hf_table_new(struct hf_table **ret)
+{
+        int fd = memfd_create("holdfast-locks", MFD_CLOEXEC);
+
+        return fd < 0 ? -errno : new_table(fd, false, NULL, ret);
+}
+
 int hf_table_create(const char *path, const uint8_t boot[static 16], struct hf_table **ret)
 {
-        hf_cleanup_table struct hf_table *table = NULL;
-        hf_cleanup_fd int fd = -1;
-        int r;
+        int fd;
 
         if (unlink(path) < 0 && errno != ENOENT)
                 return -errno;
         fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0 || ftruncate(fd, sizeof(struct hf_map)) < 0)
-                return -errno;
-        r = open_table(hf_steal_fd(&fd), &table);
-        if (r >= 0)
-                r = begin(table, boot);
-        if (r < 0)
-                return r;
-        *ret = hf_steal_ptr(table);
-        return 0;
+        return fd < 0 ? -errno : new_table(fd, true, boot, ret);
 }
 
 /* Whether the file is one that this program, for this user, has written. */
@@ -106,7 +107,6 @@ static int check_file(int fd)
 int hf_table_load(const char *path, const uint8_t boot[static 16], struct hf_table **ret)
 {
         hf_cleanup_table struct hf_table *table = NULL;
-        const struct hf_map_head *head;
         hf_cleanup_fd int fd = -1;
         int r;
 
@@ -120,12 +120,9 @@ int hf_table_load(const char *path, const uint8_t boot[static 16], struct hf_tab
                 r = hf_map_read(table, fd);
         if (r < 0)
                 return r;
-        head = &table->map->head;
-        if (memcmp(head->magic, HF_MAP_MAGIC, sizeof(head->magic)) != 0 ||
-            head->version != HF_MAP_VERSION || head->record_size != record_size ||
-            head->size != sizeof(struct hf_map))
+        if (!hf_map_is_ours(table->map))
                 return -EBADMSG;
-        if (memcmp(head->boot, boot, sizeof(head->boot)) != 0)
+        if (memcmp(table->map->head.boot, boot, sizeof(table->map->head.boot)) != 0)
                 return -ESTALE;
         *ret = hf_steal_ptr(table);
         return 0;
@@ -137,13 +134,24 @@ struct hf_table *hf_table_free(struct hf_table *table)
                 return NULL;
         hf_map_close(table);
         hf_close_fd(&table->fd);
+        free(table->marks);
         free(table);
         return NULL;
 }
 
 bool hf_table_is_kept(const struct hf_table *table)
 {
-        return table->fd >= 0;
+        return table->kept;
+}
+
+int hf_table_fd(const struct hf_table *table)
+{
+        return table->fd;
+}
+
+int hf_table_lock_memory(struct hf_table *table)
+{
+        return mlock2(table->map, sizeof(*table->map), MLOCK_ONFAULT) < 0 ? -errno : 0;
 }
 
 struct hf_owner *hf_table_owner(struct hf_table *table, uint32_t owner)
@@ -176,7 +184,7 @@ uint32_t hf_table_find_lockspace(struct hf_table *table, const char *path)
         struct hf_map *map = table->map;
 
         for (uint32_t i = 1; i <= map->lockspace_pool.used; i++)
-                if (!strcmp(hf_table_lockspace_path(table, i), path))
+                if (map->lockspaces[i].path && !strcmp(hf_table_lockspace_path(table, i), path))
                         return i;
         return 0;
 }
@@ -198,9 +206,16 @@ int hf_table_add_lockspace(struct hf_table *table, const char *path, uint32_t *r
                 return -ENOSPC;
         }
         map->lockspaces[index].path = string;
-        map->lockspaces[index].check = hf_claims_check_lockspace(path);
         *ret = index;
         return 0;
+}
+
+void hf_table_claim_lockspace(struct hf_table *table, uint32_t index)
+{
+        uint32_t check = hf_claims_check_lockspace(table, index);
+
+        atomic_signal_fence(memory_order_release);
+        table->map->lockspaces[index].check = check;
 }
 
 static uint32_t *bucket_of_pid(struct hf_map *map, pid_t pid)
@@ -212,17 +227,28 @@ uint32_t hf_table_find_owner(struct hf_table *table, pid_t pid, uint64_t start)
 {
         uint32_t i = *bucket_of_pid(table->map, pid);
 
-        /* The chain begins with the newest. */
+        /* The chain begins with the one that was started last. */
         while (i && !(hf_table_owner(table, i)->pid == pid &&
                       (start == 0 || hf_table_owner(table, i)->start == start)))
                 i = hf_table_owner(table, i)->next;
         return i;
 }
 
+void hf_map_link_owner(struct hf_map *map, uint32_t index)
+{
+        struct hf_owner *owner = &map->owners[index];
+        uint32_t *at = bucket_of_pid(map, owner->pid);
+
+        while (*at && map->owners[*at].start > owner->start)
+                at = &map->owners[*at].next;
+        owner->next = *at;
+        *at = index;
+}
+
 int hf_table_add_owner(struct hf_table *table, const struct hf_owner_info *info, uint32_t *ret)
 {
         struct hf_map *map = table->map;
-        uint32_t index, string, *bucket = bucket_of_pid(map, info->pid);
+        uint32_t index, string;
         struct hf_owner *owner;
         int r;
 
@@ -235,7 +261,6 @@ int hf_table_add_owner(struct hf_table *table, const struct hf_owner_info *info,
                 return -ENOSPC;
         }
         owner = hf_table_owner(table, index);
-        owner->pid = info->pid;
         owner->start = info->start;
         owner->since = info->since;
         memcpy(owner->uuid, info->uuid, sizeof(owner->uuid));
@@ -243,8 +268,10 @@ int hf_table_add_owner(struct hf_table *table, const struct hf_owner_info *info,
         owner->id = info->id;
         owner->pidfd = info->pidfd;
         (void)snprintf(owner->via, sizeof(owner->via), "%s", info->via);
-        owner->next = *bucket;
-        *bucket = index;
+        /* With a pid it is an owner, and whole. */
+        atomic_signal_fence(memory_order_release);
+        owner->pid = info->pid;
+        hf_map_link_owner(map, index);
         *ret = index;
         return 0;
 }
@@ -255,6 +282,8 @@ void hf_table_remove_owner(struct hf_table *table, uint32_t index)
         struct hf_owner *owner = hf_table_owner(table, index);
 
         HF_MAP_UNCHAIN(map, bucket_of_pid(map, owner->pid), owner, next, index);
+        owner->pid = 0;
+        atomic_signal_fence(memory_order_release);
         hf_arena_remove(&map->arena, map->strings, owner->name);
         HF_MAP_GIVE(map, owner, index);
 }

@@ -19,6 +19,11 @@
  *   as it has holds.
  *
  * The table enforces nothing; the rules are in rules.h. It does no I/O.
+ *
+ * Who writes it may be killed between any two instructions, and another process
+ * goes on with the same mapping. For this a hold and a lockspace are made in two
+ * steps: one makes the record, the other is the single store by which it counts
+ * (a *claim*, claims.h). What a successor does with the rest is in rebuild.h.
  */
 
 #include "base/cleanup.h"
@@ -57,6 +62,7 @@ enum hf_table_lock_flags {
         HF_LOCK_SHARED = 1U << 0,
         HF_LOCK_AUTOCREATE = 1U << 1, /* the file goes with the lock */
         HF_LOCK_SEARCHED = 1U << 2,   /* its thing is not known yet, but may be found out */
+        HF_LOCK_RELEASING = 1U << 3,  /* its release has begun, and must be finished */
 };
 
 struct hf_owner {
@@ -64,6 +70,8 @@ struct hf_owner {
         pid_t pid;
         uint64_t start; /* clock ticks since boot */
         uint64_t since; /* first seen, microseconds since the epoch */
+        /* Of the next step against one that must end, CLOCK_MONOTONIC microseconds; 0: none. */
+        uint64_t deadline;
         uint8_t uuid[16];
         uint32_t name; /* string */
         uint32_t id;
@@ -113,7 +121,7 @@ struct hf_lockspace {
 
 struct hf_table;
 
-/* A new table with only the default lockspace in it, in memory. -ENOMEM. */
+/* A new table with only the default lockspace in it, in memory. -ENOMEM, -EMFILE and the like. */
 int hf_table_new(struct hf_table **ret);
 
 /*
@@ -138,8 +146,21 @@ static inline void hf_table_freep(struct hf_table **table)
 
 #define hf_cleanup_table hf_cleanup(hf_table_freep)
 
-/* Whether what is stored in it goes to a file. */
+/* Whether what is stored in it goes to a file that has a name. */
 bool hf_table_is_kept(const struct hf_table *table);
+
+/*
+ * The descriptor behind the table, by which another process can map it. It stays
+ * the table's. -1: a table that was loaded.
+ */
+int hf_table_fd(const struct hf_table *table);
+
+/*
+ * Keeps in memory what of the table has been touched, and whatever will be; the
+ * rest of it gets no storage by this. -EPERM or -ENOMEM where RLIMIT_MEMLOCK
+ * refuses it, -ENOSYS.
+ */
+int hf_table_lock_memory(struct hf_table *table);
 
 /* The record at an index that the table gave; valid until it is removed. */
 struct hf_owner *hf_table_owner(struct hf_table *table, uint32_t owner);
@@ -155,8 +176,10 @@ const char *hf_table_lockspace_path(struct hf_table *table, uint32_t lockspace);
 
 /* 0 where there is none. */
 uint32_t hf_table_find_lockspace(struct hf_table *table, const char *path);
-/* -ENOSPC when the table is full, -ENAMETOOLONG. */
+/* Claims nothing yet. -ENOSPC when the table is full, -ENAMETOOLONG. */
 int hf_table_add_lockspace(struct hf_table *table, const char *path, uint32_t *ret);
+/* As hf_table_claim_hold. */
+void hf_table_claim_lockspace(struct hf_table *table, uint32_t lockspace);
 
 /*
  * 0 where there is none. start 0 finds the newest owner of that pid: for a
@@ -193,6 +216,8 @@ uint32_t hf_table_find_thing(struct hf_table *table, const struct hf_thing *thin
 /* The lock takes fd over: whoever removes the lock closes it. */
 int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
                       const struct hf_thing *thing, int fd, uint32_t flags, uint32_t *ret);
+/* Notes that the lock's release has begun, by one store. */
+void hf_table_set_releasing(struct hf_table *table, uint32_t lock);
 /* Notes what a lock protects whose thing was searched for. */
 void hf_table_set_thing(struct hf_table *table, uint32_t lock, const struct hf_thing *thing);
 /* First lock whose thing is searched for, or the next one after that; 0 where there is none. */
@@ -209,7 +234,13 @@ struct hf_hold_info {
         uint64_t since;
 };
 
+/* In all chains, but it claims nothing yet. -ENOSPC when the table is full, -ENAMETOOLONG. */
 int hf_table_add_hold(struct hf_table *table, const struct hf_hold_info *info, uint32_t *ret);
+/*
+ * Makes a claim of a hold, by one store. It needs only what the records say, no
+ * chain, and may be repeated; a record that cannot be read claims nothing.
+ */
+void hf_table_claim_hold(struct hf_table *table, uint32_t hold);
 void hf_table_remove_hold(struct hf_table *table, uint32_t hold);
 
 /* Counts of what is in use. */

@@ -25,6 +25,7 @@ static void fill(struct hf_table *table, const char *const *names)
 
         FUZZ_PROMISE(hf_table_add_owner(table, &vm, &hold.owner) == 0);
         FUZZ_PROMISE(hf_table_add_lockspace(table, "/space", &hold.lockspace) == 0);
+        hf_table_claim_lockspace(table, hold.lockspace);
         for (uint32_t i = 0, index; i < HOLDS; i++) {
                 struct hf_thing file = {HF_THING_FILE, 1, i + 1};
 
@@ -32,6 +33,7 @@ static void fill(struct hf_table *table, const char *const *names)
                 hold.name = names[i];
                 FUZZ_PROMISE(hf_table_add_lock(table, &file, &file, 3, i & 1, &hold.lock) == 0);
                 FUZZ_PROMISE(hf_table_add_hold(table, &hold, &index) == 0);
+                hf_table_claim_hold(table, index);
         }
 }
 

@@ -75,7 +75,10 @@ static int add(struct vm *vm)
                 return r;
         hold.owner = vm->owner;
         hold.lock = vm->lock;
-        return hf_table_add_hold(table, &hold, &vm->hold);
+        r = hf_table_add_hold(table, &hold, &vm->hold);
+        if (r >= 0)
+                hf_table_claim_hold(table, vm->hold);
+        return r;
 }
 
 static void remove_all(const struct vm *vm)
