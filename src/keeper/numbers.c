@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keeper/keeper-private.h"
+
+#include "base/cleanup.h"
+
+#include <fcntl.h>
+#include <sys/pidfd.h>
+
+/*
+ * Which descriptor has which number.
+ *
+ *   0, 1, 2         as the program was started with them, /dev/null where closed
+ *   3 ...           what systemd passed, LISTEN_FDS of them; nearly always none
+ *   the next three  the keeper's own (enum hf_keeper_number)
+ *   behind          the program's
+ *
+ * Low numbers of our own, taken before the program opens anything, make it cheap
+ * to give a process a table without the program's descriptors: all behind a
+ * number are cut off at once, and none of them is ever closed (closing a file of
+ * a filesystem that hangs would hang). Where who started us left something open
+ * at these numbers, ours are the next three that are free: what is not ours is
+ * not closed.
+ */
+
+#define FIRST_PASSED 3
+
+static int open_null(void)
+{
+        return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+int hf_keeper_numbers_standard(struct hf_error *err)
+{
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+                if (fcntl(fd, F_GETFD) >= 0)
+                        continue;
+                /* The lowest free number is this one. Not close-on-exec, as 0, 1 and 2 never are.
+                 */
+                if (open("/dev/null", O_RDWR) < 0)
+                        return hf_error_sys(err, errno, "cannot open /dev/null");
+        }
+        return 0;
+}
+
+/* A whole number of the environment, or -1. */
+static long env_number(const char *name)
+{
+        const char *text = getenv(name);
+        char *end;
+        long value;
+
+        if (!text || *text < '0' || *text > '9')
+                return -1;
+        errno = 0;
+        value = strtol(text, &end, 10);
+        return errno || *end ? -1 : value;
+}
+
+int hf_keeper_numbers_listen(void)
+{
+        long n = env_number("LISTEN_FDS");
+
+        if (env_number("LISTEN_PID") != getpid() || n <= 0 || n > INT_MAX - FIRST_PASSED)
+                return 0;
+        /* Numbers that are not open were not passed to us, whatever is said. */
+        for (int fd = FIRST_PASSED; fd < FIRST_PASSED + n; fd++)
+                if (fcntl(fd, F_GETFD) < 0)
+                        return 0;
+        for (int fd = FIRST_PASSED; fd < FIRST_PASSED + n; fd++)
+                (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+        return (int)n;
+}
+
+int hf_keeper_numbers_free(int n_listen)
+{
+        int first = FIRST_PASSED + n_listen;
+
+        for (int fd = first; fd < first + HF_KEEPER_FD_COUNT; fd++)
+                if (fcntl(fd, F_GETFD) >= 0)
+                        first = fd + 1;
+        return first;
+}
+
+int hf_keeper_numbers_place(int fd, int number)
+{
+        int r = 0;
+
+        if (fd == number)
+                return 0;
+        if (dup3(fd, number, O_CLOEXEC) < 0)
+                r = -errno;
+        (void)close(fd);
+        return r;
+}
+
+int hf_keeper_numbers_fill(const struct hf_keeper *keeper, struct hf_error *err)
+{
+        int fd, r;
+
+        fd = open_null();
+        r = fd < 0 ? -errno
+                   : hf_keeper_numbers_place(fd, hf_keeper_fd(keeper, HF_KEEPER_FD_PROGRAM));
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot open /dev/null");
+        /* Of ourselves, now: a server cannot mistake another process for its supervisor. */
+        fd = pidfd_open(getpid(), 0);
+        r = fd < 0 ? -errno
+                   : hf_keeper_numbers_place(fd, hf_keeper_fd(keeper, HF_KEEPER_FD_SUPERVISOR));
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot open a pidfd");
+        return 0;
+}
+
+void hf_keeper_numbers_forget_program(const struct hf_keeper *keeper)
+{
+        int fd = open_null();
+
+        if (fd >= 0)
+                (void)hf_keeper_numbers_place(fd, hf_keeper_fd(keeper, HF_KEEPER_FD_PROGRAM));
+}
+
+struct note {
+        int *numbers;
+        size_t n;
+        bool failed;
+};
+
+static void note_number(void *data, int fd)
+{
+        struct note *note = data;
+        int *more = realloc(note->numbers, (note->n + 1) * sizeof(*more));
+
+        if (!more) {
+                note->failed = true;
+                return;
+        }
+        more[note->n++] = fd;
+        note->numbers = more;
+}
+
+int hf_keeper_numbers_note(struct hf_keeper *keeper, struct hf_error *err)
+{
+        struct note note = {0};
+
+        hf_keeper_scan(-1, NULL, 0, note_number, &note);
+        keeper->given = note.numbers;
+        keeper->n_given = note.n;
+        return note.failed ? hf_error_sys(err, ENOMEM, "cannot note open descriptors") : 0;
+}

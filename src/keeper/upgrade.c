@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keeper/keeper-private.h"
+
+#include "base/cleanup.h"
+#include "base/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+
+/*
+ * Becoming another program, or the same anew, with every descriptor.
+ *
+ * Whoever executes has to be alone with the descriptor table then, or it would
+ * get a copy of it: the locks that belong to a table (POSIX) would be lost, and
+ * the end of the other process would close every file once more. So for an
+ * upgrade the server has to go first. It does not go by itself, since at that
+ * moment the supervisor may have been killed: it says what it wants (one store),
+ * nudges the supervisor, and waits for the end at its hands or for the
+ * supervisor's end, after which it is the heir. Killed by somebody else
+ * meanwhile, it has asked for an upgrade all the same.
+ *
+ * An heir executes /proc/self/exe: the program that it is, also where its file
+ * was replaced, and without a free descriptor.
+ */
+
+/* How long to wait before trying again what has to succeed. */
+#define RETRY_MS 100
+
+static void keep_area(const struct hf_keeper *keeper, bool keep)
+{
+        (void)fcntl(hf_keeper_fd(keeper, HF_KEEPER_FD_AREA), F_SETFD, keep ? 0 : FD_CLOEXEC);
+}
+
+int hf_keeper_execute(struct hf_keeper *keeper)
+{
+        int r;
+
+        keep_area(keeper, true);
+        (void)syscall(SYS_execveat, hf_keeper_fd(keeper, HF_KEEPER_FD_PROGRAM), "", keeper->argv,
+                      keeper->env, AT_EMPTY_PATH);
+        r = -errno;
+        keep_area(keeper, false);
+        return r;
+}
+
+int hf_keeper_inherit(struct hf_keeper *keeper)
+{
+        struct hf_keeper_header *header = keeper->header;
+        pid_t pid = header->pid;
+        int r;
+
+        if (!header->ready)
+                return -EAGAIN;
+        r = keeper->supervised ? hf_process_pidfd_is_dead(hf_keeper_supervisor_fd(keeper)) : 0;
+        if (r <= 0)
+                return r < 0 ? r : -EBUSY;
+        header->pid = getpid();
+        header->command = HF_KEEPER_DO_INHERIT;
+        keep_area(keeper, true);
+        (void)execve("/proc/self/exe", keeper->argv, keeper->env);
+        r = -errno;
+        keep_area(keeper, false);
+        header->command = HF_KEEPER_GO_ON;
+        header->pid = pid;
+        return r;
+}
+
+_Noreturn void hf_keeper_upgrade(struct hf_keeper *keeper)
+{
+        struct pollfd supervisor = {.fd = hf_keeper_supervisor_fd(keeper), .events = POLLIN};
+
+        /* Nobody to become it. Not reached by who asked hf_keeper_probe_begin first. */
+        if (!keeper->supervised)
+                _exit(EXIT_FAILURE);
+        keeper->header->command = HF_KEEPER_DO_UPGRADE;
+        (void)pidfd_send_signal(supervisor.fd, SIGUSR2, NULL, 0);
+        while (poll(&supervisor, 1, -1) < 0)
+                ;
+        for (;;) {
+                (void)hf_keeper_inherit(keeper);
+                (void)poll(NULL, 0, RETRY_MS);
+        }
+}
