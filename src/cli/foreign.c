@@ -79,14 +79,8 @@ static pid_t parent_of(pid_t pid)
 
 int hf_foreign_know_daemon(struct hf_foreign_known *known, pid_t pid)
 {
-        char own[HF_PROCESS_COMM_MAX], parents[HF_PROCESS_COMM_MAX];
-        pid_t parent = parent_of(pid);
-        int r = hf_foreign_know(known, pid);
-
-        if (r < 0 || hf_process_comm(pid, own, sizeof(own)) < 0 || parent <= 1 ||
-            hf_process_comm(parent, parents, sizeof(parents)) < 0 || strcmp(own, parents) != 0)
-                return r;
-        return hf_foreign_know(known, parent);
+        known->daemon = pid;
+        return hf_foreign_know(known, pid);
 }
 
 static bool is_known(const struct hf_foreign_known *known, pid_t pid)
@@ -94,7 +88,7 @@ static bool is_known(const struct hf_foreign_known *known, pid_t pid)
         for (size_t i = 0; i < known->n; i++)
                 if (known->pids[i] == pid)
                         return true;
-        return false;
+        return known->daemon && parent_of(pid) == known->daemon;
 }
 
 static void end_scan(struct hf_user_scan **scan)
@@ -108,7 +102,8 @@ int hf_foreign_find(const struct hf_thing *thing, const struct hf_foreign_known 
         hf_cleanup(end_scan) struct hf_user_scan *scan = NULL;
         const struct hf_user *users;
         size_t n;
-        int r = hf_user_scan_new(thing, getpid(), &scan), found = 0;
+        const pid_t skip[] = {getpid(), 0};
+        int r = hf_user_scan_new(thing, skip, &scan), found = 0;
 
         if (r < 0)
                 return r;

@@ -27,6 +27,7 @@ int hf_foreign_opposes(const struct hf_plan_image *image, bool with_daemons);
 struct hf_foreign_known {
         pid_t *pids;
         size_t n;
+        pid_t daemon; /* its children are known too */
 };
 
 int hf_foreign_know(struct hf_foreign_known *known, pid_t pid);

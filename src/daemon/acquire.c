@@ -84,7 +84,11 @@ static int enter(struct job *job, uint32_t lock, struct hf_error *err)
 
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot note the lock of %s", job->name);
-        hf_table_claim_hold(job->server->table, hold);
+        /* It claims nothing before the answer stands. */
+        if (job->session)
+                hf_session_intend(job->session, HF_INTENT_CLAIM_HOLD, hold);
+        else
+                hf_table_claim_hold(job->server->table, hold);
         return 0;
 }
 

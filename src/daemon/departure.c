@@ -96,6 +96,21 @@ static void set_timer(struct hf_server *server, uint32_t owner, uint64_t after)
         (void)sd_event_source_set_enabled(*timer, SD_EVENT_ONESHOT);
 }
 
+static uint64_t monotonic_usec(const struct hf_server *server)
+{
+        uint64_t now = 0;
+
+        (void)sd_event_now(server->event, CLOCK_MONOTONIC, &now);
+        return now;
+}
+
+/* When the next step against it is due; the deadline is in the table, for a successor. */
+static void set_deadline(struct hf_server *server, uint32_t index, uint64_t after)
+{
+        hf_table_owner(server->table, index)->deadline = monotonic_usec(server) + after;
+        set_timer(server, index, after);
+}
+
 static void next_step(struct hf_server *server, uint32_t index)
 {
         struct hf_owner *owner = hf_table_owner(server->table, index);
@@ -105,9 +120,9 @@ static void next_step(struct hf_server *server, uint32_t index)
                        "%s (pid %d) does not end on SIGTERM after its lock connection closed; "
                        "sending SIGKILL",
                        name_of(server, index), (int)owner->pid);
-                owner->killed = 1;
                 send_signal(server, index, SIGKILL);
-                set_timer(server, index, REPORT_AFTER_USEC);
+                set_deadline(server, index, REPORT_AFTER_USEC);
+                owner->killed = 1;
                 return;
         }
         hf_log(HF_LOG_ERROR, MODULE,
@@ -138,19 +153,19 @@ static void begin_ending(struct hf_server *server, uint32_t index)
         hf_log(HF_LOG_INFO, MODULE,
                "%s (pid %d) closed its lock connection with %u locks held; ending it",
                name_of(server, index), (int)owner->pid, owner->holds);
-        owner->state = HF_OWNER_ENDING;
         send_signal(server, index, SIGTERM);
-        set_timer(server, index, KILL_AFTER_USEC);
+        set_deadline(server, index, KILL_AFTER_USEC);
+        /* Last: who is killed before it leaves the rest to do to a successor. */
+        owner->state = HF_OWNER_ENDING;
 }
 
-void hf_departure_session_left(struct hf_server *server, uint32_t index, bool own)
+void hf_departure_session_leaves(struct hf_server *server, uint32_t index, bool own)
 {
         const struct hf_owner *owner = hf_table_owner(server->table, index);
 
         if (own && owner->connections == 1 && owner->holds && owner->state == HF_OWNER_ALIVE &&
             !has_ended(owner))
                 begin_ending(server, index);
-        hf_departure_session_changed(server, index, own);
 }
 
 void hf_departure_session_changed(struct hf_server *server, uint32_t index, bool own)
@@ -162,6 +177,17 @@ void hf_departure_session_changed(struct hf_server *server, uint32_t index, bool
         if (is_gone(owner))
                 give_all(server, index);
         hf_owner_drop_unused(server, index);
+}
+
+void hf_departure_adopt(struct hf_server *server, uint32_t index)
+{
+        const struct hf_owner *owner = hf_table_owner(server->table, index);
+        uint64_t now = monotonic_usec(server);
+
+        if (owner->leaving)
+                give_all(server, index);
+        else if (owner->state == HF_OWNER_ENDING)
+                set_timer(server, index, owner->deadline > now ? owner->deadline - now : 0);
 }
 
 void hf_departure_owner_ended(struct hf_server *server, uint32_t index)

@@ -19,17 +19,23 @@
 
 #include "daemon/server.h"
 
-/* A session that was bound to the owner is gone; own: it was the owner's own connection. */
-void hf_departure_session_left(struct hf_server *server, uint32_t owner, bool own);
+/*
+ * A session that is bound to the owner is about to be closed, because its client
+ * has closed it; own: it is the owner's own connection. May be told twice.
+ */
+void hf_departure_session_leaves(struct hf_server *server, uint32_t owner, bool own);
 
 /*
- * A session that was bound to the owner acts for another one from now on. Its
- * connection is open still, so nobody is ended for that.
+ * A session that was bound to the owner is bound to it no more: it acts for another
+ * one from now on, or is about to be closed. Nobody is ended for that.
  */
 void hf_departure_session_changed(struct hf_server *server, uint32_t owner, bool own);
 
 /* The owner's process is dead. */
 void hf_departure_owner_ended(struct hf_server *server, uint32_t owner);
+
+/* Goes on with what an earlier server had begun against an owner. */
+void hf_departure_adopt(struct hf_server *server, uint32_t owner);
 
 /* The handler of the server's departures: gives some locks of ended owners back. */
 int hf_departures_serve(sd_event_source *source, int fd, uint32_t revents, void *data);

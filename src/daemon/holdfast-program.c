@@ -26,7 +26,7 @@ static int call_hello(struct hf_session *session, const void *data, struct hf_er
         struct hf_holdfast_hello_ret ret = {
                 .release = (char *)(uintptr_t)HF_VERSION,
                 .host = session->server->host,
-                .pid = (unsigned int)getpid(),
+                .pid = (unsigned int)session->server->pids[0],
         };
 
         (void)err;

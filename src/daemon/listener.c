@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/socket.h"
-#include "base/strv.h"
+#include "daemon/area.h"
 #include "daemon/session.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 
 #define MODULE "daemon.listener"
@@ -77,21 +78,18 @@ static void serve_connection(struct hf_listener *listener, int fd_arg)
         if (!may_connect(listener, &peer)) {
                 hf_log(HF_LOG_WARNING, MODULE, "refusing a connection by uid %u (pid %d) on %s",
                        (unsigned int)peer.uid, (int)peer.pid,
-                       listener->path ? listener->path : "a passed socket");
+                       *listener->path ? listener->path : "a passed socket");
                 return;
         }
         refused = is_full(listener);
         if (refused && server->refused >= REFUSED_MAX)
                 drop_oldest_refused(server);
-        r = hf_session_new(listener, hf_steal_fd(&fd), refused, &session);
+        r = hf_session_new(listener, hf_steal_fd(&fd), &peer, refused, &session);
         if (r < 0) {
                 hf_log(HF_LOG_ERROR, MODULE, "cannot serve pid %d: %s", (int)peer.pid,
                        strerrordesc_np(-r));
                 return;
         }
-        session->peer_pid = peer.pid;
-        session->peer_uid = peer.uid;
-        session->peer_gid = peer.gid;
         hf_server_check_idle(server);
 }
 
@@ -142,28 +140,44 @@ static const struct socket_name socket_names[] = {
          HF_SERVICE_ADMIN, false, true},
 };
 
-static int add_listener(struct hf_server *server, const struct socket_name *socket, int fd_arg,
-                        const char *path, struct hf_error *err)
+/* Lets the loop tell of connections to a socket that is recorded at index. */
+static int watch(struct hf_server *server, uint32_t index, struct hf_error *err)
 {
-        struct hf_listener *listener = &server->listeners[server->n_listeners];
-        hf_cleanup_free char *copy = path ? strdup(path) : NULL;
-        hf_cleanup_fd int fd = fd_arg;
+        const struct hf_listener_record *record = &server->area->listeners[index];
+        const struct socket_name *socket = &socket_names[record->name];
+        struct hf_listener *listener = &server->listeners[index];
         int r;
 
-        if (server->n_listeners == HF_LISTENERS_MAX)
-                return hf_error_set(err, E2BIG, HF_ERR_INTERNAL, HF_FROM_RPC,
-                                    "more than %d listening sockets", HF_LISTENERS_MAX);
         *listener = (struct hf_listener){.server = server,
+                                         .index = index,
                                          .kind = socket->kind,
                                          .read_only = socket->read_only,
                                          .name = socket->name,
-                                         .fd = -1};
-        r = sd_event_add_io(server->event, &listener->source, fd, EPOLLIN, on_connection, listener);
+                                         .path = record->path,
+                                         .fd = record->fd};
+        r = sd_event_add_io(server->event, &listener->source, listener->fd, EPOLLIN, on_connection,
+                            listener);
+        return r < 0 ? hf_error_sys(err, -r, "cannot listen") : 0;
+}
+
+static int add_listener(struct hf_server *server, const struct socket_name *socket, int fd_arg,
+                        const char *path, struct hf_error *err)
+{
+        struct hf_area *area = server->area;
+        struct hf_listener_record *record = &area->listeners[area->n_listeners];
+        hf_cleanup_fd int fd = fd_arg;
+        int r;
+
+        if (area->n_listeners == HF_LISTENERS_MAX)
+                return hf_error_set(err, E2BIG, HF_ERR_INTERNAL, HF_FROM_RPC,
+                                    "more than %d listening sockets", HF_LISTENERS_MAX);
+        *record = (struct hf_listener_record){.fd = fd, .name = (uint32_t)(socket - socket_names)};
+        (void)snprintf(record->path, sizeof(record->path), "%s", path);
+        r = watch(server, area->n_listeners, err);
         if (r < 0)
-                return hf_error_sys(err, -r, "cannot listen");
-        listener->fd = hf_steal_fd(&fd);
-        listener->path = hf_steal_ptr(copy);
-        server->n_listeners++;
+                return r;
+        (void)hf_steal_fd(&fd);
+        area->n_listeners++;
         return 0;
 }
 
@@ -202,7 +216,7 @@ static const char *path_of(const struct hf_paths *paths, const struct socket_nam
 
 static bool is_open(const struct hf_server *server, const char *name)
 {
-        for (unsigned int i = 0; i < server->n_listeners; i++)
+        for (uint32_t i = 0; i < server->area->n_listeners; i++)
                 if (server->listeners[i].name == name)
                         return true;
         return false;
@@ -225,6 +239,16 @@ int hf_listeners_open(struct hf_server *server, const struct hf_paths *paths, bo
         return r;
 }
 
+/* Takes the next of the names, which colons separate. */
+static void next_name(const char **names, char *ret, size_t size)
+{
+        size_t len = *names ? strcspn(*names, ":") : 0;
+
+        (void)snprintf(ret, size, "%.*s", (int)len, *names ? *names : "");
+        if (*names)
+                *names = (*names)[len] ? *names + len + 1 : NULL;
+}
+
 static const struct socket_name *recognise(const struct hf_paths *paths, const char *name, int fd)
 {
         for (size_t i = 0; i < HF_ARRAY_LEN(socket_names); i++) {
@@ -237,42 +261,75 @@ static const struct socket_name *recognise(const struct hf_paths *paths, const c
         return NULL;
 }
 
-int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths,
+int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths, int n,
                            struct hf_error *err)
 {
-        hf_cleanup_strv char **names = NULL;
-        int n = sd_listen_fds_with_names(1, &names);
+        /* As the environment has them, by rising descriptor. */
+        const char *names = getenv("LISTEN_FDNAMES");
 
-        if (n < 0)
-                return hf_error_sys(err, -n, "cannot take the sockets that were passed");
         for (int i = 0; i < n; i++) {
                 int fd = SD_LISTEN_FDS_START + i, r;
-                const struct socket_name *known = recognise(paths, names[i], fd);
+                char name[64];
+                const struct socket_name *known;
 
+                next_name(&names, name, sizeof(name));
+                known = recognise(paths, name, fd);
                 if (!known)
                         return hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_NONE,
                                             "passed descriptor %d (\"%s\") is no socket of ours: "
                                             "name it virtlockd.socket, virtlockd-admin.socket, "
                                             "holdfastd.socket or holdfastd-ro.socket",
-                                            fd, names[i]);
+                                            fd, name);
                 (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-                r = add_listener(server, known, fd, NULL, err);
+                r = add_listener(server, known, fd, "", err);
                 if (r < 0)
                         return r;
         }
         return n;
 }
 
+int hf_listeners_adopt(struct hf_server *server, struct hf_error *err)
+{
+        int r = 0;
+
+        for (uint32_t i = 0; r >= 0 && i < server->area->n_listeners; i++) {
+                const struct hf_listener_record *record = &server->area->listeners[i];
+
+                /* Once more, as clients are shown the process that did so last. */
+                if (*record->path)
+                        (void)listen(record->fd, BACKLOG);
+                r = watch(server, i, err);
+        }
+        return r;
+}
+
+void hf_listeners_adopt_connection(struct hf_server *server, int fd_arg)
+{
+        hf_cleanup_fd int fd = fd_arg;
+        struct sockaddr_un ours, its;
+
+        for (uint32_t i = 0; i < server->area->n_listeners; i++) {
+                socklen_t ours_len = sizeof(ours), its_len = sizeof(its);
+
+                if (getsockname(server->listeners[i].fd, (struct sockaddr *)&ours, &ours_len) ==
+                            0 &&
+                    getsockname(fd, (struct sockaddr *)&its, &its_len) == 0 &&
+                    ours_len == its_len && memcmp(&ours, &its, its_len) == 0) {
+                        serve_connection(&server->listeners[i], hf_steal_fd(&fd));
+                        return;
+                }
+        }
+}
+
 void hf_listeners_close(struct hf_server *server)
 {
-        for (unsigned int i = 0; i < server->n_listeners; i++) {
+        for (uint32_t i = 0; i < server->area->n_listeners; i++) {
                 struct hf_listener *listener = &server->listeners[i];
 
                 (void)sd_event_source_disable_unref(listener->source);
-                if (listener->path)
+                if (*listener->path)
                         (void)unlink(listener->path);
                 hf_close_fd(&listener->fd);
-                free(listener->path);
         }
-        server->n_listeners = 0;
+        server->area->n_listeners = 0;
 }

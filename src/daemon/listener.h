@@ -21,13 +21,21 @@ int hf_listeners_open(struct hf_server *server, const struct hf_paths *paths, bo
                       struct hf_error *err);
 
 /*
- * Takes the sockets that systemd passed over, known by their names
+ * Takes the n sockets that systemd passed over, known by their names
  * ("virtlockd.socket", "virtlockd-admin.socket", "holdfastd.socket",
- * "holdfastd-ro.socket") or by the path they are bound to. Returns their
- * number.
+ * "holdfastd-ro.socket") or by the path they are bound to. Returns n.
  */
-int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths,
+int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths, int n,
                            struct hf_error *err);
+
+/* Goes on with the sockets of an earlier server. */
+int hf_listeners_adopt(struct hf_server *server, struct hf_error *err);
+
+/*
+ * Serves a connection that an earlier server had accepted and not recorded, so
+ * that nothing was read from it. One that is to none of our sockets is closed.
+ */
+void hf_listeners_adopt_connection(struct hf_server *server, int fd);
 
 /* Closes all and removes the files of those that were made here. */
 void hf_listeners_close(struct hf_server *server);

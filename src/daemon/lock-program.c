@@ -19,18 +19,13 @@
 static int call_register(struct hf_session *session, const void *data, struct hf_error *err)
 {
         const struct hf_lock_register_args *args = data;
-        char *name;
         int r;
 
         /* The same words as for a connection that never registered: so does virtlockd. */
         if (args->owner.id == 0)
                 return hf_error_set(err, EINVAL, HF_ERR_OPERATION_INVALID, HF_FROM_RPC,
                                     "no lock owner was registered on this connection: its id is 0");
-        name = strdup(args->owner.name);
-        if (!name)
-                return hf_error_sys(err, ENOMEM, "cannot register %s", args->owner.name);
-        free(session->owner_name);
-        session->owner_name = name;
+        (void)snprintf(session->owner_name, sizeof(session->owner_name), "%s", args->owner.name);
         session->owner_id = args->owner.id;
         memcpy(session->owner_uuid, args->owner.uuid, sizeof(session->owner_uuid));
         r = hf_owner_register(session, (pid_t)args->owner.pid, err);
@@ -42,7 +37,7 @@ static int call_restrict(struct hf_session *session, const void *data, struct hf
 {
         (void)data;
         (void)err;
-        session->restricted = true;
+        hf_session_intend(session, HF_INTENT_RESTRICT, 0);
         return HF_DONE;
 }
 
@@ -69,7 +64,7 @@ static int add_lockspace(struct hf_session *session, const char *path, struct hf
         r = hf_table_add_lockspace(session->server->table, path, &lockspace);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot note the lockspace %s", path);
-        hf_table_claim_lockspace(session->server->table, lockspace);
+        hf_session_intend(session, HF_INTENT_CLAIM_LOCKSPACE, lockspace);
         return HF_DONE;
 }
 

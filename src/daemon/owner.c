@@ -46,6 +46,21 @@ int hf_owner_watch(struct hf_server *server, struct hf_owner_info *info, int *pi
         return 0;
 }
 
+int hf_owner_adopt(struct hf_server *server, uint32_t owner)
+{
+        return sd_event_add_io(server->event, &server->owner_sources[owner],
+                               hf_table_owner(server->table, owner)->pidfd, EPOLLIN, on_owner_ended,
+                               server);
+}
+
+void hf_owner_count(struct hf_server *server, uint32_t index, bool own)
+{
+        struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        owner->sessions++;
+        owner->connections += own;
+}
+
 static int add_owner(struct hf_session *session, const struct hf_process *process, int *pidfd,
                      uint32_t *ret)
 {
@@ -123,8 +138,7 @@ int hf_owner_bind(struct hf_session *session, struct hf_error *err)
                 owner = hf_table_owner(table, index);
                 /* Younger than the connection: not its peer, but another process of that pid. */
                 session->own = session->own && owner->start <= session->arrived;
-                owner->sessions++;
-                owner->connections += session->own;
+                hf_owner_count(session->server, index, session->own);
                 session->owner = index;
         }
         if (!may_acquire(session, hf_table_owner(table, session->owner)))

@@ -17,6 +17,12 @@
  */
 int hf_owner_watch(struct hf_server *server, struct hf_owner_info *info, int *pidfd, uint32_t *ret);
 
+/* Watches an owner that is in the table of an earlier server. */
+int hf_owner_adopt(struct hf_server *server, uint32_t owner);
+
+/* Counts a session that is bound to the owner; own: it is the owner's own connection. */
+void hf_owner_count(struct hf_server *server, uint32_t owner, bool own);
+
 /*
  * The session acts for the process of that pid from now on. If that is its peer,
  * the connection is the owner's own and is bound at once; other owners are

@@ -20,17 +20,20 @@ static bool is_still(const char *path, int fd)
                a.st_ino == b.st_ino;
 }
 
-static int write_pid(int fd)
+int hf_pidfile_write(int fd, pid_t pid)
 {
         char text[32];
-        int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+        int len = snprintf(text, sizeof(text), "%d\n", (int)pid);
 
-        if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)len, 0) != len)
+        if (fd < 0)
+                return 0;
+        /* The new text first: a reader finds one of the two. */
+        if (pwrite(fd, text, (size_t)len, 0) != len || ftruncate(fd, len) < 0)
                 return errno ? -errno : -EIO;
         return 0;
 }
 
-int hf_pidfile_take(const char *path, int *ret_fd, struct hf_error *err)
+int hf_pidfile_take(const char *path, pid_t pid, int *ret_fd, struct hf_error *err)
 {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 
@@ -51,7 +54,7 @@ int hf_pidfile_take(const char *path, int *ret_fd, struct hf_error *err)
                 }
                 if (!is_still(path, fd))
                         continue;
-                r = write_pid(fd);
+                r = hf_pidfile_write(fd, pid);
                 if (r < 0)
                         return hf_error_sys(err, -r, "cannot write the pid file %s", path);
                 *ret_fd = hf_steal_fd(&fd);

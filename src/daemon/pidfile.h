@@ -8,11 +8,16 @@
 
 #include "base/error.h"
 
+#include <sys/types.h>
+
 /*
- * Creates and locks the file and writes our pid. Returns 0 and the descriptor,
- * which holds the lock; -EBUSY with *err when another process has it.
+ * Creates and locks the file and writes pid. Returns 0 and the descriptor, which
+ * holds the lock; -EBUSY with *err when another process has it.
  */
-int hf_pidfile_take(const char *path, int *ret_fd, struct hf_error *err);
+int hf_pidfile_take(const char *path, pid_t pid, int *ret_fd, struct hf_error *err);
+
+/* Another process stands for the daemon now. fd < 0 is ignored. */
+int hf_pidfile_write(int fd, pid_t pid);
 
 /* Removes the file and gives the lock back. fd < 0 is ignored. */
 void hf_pidfile_drop(const char *path, int fd);

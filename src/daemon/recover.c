@@ -215,7 +215,8 @@ static int take_again(struct hf_server *server, const struct hf_claim *claim,
 }
 
 /* Notes a claim for a second look. */
-static int leave_open(struct open_claims *open, const struct hf_claim *claim, uint32_t index)
+static int leave_open(struct hf_server *server, struct open_claims *open,
+                      const struct hf_claim *claim, uint32_t index)
 {
         hf_cleanup_free char *path = hf_rules_path(claim->lockspace, claim->name);
         struct hf_thing now;
@@ -224,7 +225,7 @@ static int leave_open(struct open_claims *open, const struct hf_claim *claim, ui
         if (!path)
                 return -ENOMEM;
         if (!open->scan) {
-                r = hf_user_scan_new(NULL, getpid(), &open->scan);
+                r = hf_user_scan_new(NULL, server->pids, &open->scan);
                 if (r < 0)
                         return r;
         }
@@ -285,7 +286,7 @@ static void recover_claim(struct hf_server *server, struct open_claims *open,
                 return;
         }
         open->too_large |= r == -ENOSPC;
-        if (leave_open(open, claim, index) < 0)
+        if (leave_open(server, open, claim, index) < 0)
                 lost(claim, "out of memory", tally);
 }
 

@@ -76,7 +76,7 @@ int hf_search_new(struct hf_server *server, const struct hf_thing *thing,
         search->thing = *thing;
         search->found = found;
         search->data = data;
-        r = hf_user_scan_new(thing, getpid(), &search->scan);
+        r = hf_user_scan_new(thing, server->pids, &search->scan);
         if (r >= 0)
                 r = sd_event_source_set_enabled(server->searcher, SD_EVENT_ON);
         if (r < 0) {

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "daemon/area.h"
 #include "daemon/departure.h"
 #include "daemon/listener.h"
 #include "daemon/search.h"
@@ -12,35 +13,21 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #define MODULE "daemon.server"
 
-/* Slots beyond the limits of clients: for connections that are being refused. */
-#define SPARE_SLOTS 64
-
-static int make_slots(struct hf_server *server)
+/* The lowest comes out first, so that memory is used at the area's begin. */
+static int find_free_slots(struct hf_server *server)
 {
-        uint32_t n = server->config->max_clients + server->config->admin_max_clients +
-                     HF_READERS_MAX + SPARE_SLOTS;
-        void *slots;
+        uint32_t n = server->area->n_slots;
 
         server->free_slots = calloc(n, sizeof(*server->free_slots));
         if (!server->free_slots)
                 return -ENOMEM;
-        /* Address space; a slot takes memory as far as it is used. */
-        slots = mmap(NULL, n * sizeof(struct hf_session_slot), PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (slots == MAP_FAILED)
-                return -ENOMEM;
-        (void)madvise(slots, n * sizeof(struct hf_session_slot), MADV_NOHUGEPAGE);
-        server->slots = slots;
-        server->slots_total = n;
-        /* The lowest comes out first. */
-        for (uint32_t i = 0; i < n; i++)
-                server->free_slots[i] = n - 1 - i;
-        server->n_free_slots = n;
+        for (uint32_t i = n; i-- > 0;)
+                if (!hf_session_is_used(&server->area->slots[i].session))
+                        server->free_slots[server->n_free_slots++] = i;
         return 0;
 }
 
@@ -92,7 +79,7 @@ static int make_parts(struct hf_server *server)
                 r = hf_server_add_background(server, hf_departures_serve, &server->departures);
         if (r >= 0)
                 r = hf_server_add_background(server, hf_searches_serve, &server->searcher);
-        return r < 0 ? r : make_slots(server);
+        return r < 0 ? r : find_free_slots(server);
 }
 
 static void server_freep(struct hf_server **server)
@@ -101,7 +88,7 @@ static void server_freep(struct hf_server **server)
 }
 
 int hf_server_new(sd_event *event, struct hf_config *config, struct hf_table *table,
-                  struct hf_server **ret, struct hf_error *err)
+                  struct hf_area *area, struct hf_server **ret, struct hf_error *err)
 {
         hf_cleanup(server_freep) struct hf_server *server = calloc(1, sizeof(*server));
         int r;
@@ -111,6 +98,7 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_table *ta
                 return hf_error_sys(err, ENOMEM, "cannot start the server");
         }
         server->table = table;
+        server->area = area;
         server->spare_fd = server->poll_fd = server->reader_poll_fd = -1;
         server->event = sd_event_ref(event);
         server->config = config;
@@ -143,8 +131,6 @@ struct hf_server *hf_server_free(struct hf_server *server)
         (void)sd_event_source_disable_unref(server->departures);
         (void)sd_event_source_disable_unref(server->searcher);
         (void)sd_event_source_disable_unref(server->idle_timer);
-        if (server->slots)
-                (void)munmap(server->slots, server->slots_total * sizeof(struct hf_session_slot));
         (void)hf_table_free(server->table);
         (void)sd_event_source_disable_unref(server->poll_source);
         (void)sd_event_source_disable_unref(server->reader_poll_source);

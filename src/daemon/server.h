@@ -30,7 +30,7 @@
 
 struct hf_search;
 struct hf_session;
-struct hf_session_slot;
+struct hf_area;
 
 /* The two servers that virt-admin shows; their names are virtlockd's. */
 enum hf_service_kind {
@@ -45,10 +45,11 @@ extern const char *const hf_service_names[HF_SERVICE_KINDS];
 struct hf_listener {
         struct hf_server *server;
         enum hf_service_kind kind;
+        uint32_t index;   /* of its record in the area */
         bool read_only;   /* only calls that show; any user that the socket's mode lets in */
         const char *name; /* as systemd's unit is called */
         int fd;
-        char *path; /* removed at the end if we made it; NULL for a socket that was passed in */
+        const char *path; /* removed at the end; "" for a socket that was passed in */
         sd_event_source *source;
 };
 
@@ -66,10 +67,10 @@ struct hf_server {
         struct hf_table *table;
         struct hf_config *config;
         bool privileged;
+        pid_t pids[3]; /* ours, until 0: the one that stands for the daemon, and this one's */
         char host[HOST_NAME_MAX + 1];
 
         struct hf_listener listeners[HF_LISTENERS_MAX];
-        unsigned int n_listeners;
         int spare_fd; /* given up to be able to accept, and refuse, when descriptors run out */
 
         struct hf_session *sessions; /* all, newest first */
@@ -79,9 +80,7 @@ struct hf_server {
         unsigned int clients[HF_SERVICE_KINDS];
         unsigned int readers; /* those of them that only look */
         unsigned int refused; /* connections over the limit that wait to be told so */
-        uint64_t next_client_id[HF_SERVICE_KINDS];
-        struct hf_session_slot *slots;
-        uint32_t slots_total;
+        struct hf_area *area; /* slots of the sessions, and what else outlives this server */
         uint32_t *free_slots;
         uint32_t n_free_slots;
 
@@ -95,11 +94,11 @@ struct hf_server {
 };
 
 /*
- * Makes a server. The event loop and config stay the caller's; the table, an
- * empty one, is the server's, also on failure.
+ * Makes a server. The event loop, config and area (with n_slots set) stay the
+ * caller's; the table, an empty one, is the server's, also on failure.
  */
 int hf_server_new(sd_event *event, struct hf_config *config, struct hf_table *table,
-                  struct hf_server **ret, struct hf_error *err);
+                  struct hf_area *area, struct hf_server **ret, struct hf_error *err);
 struct hf_server *hf_server_free(struct hf_server *server);
 
 /*

@@ -3,6 +3,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/socket.h"
+#include "daemon/area.h"
 #include "daemon/departure.h"
 #include "daemon/dispatch.h"
 #include "rpc/errors.h"
@@ -28,12 +30,20 @@
  */
 #define READER_REQUESTS_PER_TURN 1
 
-/* A slot that was used beyond this gives its memory back when the session ends. */
-#define SLOT_KEPT 4096
+/* What a slot keeps of each of its buffers when its session ends. */
+#define BUFFER_KEPT 4096
+
+_Static_assert(offsetof(struct hf_session_slot, session) == 0, "a session is at its slot's begin");
+_Static_assert(sizeof(struct hf_session) <= 4096, "a session is locked in memory as one page");
 
 static struct hf_session_slot *slot_of(struct hf_session *session)
 {
-        return &session->server->slots[session->slot];
+        return (struct hf_session_slot *)(void *)session;
+}
+
+static uint8_t *request_of(struct hf_session *session)
+{
+        return hf_exchange_request(&session->exchange, slot_of(session)->request);
 }
 
 /* The epoll that the session is in. */
@@ -74,46 +84,88 @@ static void unlink_session(struct hf_session *session)
         server->readers -= session->read_only;
 }
 
-int hf_session_new(const struct hf_listener *listener, int fd_arg, bool refused,
-                   struct hf_session **ret)
+/* Lets epoll tell of it, and its server count it. */
+static int join(struct hf_session *session, uint32_t events)
+{
+        struct epoll_event event = {.events = events, .data.ptr = session};
+
+        if (epoll_ctl(poll_of(session), EPOLL_CTL_ADD, session->fd, &event) < 0)
+                return -errno;
+        session->events = events;
+        link_session(session);
+        return 0;
+}
+
+int hf_session_new(const struct hf_listener *listener, int fd_arg, const struct hf_peer *peer,
+                   bool refused, struct hf_session **ret)
 {
         hf_cleanup_fd int fd = fd_arg;
-        hf_cleanup_free struct hf_session *session = calloc(1, sizeof(*session));
         struct hf_server *server = listener->server;
+        struct hf_session *session;
+        int r;
 
-        if (!session)
-                return -ENOMEM;
         if (server->n_free_slots == 0)
                 return -ENOBUFS;
-        session->server = server;
-        session->listener = listener;
-        session->kind = listener->kind;
-        session->read_only = listener->read_only;
-        session->refused = refused;
-        session->fd = fd;
-        if (epoll_ctl(poll_of(session), EPOLL_CTL_ADD, fd,
-                      &(struct epoll_event){.events = EPOLLIN, .data.ptr = session}) < 0)
-                return -errno;
-        session->events = EPOLLIN;
-        session->slot = server->free_slots[--server->n_free_slots];
-        session->id = ++server->next_client_id[session->kind];
-        session->connected = hf_server_wall_clock(server);
-        session->arrived = hf_server_boot_ticks(server);
-        link_session(session);
+        session = &server->area->slots[server->free_slots[server->n_free_slots - 1]].session;
+        *session = (struct hf_session){
+                .server = server,
+                .listener = listener,
+                .fd = fd,
+                .listener_index = listener->index,
+                .kind = listener->kind,
+                .read_only = listener->read_only,
+                .refused = refused,
+                .id = ++server->area->next_client_id[listener->kind],
+                .connected = hf_server_wall_clock(server),
+                .arrived = hf_server_boot_ticks(server),
+                .peer_pid = peer->pid,
+                .peer_uid = peer->uid,
+                .peer_gid = peer->gid,
+        };
+        r = join(session, EPOLLIN);
+        if (r < 0)
+                return r;
+        server->n_free_slots--;
         (void)hf_steal_fd(&fd);
-        *ret = hf_steal_ptr(session);
+        hf_exchange_mark(&session->exchange, HF_SESSION_USED, 0);
+        *ret = session;
         return 0;
+}
+
+bool hf_session_is_used(const struct hf_session *session)
+{
+        return hf_exchange_word(&session->exchange) & HF_SESSION_USED;
+}
+
+int hf_session_adopt(struct hf_session *session, struct hf_server *server)
+{
+        bool replies = hf_exchange_replies(&session->exchange);
+
+        session->server = server;
+        session->listener = &server->listeners[session->listener_index];
+        session->state = replies ? HF_SESSION_SENDING : HF_SESSION_READING;
+        session->cancel = NULL;
+        session->job = NULL;
+        return join(session, replies ? EPOLLOUT : EPOLLIN);
+}
+
+static void give_back(uint8_t *buffer, size_t size)
+{
+        (void)madvise(buffer + BUFFER_KEPT, (size - BUFFER_KEPT) / BUFFER_KEPT * BUFFER_KEPT,
+                      MADV_REMOVE);
 }
 
 static void give_slot_back(struct hf_session *session)
 {
+        struct hf_server *server = session->server;
         struct hf_session_slot *slot = slot_of(session);
-        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-        uintptr_t begin = ((uintptr_t)slot + SLOT_KEPT + page - 1) / page * page;
-        uintptr_t end = (uintptr_t)(slot + 1) / page * page;
 
-        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
-        session->server->free_slots[session->server->n_free_slots++] = session->slot;
+        hf_exchange_mark(&session->exchange, 0, ~0U);
+        if (session->large) {
+                give_back(slot->request, sizeof(slot->request));
+                give_back(slot->answer, sizeof(slot->answer));
+        }
+        server->free_slots[server->n_free_slots++] = (uint32_t)(slot - server->area->slots);
 }
 
 void hf_session_free(struct hf_session *session)
@@ -124,8 +176,6 @@ void hf_session_free(struct hf_session *session)
         (void)epoll_ctl(poll_of(session), EPOLL_CTL_DEL, session->fd, NULL);
         (void)close(session->fd);
         give_slot_back(session);
-        free(session->owner_name);
-        free(session);
 }
 
 void hf_session_close(struct hf_session *session)
@@ -136,9 +186,14 @@ void hf_session_close(struct hf_session *session)
 
         hf_log(HF_LOG_DEBUG, MODULE, "client %llu (pid %d) left", (unsigned long long)session->id,
                (int)session->peer_pid);
+        /* From here on the end is certain, though we be killed on the way. */
+        hf_exchange_mark(&session->exchange, HF_SESSION_CLOSING, 0);
+        if (owner) {
+                hf_departure_session_leaves(server, owner, own);
+                session->owner = 0;
+                hf_departure_session_changed(server, owner, own);
+        }
         hf_session_free(session);
-        if (owner)
-                hf_departure_session_left(server, owner, own);
         hf_server_check_idle(server);
 }
 
@@ -153,38 +208,57 @@ static void want(struct hf_session *session, uint32_t events)
         session->events = events;
 }
 
+/* The length of the request at the start of the slot; 0 while too little of it is there. */
+static int64_t request_length(struct hf_session *session)
+{
+        if (hf_exchange_received(&session->exchange) < HF_RPC_LENGTH_SIZE)
+                return 0;
+        return hf_rpc_length(request_of(session));
+}
+
+/* Removes the served request; what was pipelined behind it is next. */
+static void drop_request(struct hf_session *session)
+{
+        hf_exchange_consume(&session->exchange, slot_of(session)->request, HF_RPC_REQUEST_KEPT,
+                            (uint64_t)request_length(session));
+        session->state = HF_SESSION_READING;
+}
+
 /*
- * Sends what is left of the answer. Returns 1 when all of it has gone, 0 when
- * the client has to read first, or a negative errno.
+ * Sends what is left of the answer; then the request is done with. Returns 1, 0
+ * when the client has to read first, or a negative errno.
  */
 static int send_answer(struct hf_session *session)
 {
-        const uint8_t *answer = slot_of(session)->answer;
+        struct hf_session_slot *slot = slot_of(session);
+        struct hf_exchange_way way = {.fd = session->fd, .answer = slot->answer, .attached = -1};
+        int r = hf_exchange_send(&session->exchange, &way);
 
-        while (session->answer_sent < session->answer_len) {
-                ssize_t n = send(session->fd, answer + session->answer_sent,
-                                 session->answer_len - session->answer_sent,
-                                 MSG_DONTWAIT | MSG_NOSIGNAL);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return errno == EAGAIN ? 0 : -errno;
-                session->answer_sent += (uint32_t)n;
-        }
-        session->answer_len = session->answer_sent = 0;
+        if (r <= 0)
+                return r;
+        if (session->refused || session->leaving)
+                return -ECONNREFUSED;
+        drop_request(session);
         return 1;
 }
 
+/* The answer's commit, and what it commits to. */
 static void set_answer(struct hf_session *session, int len)
 {
-        session->answer_len = (uint32_t)len;
-        session->answer_sent = 0;
+        session->large |= len > BUFFER_KEPT;
+        hf_exchange_commit(&session->exchange, (uint32_t)len);
         session->state = HF_SESSION_SENDING;
+        hf_intent_carry_out(session);
+}
+
+void hf_session_intend(struct hf_session *session, enum hf_intent_kind kind, uint32_t index)
+{
+        session->intent = (struct hf_intent){kind, index};
 }
 
 void hf_session_answer_error(struct hf_session *session, const struct hf_error *err)
 {
+        session->intent.kind = HF_INTENT_NONE;
         set_answer(session, hf_rpc_put_error(slot_of(session)->answer, HF_SESSION_ANSWER_MAX,
                                              &session->call, err));
 }
@@ -210,25 +284,6 @@ void hf_session_send_message(struct hf_session *session, const struct hf_rpc_hea
                    hf_rpc_put(slot_of(session)->answer, HF_SESSION_ANSWER_MAX, header, NULL, NULL));
 }
 
-/* Removes the served request of that length; what was pipelined behind it moves up. */
-static void drop_request(struct hf_session *session, uint64_t length)
-{
-        struct hf_session_slot *slot = slot_of(session);
-
-        if (session->received > length)
-                memmove(slot->request, slot->request + length,
-                        (size_t)(session->received - length));
-        session->received -= length;
-}
-
-/* The length of the request at the start of the slot; 0 while too little of it is there. */
-static int64_t request_length(struct hf_session *session)
-{
-        if (session->received < HF_RPC_LENGTH_SIZE)
-                return 0;
-        return hf_rpc_length(slot_of(session)->request);
-}
-
 /* 1 when a whole request is in the slot, 0 when not, or a negative errno: no legal frame. */
 static int request_is_complete(struct hf_session *session)
 {
@@ -236,18 +291,21 @@ static int request_is_complete(struct hf_session *session)
 
         if (length < 0)
                 return (int)length;
-        return length > 0 && session->received >= (uint64_t)length;
+        return length > 0 && hf_exchange_received(&session->exchange) >= (uint64_t)length;
 }
 
 static void serve(struct hf_session *session)
 {
-        uint8_t *request = slot_of(session)->request;
+        uint8_t *request = request_of(session);
         uint64_t length = (uint64_t)request_length(session);
         size_t usable = length < HF_RPC_REQUEST_KEPT ? (size_t)length : HF_RPC_REQUEST_KEPT;
 
         hf_rpc_get_header(request, &session->call);
+        session->intent.kind = HF_INTENT_NONE;
         hf_dispatch(session, request + HF_RPC_HEADER_SIZE, usable - HF_RPC_HEADER_SIZE);
-        drop_request(session, length);
+        /* Nothing is to be said to it. */
+        if (session->state == HF_SESSION_READING)
+                drop_request(session);
 }
 
 /* Serves the next request, if a whole one is here: returns 1, else 0; or a negative errno. */
@@ -276,9 +334,6 @@ static int advance(struct hf_session *session)
                                 return r;
                         if (r == 0)
                                 break;
-                        if (session->refused || session->leaving)
-                                return -ECONNREFUSED;
-                        session->state = HF_SESSION_READING;
                 }
                 r = session->state == HF_SESSION_READING ? request_is_complete(session) : 0;
                 if (r < 0)
@@ -295,30 +350,16 @@ static int advance(struct hf_session *session)
         return 0;
 }
 
-/* Where the next bytes go: into the slot, or, of a longer request, nowhere. */
-static ssize_t receive(struct hf_session *session)
-{
-        uint8_t surplus[65536];
-        uint64_t left;
-
-        if (session->received < HF_RPC_REQUEST_KEPT)
-                return recv(session->fd, slot_of(session)->request + session->received,
-                            HF_RPC_REQUEST_KEPT - (size_t)session->received, MSG_DONTWAIT);
-        left = (uint64_t)request_length(session) - session->received;
-        return recv(session->fd, surplus, left < sizeof(surplus) ? (size_t)left : sizeof(surplus),
-                    MSG_DONTWAIT);
-}
-
 static int read_more(struct hf_session *session)
 {
-        ssize_t n = receive(session);
+        int64_t length = request_length(session);
+        ssize_t n = hf_exchange_receive(&session->exchange, session->fd, slot_of(session)->request,
+                                        HF_RPC_REQUEST_KEPT, (uint64_t)length);
 
         if (n < 0)
-                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        if (n == 0)
-                return -ECONNRESET;
-        session->received += (uint64_t)n;
-        return 0;
+                return n == -EAGAIN || n == -EINTR ? 0 : (int)n;
+        session->large |= hf_exchange_received(&session->exchange) > BUFFER_KEPT;
+        return n == 0 ? -ECONNRESET : 0;
 }
 
 static int take_in(struct hf_session *session, uint32_t events)

@@ -4,23 +4,29 @@
 /*
  * A session: one connection and the one request on it that is being served.
  *
- * Bytes live in a fixed slot per connection: the request that is being received
- * (with what was pipelined behind it) and the answer that is being sent. The
- * next request is looked at when the answer to the last has gone, so a client
- * that does not read costs one slot and nothing else. Of a request longer than
- * any procedure can use, the surplus is read and dropped.
+ * A session and its bytes live in a fixed slot of the area, which outlives the
+ * server: the request that is being received (with what was pipelined behind it)
+ * and the answer that is being sent. The next request is looked at when the answer
+ * to the last has gone, so a client that does not read costs one slot and
+ * nothing else. Of a request longer than any procedure can use, the surplus is
+ * read and dropped.
+ *
+ * A request is served by preparing all that it changes, and the answer; the
+ * answer's commit is one store, and what it says is then carried out
+ * (intent.h). A server that is killed before has changed nothing, and the next
+ * one serves the request from the start; one that is killed later leaves an
+ * answer that the next one sends, as far as it has not gone.
  */
 
+#include "daemon/intent.h"
 #include "daemon/server.h"
+#include "keeper/receipt.h"
 #include "rpc/message.h"
+
+struct hf_peer;
 
 /* The answer slot: a page of a list; single answers are far smaller. */
 #define HF_SESSION_ANSWER_MAX (256 * 1024)
-
-struct hf_session_slot {
-        uint8_t request[HF_RPC_REQUEST_KEPT];
-        uint8_t answer[HF_SESSION_ANSWER_MAX];
-};
 
 enum hf_session_state {
         HF_SESSION_READING, /* wants the rest of a request */
@@ -28,17 +34,33 @@ enum hf_session_state {
         HF_SESSION_SENDING, /* its client has not taken the whole answer */
 };
 
+/* The program's bits in the word of its exchange. */
+enum hf_session_word {
+        HF_SESSION_USED = HF_EXCHANGE_USER << 0,    /* the slot has a session */
+        HF_SESSION_CLOSING = HF_EXCHANGE_USER << 1, /* its end has begun */
+};
+
 struct hf_session {
+        /* This server's own; the next one makes them again. */
         struct hf_session *next, **prev; /* the server's list */
         struct hf_server *server;
         const struct hf_listener *listener; /* what may be asked */
+        enum hf_session_state state;
+        uint32_t events;           /* what it waits for, as epoll has it */
+        struct hf_rpc_header call; /* being answered */
+        void (*cancel)(void *job); /* of the step under way: nobody waits for it any more */
+        void *job;
+
+        struct hf_exchange exchange;
+        struct hf_intent intent; /* what the answer that stands commits to */
+
+        int fd;
+        uint32_t listener_index;
         enum hf_service_kind kind;
         bool read_only;
         bool refused; /* over the limit: its first call is answered with an error */
         bool leaving; /* asked to be closed once it has its answer */
-        int fd;
-        uint32_t events; /* what it waits for, as epoll has it */
-        uint32_t slot;
+        bool large;   /* a buffer was used beyond its first page */
 
         uint64_t id;        /* virt-admin's client id */
         uint64_t connected; /* microseconds since the epoch */
@@ -47,27 +69,26 @@ struct hf_session {
         uid_t peer_uid;
         gid_t peer_gid;
 
-        enum hf_session_state state;
-        struct hf_rpc_header call; /* being answered */
-        uint64_t received;         /* bytes of request: in the slot and, behind it, dropped */
-        uint32_t answer_len, answer_sent;
-        void (*cancel)(void *job); /* of the step under way: nobody waits for it any more */
-        void *job;
-
         bool restricted;
         bool registered;
         pid_t owner_pid;
         uint32_t owner_id;
         uint8_t owner_uuid[16];
-        char *owner_name;
         uint32_t owner; /* in the table, once it was needed; counted in its sessions */
         bool own;       /* the owner's own connection: peer and owner are one process */
         char via[HF_TABLE_VIA_MAX];
+        char owner_name[HF_TABLE_OWNER_NAME_MAX + 1];
 };
 
 /* Takes over a connected descriptor. On failure it is closed. */
-int hf_session_new(const struct hf_listener *listener, int fd, bool refused,
-                   struct hf_session **ret);
+int hf_session_new(const struct hf_listener *listener, int fd, const struct hf_peer *peer,
+                   bool refused, struct hf_session **ret);
+
+/* Whether a slot has a session of an earlier server. */
+bool hf_session_is_used(const struct hf_session *session);
+
+/* Goes on with such a session. On failure it stays as it is. */
+int hf_session_adopt(struct hf_session *session, struct hf_server *server);
 
 /* Ends a session: closes it and tells departure. */
 void hf_session_close(struct hf_session *session);
@@ -75,9 +96,12 @@ void hf_session_close(struct hf_session *session);
 /* Ends a session without any consequence, when the daemon itself ends. */
 void hf_session_free(struct hf_session *session);
 
+/* Says what the answer to the call that is being served will commit to. */
+void hf_session_intend(struct hf_session *session, enum hf_intent_kind kind, uint32_t index);
+
 /*
- * Answers the call that is being served. proc NULL: success without a body.
- * What does not fit the answer slot becomes an error.
+ * Answers the call that is being served, and carries out what was intended. proc
+ * NULL: success without a body. What does not fit the answer slot becomes an error.
  */
 void hf_session_answer(struct hf_session *session, xdrproc_t proc, const void *body);
 void hf_session_answer_error(struct hf_session *session, const struct hf_error *err);

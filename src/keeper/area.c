@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 /*
@@ -26,14 +27,38 @@ static const char magic[sizeof(((struct hf_keeper_header *)0)->magic)] = "holdfa
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
 #endif
 
+/*
+ * A limit of file sizes ("ulimit -f") is meant for files, and holds for a memfd as
+ * well: it is put aside where we may.
+ */
+static int set_size(int fd, size_t size)
+{
+        struct rlimit limit, none = {RLIM_INFINITY, RLIM_INFINITY};
+        bool put_aside = getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+                         (setrlimit(RLIMIT_FSIZE, &none) == 0 ||
+                          setrlimit(RLIMIT_FSIZE,
+                                    &(struct rlimit){limit.rlim_max, limit.rlim_max}) == 0);
+        int r = ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+
+        if (put_aside)
+                (void)setrlimit(RLIMIT_FSIZE, &limit);
+        return r;
+}
+
 static int open_memory(size_t size)
 {
         hf_cleanup_fd int fd = -1;
+        int r;
 
         fd = memfd_create("holdfast-keeper", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
         if (fd < 0 && errno == EINVAL)
                 fd = memfd_create("holdfast-keeper", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd < 0 || ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
+        if (fd < 0)
+                return -errno;
+        r = set_size(fd, size);
+        if (r < 0)
+                return r;
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
                 return -errno;
         return hf_steal_fd(&fd);
 }
@@ -68,19 +93,37 @@ static void note_path(struct hf_keeper_header *header)
         header->path[length] = '\0';
 }
 
+/* Of a program that nobody replaces, the area needs no descriptor. */
+static int make_private(struct hf_keeper *keeper, size_t size)
+{
+        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (memory == MAP_FAILED)
+                return -errno;
+        keeper->header = memory;
+        keeper->mapped_size = size;
+        return 0;
+}
+
+static int make_shared(struct hf_keeper *keeper, size_t size, int number)
+{
+        int fd = open_memory(size), r;
+
+        if (fd < 0)
+                return fd;
+        r = hf_keeper_numbers_place(fd, number);
+        return r < 0 ? r : map(keeper, number, size);
+}
+
 int hf_keeper_area_make(struct hf_keeper *keeper, int first_fd, struct hf_error *err)
 {
         size_t size = HF_KEEPER_HEADER_SIZE + keeper->program->area_size;
-        int fd, r;
+        int r = keeper->supervised ? make_shared(keeper, size, first_fd + HF_KEEPER_FD_AREA)
+                                   : make_private(keeper, size);
 
-        fd = open_memory(size);
-        if (fd < 0)
-                return hf_error_sys(err, -fd, "cannot make %zu bytes of shared memory", size);
-        r = hf_keeper_numbers_place(fd, first_fd + HF_KEEPER_FD_AREA);
-        if (r >= 0)
-                r = map(keeper, first_fd + HF_KEEPER_FD_AREA, size);
         if (r < 0)
-                return hf_error_sys(err, -r, "cannot map %zu bytes of shared memory", size);
+                return hf_error_sys(err, -r, "cannot make %zu bytes of shared memory", size);
         keeper->header->version = keeper->program->version;
         keeper->header->pid = getpid();
         keeper->header->area_size = keeper->program->area_size;
@@ -90,8 +133,8 @@ int hf_keeper_area_make(struct hf_keeper *keeper, int first_fd, struct hf_error 
         return 0;
 }
 
-/* The number that the variable holds, or -1; the variable is gone. */
-static int take_number(void)
+/* The number that the variable holds, or -1. */
+static int read_number(void)
 {
         const char *text = getenv(HF_KEEPER_ENV);
         char *end;
@@ -101,8 +144,7 @@ static int take_number(void)
                 return -1;
         value = *text >= '0' && *text <= '9' ? strtol(text, &end, 10) : -1;
         if (value < 0 || value > INT_MAX - HF_KEEPER_FD_COUNT || *end)
-                value = -1;
-        (void)unsetenv(HF_KEEPER_ENV);
+                return -1;
         return (int)value;
 }
 
@@ -129,17 +171,33 @@ static bool is_ours(const struct hf_keeper_header *header, int fd, size_t size)
                memchr(header->path, '\0', sizeof(header->path));
 }
 
+bool hf_keeper_takes_over(void)
+{
+        int fd = read_number();
+        size_t size;
+        void *header;
+        bool ours;
+
+        if (fd < 0 || !is_memory(fd, &size))
+                return false;
+        header = mmap(NULL, HF_KEEPER_HEADER_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+        if (header == MAP_FAILED)
+                return false;
+        ours = is_ours(header, fd, size);
+        (void)munmap(header, HF_KEEPER_HEADER_SIZE);
+        return ours;
+}
+
 /* Makes the area as large as this program wants it. */
 static int grow(struct hf_keeper *keeper, int fd, struct hf_error *err)
 {
         size_t size = HF_KEEPER_HEADER_SIZE + keeper->program->area_size;
-        int r = 0;
+        int r;
 
         if (size <= keeper->mapped_size)
                 return 0;
         hf_keeper_area_unmap(keeper);
-        if (ftruncate(fd, (off_t)size) < 0)
-                r = -errno;
+        r = set_size(fd, size);
         if (r >= 0)
                 r = map(keeper, fd, size);
         if (r < 0)
@@ -150,9 +208,10 @@ static int grow(struct hf_keeper *keeper, int fd, struct hf_error *err)
 
 int hf_keeper_area_find(struct hf_keeper *keeper, struct hf_error *err)
 {
-        int fd = take_number(), r;
+        int fd = read_number(), r;
         size_t size;
 
+        (void)unsetenv(HF_KEEPER_ENV);
         if (fd < 0 || !keeper->supervised || !is_memory(fd, &size))
                 return 0;
         r = map(keeper, fd, size);

@@ -128,6 +128,11 @@ void *hf_keeper_area(struct hf_keeper *keeper)
         return (char *)keeper->header + HF_KEEPER_HEADER_SIZE;
 }
 
+size_t hf_keeper_area_size(const struct hf_keeper *keeper)
+{
+        return keeper->mapped_size - HF_KEEPER_HEADER_SIZE;
+}
+
 enum hf_keeper_start hf_keeper_start(const struct hf_keeper *keeper)
 {
         return keeper->start;

@@ -44,9 +44,9 @@ enum hf_keeper_start {
 struct hf_keeper_program {
         /*
          * Of the state: the area's layout and what is kept beside it. A program
-         * can take over only from one of the same version. Started with the
-         * arguments "--probe-state N" and nothing else it ends with 0 if N is
-         * this version and it could start, else with another status.
+         * can take over only from one of the same version. Started with argv (see
+         * below) and "--probe-state N" behind it, it ends with 0 if N is this
+         * version and it could start, else with another status.
          */
         uint32_t version;
         size_t area_size; /* bytes, not 0. An upgrade may make it larger, never smaller */
@@ -75,10 +75,17 @@ struct hf_keeper_program {
  * afterwards, whatever it held. Descriptors 0, 1 and 2 are opened on /dev/null
  * where they are closed, so that nothing to be kept gets these numbers.
  *
- * -errno with *err when the program could not begin or take over.
+ * -errno with *err when the program could not begin or take over; -EFBIG: a limit
+ * of file sizes leaves no room for the area of a supervised one.
  */
 int hf_keeper_run(const struct hf_keeper_program *program, char **argv, bool supervised,
                   struct hf_error *err);
+
+/*
+ * Whether this process, before hf_keeper_run, is the successor of one that has
+ * executed it: what it was asked to do at the very start is done.
+ */
+bool hf_keeper_takes_over(void);
 
 /* All below: in the server. */
 
@@ -88,6 +95,9 @@ int hf_keeper_run(const struct hf_keeper_program *program, char **argv, bool sup
  * memory back and leaves zeros. Each server locks what it wants locked anew.
  */
 void *hf_keeper_area(struct hf_keeper *keeper);
+
+/* Its size: what the program asked for, or more, which an earlier one did. */
+size_t hf_keeper_area_size(const struct hf_keeper *keeper);
 
 enum hf_keeper_start hf_keeper_start(const struct hf_keeper *keeper);
 

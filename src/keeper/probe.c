@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -34,22 +35,40 @@
 /* How long a killed probe may take to be gone, before it is left alone. */
 #define END_MS 1000
 
+/* As it will be executed, with a question; NULL without memory. */
+static char **make_argv(char **argv, char *version)
+{
+        size_t n = 0;
+        char **more;
+
+        while (argv[n])
+                n++;
+        more = calloc(n + 3, sizeof(*more));
+        if (!more)
+                return NULL;
+        memcpy(more, argv, n * sizeof(*more));
+        more[n] = (char *)(uintptr_t) "--probe-state";
+        more[n + 1] = version;
+        return more;
+}
+
 static _Noreturn void be_probe(struct hf_keeper *keeper, pid_t server)
 {
         int program = hf_keeper_fd(keeper, HF_KEEPER_FD_PROGRAM);
         char version[16];
-        char *argv[] = {keeper->argv[0], (char[]){"--probe-state"}, version, NULL};
+        char **argv;
         sigset_t none;
 
         /* It may hang, so it must not outlive who would end it. */
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != server)
                 _exit(NOT_EXECUTED);
-        if (close_range((unsigned int)keeper->header->first_fd + HF_KEEPER_FD_COUNT, ~0U,
-                        CLOSE_RANGE_UNSHARE) >= 0) {
+        (void)snprintf(version, sizeof(version), "%u", keeper->header->version);
+        argv = make_argv(keeper->argv, version);
+        if (argv && close_range((unsigned int)keeper->header->first_fd + HF_KEEPER_FD_COUNT, ~0U,
+                                CLOSE_RANGE_UNSHARE) >= 0) {
                 (void)sigemptyset(&none);
                 (void)sigprocmask(SIG_SETMASK, &none, NULL);
-                (void)snprintf(version, sizeof(version), "%u", keeper->header->version);
                 (void)syscall(SYS_execveat, program, "", argv, keeper->env + 1, AT_EMPTY_PATH);
         }
         keeper->header->probe_error = errno;

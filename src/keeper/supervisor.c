@@ -223,6 +223,8 @@ int hf_keeper_supervise(struct hf_keeper *keeper, struct hf_error *err)
         /* Who starts us may ignore it, and then there would be nothing to wait for. */
         (void)signal(SIGCHLD, SIG_DFL);
         (void)signal(SIGNAL_COMMAND, SIG_DFL);
+        /* It writes nowhere, so whoever sends this has taken it for the server. */
+        (void)signal(SIGPIPE, SIG_IGN);
         /* What is not written yet would be written by each server. */
         (void)fflush(NULL);
         for (;;) {

@@ -25,14 +25,14 @@ struct target {
 _Static_assert(offsetof(struct target, thing) == 0, "targets are looked up by their first field");
 
 struct hf_user_scan {
-        pid_t skip;
+        const pid_t *skip;
         DIR *proc;
         size_t n, room;
         struct target *targets;
         bool sorted;
 };
 
-int hf_user_scan_new(const struct hf_thing *thing, pid_t skip, struct hf_user_scan **ret)
+int hf_user_scan_new(const struct hf_thing *thing, const pid_t *skip, struct hf_user_scan **ret)
 {
         struct hf_user_scan *scan = calloc(1, sizeof(*scan));
         int r;
@@ -194,6 +194,15 @@ static void scan_process(struct hf_user_scan *scan, pid_t pid)
         }
 }
 
+static bool is_skipped(const struct hf_user_scan *scan, pid_t pid)
+{
+        const pid_t *skip = scan->skip;
+
+        while (skip && *skip && *skip != pid)
+                skip++;
+        return skip && *skip;
+}
+
 int hf_user_scan_step(struct hf_user_scan *scan, unsigned int processes)
 {
         struct dirent *entry;
@@ -204,7 +213,7 @@ int hf_user_scan_step(struct hf_user_scan *scan, unsigned int processes)
         while (processes > 0 && (entry = readdir(scan->proc))) {
                 pid_t pid = (pid_t)atoi(entry->d_name);
 
-                if (pid <= 0 || pid == scan->skip)
+                if (pid <= 0 || is_skipped(scan, pid))
                         continue;
                 scan_process(scan, pid);
                 processes--;

@@ -29,8 +29,11 @@ struct hf_user {
 /* A scan in progress, so that a program with other duties can do it in slices. */
 struct hf_user_scan;
 
-/* Starts to look for the users of a thing (NULL: none yet). `skip` is a pid not to report, or 0. */
-int hf_user_scan_new(const struct hf_thing *thing, pid_t skip, struct hf_user_scan **ret);
+/*
+ * Starts to look for the users of a thing (NULL: none yet). `skip` are pids not to
+ * report, until a 0; it stays the caller's, and must stay.
+ */
+int hf_user_scan_new(const struct hf_thing *thing, const pid_t *skip, struct hf_user_scan **ret);
 struct hf_user_scan *hf_user_scan_free(struct hf_user_scan *scan);
 
 /* Another thing to look for at the same time; before the first step. -ENOMEM. */

@@ -111,11 +111,11 @@ def test_a_users_own_vms_are_listed_beside_the_systems(host, disk):
 
 def test_a_daemon_that_does_not_answer_is_not_nobody(cli, disk, daemon):
     path = disk()
-    os.kill(daemon.pid, 19)
+    daemon.signal(19)
     try:
         answer = cli("who", path)
     finally:
-        os.kill(daemon.pid, 18)
+        daemon.signal(18)
     assert answer.returncode == 69 and answer.stdout == ""
 
 

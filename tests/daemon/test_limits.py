@@ -46,7 +46,7 @@ def still_well(holder):
 
 def reads_of(daemon):
     """How often the daemon has read from /proc: what a search costs, and no clock."""
-    with open(f"/proc/{daemon.pid}/io", encoding="ascii") as counters:
+    with open(f"/proc/{daemon.server_pid}/io", encoding="ascii") as counters:
         return int(counters.read().split("syscr: ")[1].split()[0])
 
 

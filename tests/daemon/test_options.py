@@ -210,8 +210,7 @@ def test_a_second_daemon_in_the_same_place_ends_and_leaves_the_first_alone(
 
 def test_a_daemon_starts_over_the_sockets_of_one_that_was_killed(daemon, nursery):
     daemon.expected_to_live = False
-    daemon.process.kill()
-    daemon.process.wait()
+    daemon.kill()
     assert os.path.exists(daemon.socket)
     again = Holdfastd(nursery, daemon.directory)
     with again.connect() as client:
@@ -278,7 +277,7 @@ def test_a_live_virtlockd_is_not_displaced(beside, nursery, disk):
 
 def test_beside_a_virtlockd_only_our_own_sockets_are_served_and_the_log_says_so(beside):
     stock, ours, run = beside
-    assert server_of(os.path.join(run, "holdfast", "holdfast-sock")) == ours.pid
+    assert server_of(os.path.join(run, "holdfast", "holdfast-sock")) == ours.server_pid
     assert "virtlockd-sock" in ours.log()
     assert str(stock.pid) in ours.log()
 

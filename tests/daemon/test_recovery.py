@@ -28,8 +28,7 @@ def end(daemon, number=signal.SIGKILL):
     if number == signal.SIGTERM:
         daemon.stop()
         return
-    daemon.signal(number)
-    assert daemon.wait() == -number
+    daemon.kill()
 
 
 def state_of(daemon):

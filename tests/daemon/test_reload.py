@@ -59,7 +59,7 @@ def test_a_mistake_changes_nothing(holdfastd, bad):
     assert (filters(daemon), limit(daemon)) == ("1:old", 1024)
     # A level of 4 would hide this warning.
     reload(daemon, "max_clients = 1025\n")
-    until(lambda: "needs a restart" in daemon.log(), "warnings are logged as before")
+    until(lambda: "needs an upgrade" in daemon.log(), "warnings are logged as before")
 
 
 def test_a_limit_that_was_lowered_can_be_raised_to_what_it_was(holdfastd):
@@ -68,7 +68,7 @@ def test_a_limit_that_was_lowered_can_be_raised_to_what_it_was(holdfastd):
         reload(daemon, f"max_clients = {number}\n")
         until(lambda: limit(daemon) == number, f"a limit of {number}")
     reload(daemon, "max_clients = 51\n")
-    until(lambda: "needs a restart" in daemon.log(), "more than at the start is refused")
+    until(lambda: "needs an upgrade" in daemon.log(), "more than at the start is refused")
     assert limit(daemon) == 20
 
 

@@ -16,12 +16,14 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "daemon/session.h"
+#include "base/socket.h"
+#include "daemon/area.h"
 #include "daemon/world.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 /* A turn of the loop does little; an input that keeps it busy for longer is a finding. */
@@ -59,14 +61,15 @@ static void connect_client(size_t i)
 {
         struct client *client = &clients[i];
         const struct client_kind *kind = &kinds[i];
+        const struct hf_peer peer = {.pid = kind->pid};
         struct hf_session *session;
         int fds[2];
 
         FUZZ_PROMISE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
         client->listener = (struct hf_listener){
                 .server = server, .kind = kind->service, .read_only = kind->read_only};
-        FUZZ_PROMISE(hf_session_new(&client->listener, fds[0], kind->refused, &session) == 0);
-        session->peer_pid = kind->pid;
+        FUZZ_PROMISE(hf_session_new(&client->listener, fds[0], &peer, kind->refused, &session) ==
+                     0);
         client->came = true;
         client->fd = fds[1];
         client->len = 0;
@@ -305,10 +308,14 @@ static void play(const uint8_t *data, size_t size)
 static void begin(void)
 {
         static struct hf_config config = {.max_clients = 16, .admin_max_clients = 2};
+        static struct hf_area *area;
         static bool initialised;
         struct hf_table *table;
 
         if (!initialised) {
+                area = mmap(NULL, hf_area_size(&config), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+                FUZZ_PROMISE(area != MAP_FAILED);
                 hf_log_init("fuzz");
                 (void)hf_log_set_outputs("4:file:/dev/null", NULL);
                 for (size_t i = 0; i < CLIENTS; i++)
@@ -318,7 +325,8 @@ static void begin(void)
         world_begin();
         FUZZ_PROMISE(sd_event_new(&event) >= 0);
         FUZZ_PROMISE(hf_table_new(&table) == 0);
-        FUZZ_PROMISE(hf_server_new(event, &config, table, &server, NULL) == 0);
+        hf_area_init(area, hf_area_size(&config));
+        FUZZ_PROMISE(hf_server_new(event, &config, table, area, &server, NULL) == 0);
         for (size_t i = 0; i < CLIENTS; i++) {
                 clients[i].came = false;
                 clients[i].fd = -1;
@@ -338,7 +346,7 @@ static void end(void)
         (void)run();
         counts = hf_table_count(server->table);
         FUZZ_PROMISE(!counts.owners && !counts.locks && !counts.holds && !world_locks());
-        FUZZ_PROMISE(!server->sessions && server->n_free_slots == server->slots_total);
+        FUZZ_PROMISE(!server->sessions && server->n_free_slots == server->area->n_slots);
         server = hf_server_free(server);
         event = sd_event_unref(event);
         world_end();

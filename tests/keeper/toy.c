@@ -260,8 +260,8 @@ int main(int argc, char **argv)
         struct hf_error err = {0};
         int r;
 
-        if (argc == 3 && !strcmp(argv[1], "--probe-state"))
-                return answer_probe(argv[2]);
+        if (argc > 2 && !strcmp(argv[argc - 2], "--probe-state"))
+                return answer_probe(argv[argc - 1]);
         r = hf_keeper_run(&program, argv, argc == 2, &err);
         if (r < 0)
                 (void)fprintf(stderr, "keeper-toy: %s\n", err.text);

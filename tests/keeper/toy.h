@@ -5,7 +5,7 @@
  * A program that lives on the keeper: a counter, connections and locked files.
  *
  *   keeper-toy [--unsupervised] FOLDER
- *   keeper-toy --probe-state VERSION
+ *   keeper-toy FOLDER --probe-state VERSION
  *
  * Listens on FOLDER/socket (SOCK_SEQPACKET) and locks FOLDER/lock-0, lock-1 ...
  * A request is a line "NUMBER WORD [ARGUMENT]", its answer "NUMBER TEXT". It is

@@ -131,7 +131,7 @@ struct hf_user_scan {
         struct hf_user user;
 };
 
-int hf_user_scan_new(const struct hf_thing *thing, pid_t skip, struct hf_user_scan **ret)
+int hf_user_scan_new(const struct hf_thing *thing, const pid_t *skip, struct hf_user_scan **ret)
 {
         struct hf_user_scan *scan = calloc(1, sizeof(*scan));
 

@@ -15,7 +15,7 @@ import subprocess
 import time
 
 from . import wire
-from .processes import POLL, STOP_DEADLINE
+from .processes import POLL, STOP_DEADLINE, children, is_there, kill_family
 
 REPO = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 BUILD = os.environ.get("HF_BUILD", os.path.join(REPO, "build"))
@@ -28,6 +28,15 @@ def virtlockd():
     path = shutil.which("virtlockd", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     assert path, "stock virtlockd is not installed (Debian: libvirt-daemon-system)"
     return path
+
+
+def read_pid(path):
+    """The pid in a file, or None."""
+    try:
+        with open(path, encoding="ascii") as text:
+            return int(text.read() or 0)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def holdfastd():
@@ -154,8 +163,20 @@ class Daemon:
         with open(self.logfile, encoding="utf-8", errors="replace") as text:
             return text.read()[-8000:]
 
+    @property
+    def server_pid(self):
+        """The process that serves: of a daemon that has a supervisor, its child."""
+        return self.pid
+
     def signal(self, number):
+        """To the process that stands for the daemon, which passes it on."""
         self.process.send_signal(number)
+
+    def kill(self):
+        """SIGKILL for all of it at once."""
+        self.expected_to_live = False
+        self.process.kill()
+        self.process.wait(STOP_DEADLINE)
 
     @classmethod
     def outcome(cls, nursery, directory, argv, conf="", timeout=STOP_DEADLINE, **how):
@@ -189,8 +210,7 @@ class Daemon:
         try:
             code = self.process.wait(STOP_DEADLINE)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(STOP_DEADLINE)
+            self.kill()
             raise AssertionError(f"{self.name} ignores SIGTERM:\n{self.log()}") from None
         assert code == 0, f"{self.name} stopped with {code}:\n{self.log()}"
 
@@ -251,6 +271,27 @@ class Holdfastd(Daemon):
     @property
     def run_dir(self):
         return self.directory
+
+    @property
+    def pid(self):
+        """The supervisor; after its end the server, which has taken its place."""
+        pid = read_pid(f"{self.run_dir}/holdfast/holdfastd.pid")
+        return pid if pid and is_there(pid) else self.process.pid
+
+    @property
+    def server_pid(self):
+        servers = children(self.pid)
+        return servers[0] if servers else self.pid
+
+    def signal(self, number):
+        """As above; to be stopped is meant for the one that serves."""
+        pausing = number in (signal.SIGSTOP, signal.SIGCONT)
+        os.kill(self.server_pid if pausing else self.pid, number)
+
+    def kill(self):
+        self.expected_to_live = False
+        kill_family(self.pid)
+        self.process.wait(STOP_DEADLINE)
 
     @property
     def own_socket(self):

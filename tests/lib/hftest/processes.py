@@ -12,6 +12,7 @@ peer's pid is the owner's pid, and that does what it is told, such as ignoring S
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -33,6 +34,46 @@ def until(condition, what, timeout=10.0):
         if time.monotonic() > end:
             raise AssertionError(f"not within {timeout} s: {what}")
         time.sleep(POLL)
+
+
+def state_of(pid):
+    """The letter of /proc/PID/stat; "Z" also for a process that is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as text:
+            return text.read().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
+
+
+def is_there(pid):
+    """Whether the process runs; one that has ended and was not waited for does not."""
+    return state_of(pid) not in "ZX"
+
+
+def children(pid):
+    """The pids of a process's children that run, the oldest first."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as text:
+            return [int(word) for word in text.read().split() if is_there(int(word))]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def kill_family(pid):
+    """SIGKILL for a process and its children, of which none learns of another's end before."""
+    frozen = []
+    while True:
+        found = [p for p in (pid, *children(pid)) if p not in frozen and is_there(p)]
+        if not found:
+            break
+        for process in found:
+            os.kill(process, signal.SIGSTOP)
+            until(lambda p=process: state_of(p) in "TZX", f"{process} has stopped")
+        frozen += found
+    for process in frozen:
+        os.kill(process, signal.SIGKILL)
+    for process in frozen:
+        until(lambda p=process: not is_there(p), f"{process} is gone")
 
 
 def with_parent_death_signal(argv):
@@ -82,17 +123,15 @@ class Nursery:
                 faults.append(str(fault))
         for child in self.children:
             if child.poll() is None:
-                child.kill()
+                kill_family(child.pid)
         for child in self.children:
             child.wait(STOP_DEADLINE)
             for pipe in (child.stdin, child.stdout, child.stderr):
                 if pipe:
                     pipe.close()
         for pid, pidfd in self.pidfds.items():
-            try:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            if not select.select([pidfd], [], [], 0)[0]:
+                kill_family(pid)
             os.close(pidfd)
         self.children, self.pidfds = [], {}
         os.close(self.leash)

@@ -44,13 +44,14 @@ static void use_file(void *data)
 static bool scan(const char *path, pid_t pid, pid_t skip, struct hf_user *ret)
 {
         const struct hf_user *users;
+        const pid_t skipped[] = {skip, 0};
         struct hf_user_scan *scan;
         struct hf_thing thing;
         unsigned int found = 0;
         size_t n;
 
         assert_int_equal(hf_resource_identify(path, &thing), 0);
-        assert_int_equal(hf_user_scan_new(&thing, skip, &scan), 0);
+        assert_int_equal(hf_user_scan_new(&thing, skipped, &scan), 0);
         while (hf_user_scan_step(scan, 7) > 0)
                 ;
         users = hf_user_scan_result(scan, &n);
@@ -86,7 +87,7 @@ static void many_things_are_looked_for_at_once(void **state)
         size_t n;
 
         (void)state;
-        assert_int_equal(hf_user_scan_new(NULL, 0, &scan), 0);
+        assert_int_equal(hf_user_scan_new(NULL, NULL, &scan), 0);
         for (int i = 0; i < THINGS; i++) {
                 (void)snprintf(name, sizeof(name), "disk%d", i);
                 paths[i] = strdup(helper_file(name, "data"));
@@ -209,7 +210,7 @@ static void a_character_device_is_not_taken_for_a_block_device(void **state)
         (void)state;
         assert_int_equal(stat("/dev/null", &st), 0);
         thing.dev = st.st_rdev;
-        assert_int_equal(hf_user_scan_new(&thing, 0, &scan), 0);
+        assert_int_equal(hf_user_scan_new(&thing, NULL, &scan), 0);
         while (hf_user_scan_step(scan, 100) > 0)
                 ;
         (void)hf_user_scan_result(scan, &n);
@@ -229,7 +230,7 @@ static void a_scan_goes_on_slice_by_slice(void **state)
 
         (void)state;
         assert_int_equal(hf_resource_identify(use.path, &thing), 0);
-        assert_int_equal(hf_user_scan_new(&thing, 0, &scan), 0);
+        assert_int_equal(hf_user_scan_new(&thing, NULL, &scan), 0);
         while (hf_user_scan_step(scan, 1) > 0)
                 slices++;
         /* At least this process and its child were there to be looked at. */

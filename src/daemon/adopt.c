@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/adopt.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "daemon/departure.h"
+#include "daemon/listener.h"
+#include "daemon/owner.h"
+#include "daemon/release.h"
+#include "lockspace/rebuild.h"
+#include "storage/resource.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MODULE "daemon.adopt"
+
+/* Numbers of descriptors. */
+struct numbers {
+        int *fd;
+        size_t n, room;
+        bool incomplete; /* for want of memory */
+};
+
+struct hf_adoption {
+        struct hf_area *area;
+        struct hf_table *table;
+        struct hf_rebuilt rebuilt;
+        struct numbers accepted; /* connections that were not recorded */
+        unsigned int closed;     /* descriptors that nobody told of */
+};
+
+static void add_number(void *data, int fd)
+{
+        struct numbers *numbers = data;
+
+        if (fd < 0)
+                return;
+        if (numbers->n == numbers->room) {
+                size_t room = numbers->room ? 2 * numbers->room : 1024;
+                int *more = reallocarray(numbers->fd, room, sizeof(*more));
+
+                if (!more) {
+                        numbers->incomplete = true;
+                        return;
+                }
+                numbers->fd = more;
+                numbers->room = room;
+        }
+        numbers->fd[numbers->n++] = fd;
+}
+
+/* The session of a slot, or NULL. */
+static struct hf_session *session_at(struct hf_area *area, uint32_t slot)
+{
+        struct hf_session *session = &area->slots[slot].session;
+
+        return hf_session_is_used(session) ? session : NULL;
+}
+
+static bool is_closing(const struct hf_session *session)
+{
+        return hf_exchange_word(&session->exchange) & HF_SESSION_CLOSING;
+}
+
+static bool is_socket(int fd)
+{
+        struct stat st;
+
+        return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+/* What a session's answer commits to is made valid, and what was only intended is forgotten. */
+static void settle_session(struct hf_adoption *adoption, struct hf_session *session)
+{
+        if (hf_exchange_replies(&session->exchange))
+                hf_intent_claim(adoption->table, &session->intent);
+        else
+                session->intent.kind = HF_INTENT_NONE;
+        /* The end of a session closes its descriptor, and nothing but a file has its number then.
+         */
+        if (is_closing(session) && !is_socket(session->fd))
+                session->fd = -1;
+}
+
+static bool has_session(void *data, uint32_t owner)
+{
+        return ((const bool *)data)[owner];
+}
+
+static int settle(struct hf_adoption *adoption)
+{
+        hf_cleanup_free bool *bound = calloc(HF_TABLE_OWNERS_MAX, sizeof(*bound));
+
+        if (!bound)
+                return -ENOMEM;
+        for (uint32_t i = 0; i < adoption->area->n_slots; i++) {
+                struct hf_session *session = session_at(adoption->area, i);
+
+                if (!session)
+                        continue;
+                settle_session(adoption, session);
+                bound[session->owner % HF_TABLE_OWNERS_MAX] = true;
+        }
+        hf_table_rebuild(adoption->table, has_session, bound, &adoption->rebuilt);
+        return 0;
+}
+
+typedef void (*each_fn)(void *data, int fd);
+
+static void each_of_table(struct hf_table *table, each_fn each, void *data)
+{
+        each(data, hf_table_fd(table));
+        for (uint32_t i = 0; (i = hf_table_next_owner(table, i));)
+                each(data, hf_table_owner(table, i)->pidfd);
+        /* A lock with several holds more than once. */
+        for (uint32_t i = 0; (i = hf_table_next_hold(table, i));)
+                each(data, hf_table_lock(table, hf_table_hold(table, i)->lock)->fd);
+}
+
+static void each_of_area(struct hf_area *area, each_fn each, void *data)
+{
+        each(data, area->pid_fd);
+        each(data, area->stock_pid_fd);
+        for (uint32_t i = 0; i < area->n_listeners; i++)
+                each(data, area->listeners[i].fd);
+        for (uint32_t i = 0; i < area->n_slots; i++) {
+                const struct hf_session *session = session_at(area, i);
+
+                if (session)
+                        each(data, session->fd);
+        }
+}
+
+/* Connected by a client to a socket with a path. */
+static bool is_accepted(int fd)
+{
+        struct sockaddr_un name, peer;
+        socklen_t name_len = sizeof(name), peer_len = sizeof(peer);
+
+        return getsockname(fd, (struct sockaddr *)&name, &name_len) == 0 &&
+               name.sun_family == AF_UNIX && name_len > offsetof(struct sockaddr_un, sun_path) &&
+               getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0;
+}
+
+/* A lock that nobody was told of goes with its descriptor, also where others have it open. */
+static void on_orphan(void *data, int fd)
+{
+        struct hf_adoption *adoption = data;
+
+        if (is_accepted(fd)) {
+                add_number(&adoption->accepted, fd);
+        } else {
+                hf_resource_give(fd, NULL);
+                adoption->closed++;
+        }
+}
+
+static int reconcile(struct hf_adoption *adoption, const struct hf_keeper *keeper)
+{
+        struct numbers kept = {0};
+
+        each_of_area(adoption->area, add_number, &kept);
+        each_of_table(adoption->table, add_number, &kept);
+        /* What is not in the list would be closed. */
+        if (!kept.incomplete)
+                hf_keeper_reconcile(keeper, kept.fd, kept.n, on_orphan, adoption);
+        free(kept.fd);
+        return kept.incomplete ? -ENOMEM : 0;
+}
+
+int hf_adoption_new(const struct hf_keeper *keeper, struct hf_area *area, size_t size,
+                    struct hf_adoption **ret)
+{
+        hf_cleanup_adoption struct hf_adoption *adoption = calloc(1, sizeof(*adoption));
+        int r;
+
+        if (!adoption)
+                return -ENOMEM;
+        adoption->area = area;
+        hf_area_set_size(area, size);
+        r = hf_table_adopt(area->table_fd, area->table_is_kept, &adoption->table);
+        if (r >= 0)
+                r = settle(adoption);
+        if (r >= 0)
+                r = reconcile(adoption, keeper);
+        if (r < 0)
+                return r;
+        *ret = hf_steal_ptr(adoption);
+        return 0;
+}
+
+static void set_flags(void *data, int fd)
+{
+        (void)fcntl(fd, F_SETFD, *(const int *)data);
+}
+
+void hf_adoption_leave(struct hf_area *area, struct hf_table *table, bool stays)
+{
+        int flags = stays ? 0 : FD_CLOEXEC;
+
+        each_of_area(area, set_flags, &flags);
+        each_of_table(table, set_flags, &flags);
+}
+
+struct hf_adoption *hf_adoption_free(struct hf_adoption *adoption)
+{
+        if (!adoption)
+                return NULL;
+        (void)hf_table_free(adoption->table);
+        free(adoption->accepted.fd);
+        free(adoption);
+        return NULL;
+}
+
+struct hf_table *hf_adoption_take_table(struct hf_adoption *adoption)
+{
+        return hf_steal_ptr(adoption->table);
+}
+
+static int adopt_owners(struct hf_server *server)
+{
+        int r = 0;
+
+        for (uint32_t i = 0; r >= 0 && (i = hf_table_next_owner(server->table, i));)
+                r = hf_owner_adopt(server, i);
+        return r;
+}
+
+static int by_age(const void *a, const void *b)
+{
+        const struct hf_session *x = *(struct hf_session *const *)a;
+        const struct hf_session *y = *(struct hf_session *const *)b;
+
+        if (x->connected != y->connected)
+                return x->connected < y->connected ? -1 : 1;
+        return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int adopt_session(struct hf_server *server, struct hf_session *session)
+{
+        int r = hf_session_adopt(session, server);
+
+        /* A damaged record is gone. */
+        if (!hf_table_owner(server->table, session->owner)->pid)
+                session->owner = 0;
+        if (r >= 0 && session->owner)
+                hf_owner_count(server, session->owner, session->own);
+        return r;
+}
+
+/* The oldest first, as they are listed by age. */
+static int adopt_sessions(struct hf_server *server)
+{
+        struct hf_area *area = server->area;
+        hf_cleanup_free struct hf_session **sessions = calloc(area->n_slots, sizeof(*sessions));
+        size_t n = 0;
+        int r = sessions ? 0 : -ENOMEM;
+
+        for (uint32_t i = 0; sessions && i < area->n_slots; i++) {
+                sessions[n] = session_at(area, i);
+                n += sessions[n] ? 1 : 0;
+        }
+        if (sessions)
+                qsort(sessions, n, sizeof(*sessions), by_age);
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = adopt_session(server, sessions[i]);
+        return r;
+}
+
+static void give_rest(struct hf_server *server)
+{
+        for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i));) {
+                uint32_t lock = hf_table_hold(server->table, i)->lock;
+
+                if (hf_table_lock(server->table, lock)->flags & HF_LOCK_RELEASING)
+                        hf_give_again(server, lock);
+        }
+}
+
+static void carry_out(struct hf_server *server)
+{
+        for (uint32_t i = 0; i < server->area->n_slots; i++) {
+                struct hf_session *session = session_at(server->area, i);
+
+                if (session)
+                        hf_intent_carry_out(session);
+        }
+        for (uint32_t i = 0; i < server->area->n_slots; i++) {
+                struct hf_session *session = session_at(server->area, i);
+
+                if (session && is_closing(session))
+                        hf_session_close(session);
+        }
+        for (uint32_t i = 0; (i = hf_table_next_owner(server->table, i));)
+                hf_departure_adopt(server, i);
+}
+
+int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, struct hf_error *err)
+{
+        int r = hf_listeners_adopt(server, err);
+
+        if (r >= 0)
+                r = adopt_owners(server);
+        if (r >= 0)
+                r = adopt_sessions(server);
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot take over what the last server had");
+        give_rest(server);
+        carry_out(server);
+        for (size_t i = 0; i < adoption->accepted.n; i++)
+                hf_listeners_adopt_connection(server, adoption->accepted.fd[i]);
+        if (adoption->rebuilt.damaged)
+                hf_log(HF_LOG_ERROR, MODULE, "%u records of the state were damaged and are lost",
+                       adoption->rebuilt.damaged);
+        hf_log(HF_LOG_DEBUG, MODULE, "%u holds, %u unfinished records, %u descriptors closed",
+               adoption->rebuilt.kept, adoption->rebuilt.unfinished, adoption->closed);
+        return 0;
+}
+
+void hf_adoption_resume(struct hf_server *server)
+{
+        for (uint32_t i = 0; i < server->area->n_slots; i++) {
+                struct hf_session *session = session_at(server->area, i);
+
+                if (session)
+                        hf_session_resume(session);
+        }
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The area: what the next server has to know besides the lock table, in memory
+ * that outlives this one (keeper/keeper.h). It says what each descriptor is.
+ *
+ * Everything in it has one writer, the server. What is read of it after a kill
+ * is written before the store that makes it valid: for a session its word, for
+ * a listener the count, for all of it `complete`.
+ */
+
+#include "daemon/session.h"
+
+#include <sys/un.h>
+
+/* Of the layout of the area and of the lock table: with every change of either another one. */
+#define HF_STATE_VERSION 1
+
+/* A session, and its buffers on pages of their own. */
+struct hf_session_slot {
+        _Alignas(4096) struct hf_session session;
+        _Alignas(4096) uint8_t request[HF_EXCHANGE_BUFFER(HF_RPC_REQUEST_KEPT)];
+        _Alignas(4096) uint8_t answer[HF_SESSION_ANSWER_MAX];
+};
+
+/* A listening socket. */
+struct hf_listener_record {
+        int32_t fd;
+        uint32_t name; /* in the table of names in listener.c */
+        /* Of one that was made here, to be removed with it; "": passed in. */
+        char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+};
+
+struct hf_area {
+        _Atomic uint32_t complete; /* the rest is true */
+        int32_t table_fd;
+        bool table_is_kept;           /* in the state file */
+        int32_t pid_fd, stock_pid_fd; /* of the pid files; -1: none */
+        uint64_t next_client_id[HF_SERVICE_KINDS];
+        uint32_t n_listeners;
+        struct hf_listener_record listeners[HF_LISTENERS_MAX];
+        uint32_t n_slots;
+        struct hf_session_slot slots[];
+};
+
+/* Bytes of an area for the connections that the configuration allows. */
+size_t hf_area_size(const struct hf_config *config);
+
+/* An empty area in zeros of that size. */
+void hf_area_init(struct hf_area *area, size_t size);
+
+/* Its size has grown, or is as it was. */
+void hf_area_set_size(struct hf_area *area, size_t size);
+
+/* Everything is there that the area has to tell of. */
+void hf_area_complete(struct hf_area *area);
+bool hf_area_is_complete(const struct hf_area *area);

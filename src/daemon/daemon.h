@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The daemon's process: what it was asked for, and what it lives on.
+ *
+ *   main.c      options, into the background, under the keeper
+ *   settings.c  the configuration, and the log as it says
+ *   life.c      a server's life: from nothing or from an earlier one to its end
+ *   signals.c   what it is told meanwhile: end, read again, become a newer one
+ */
+
+#include "base/options.h"
+#include "base/path.h"
+#include "daemon/config.h"
+#include "daemon/server.h"
+#include "keeper/keeper.h"
+
+/* virtlockd's exit codes. */
+enum exit_code {
+        EXIT_OK = 0,
+        EXIT_OTHER = 1, /* options, configuration, pid file */
+        EXIT_RUN_DIR = 2,
+        EXIT_INIT = 3,
+        EXIT_SIGNALS = 4,
+        EXIT_NETWORK = 6,
+};
+
+struct arguments {
+        struct hf_standard_options standard;
+        bool daemon;
+        bool verbose;
+        bool unsupervised;
+        int timeout; /* seconds; 0: stay */
+        const char *config;
+        const char *pid_file;
+        const char *probe_state;
+};
+
+/* Everything that lives as long as the daemon. */
+struct daemon {
+        struct arguments arguments;
+        struct hf_paths paths;
+        struct hf_config config;
+        int report_fd; /* for who waits for the daemon to serve; -1: nobody */
+
+        /* The server's. */
+        struct hf_keeper *keeper;
+        struct hf_area *area;
+        sd_event *event;
+        struct hf_server *server;
+        sd_event_source *probe, *probe_limit; /* while a newer program is being asked */
+};
+
+/* The pid file that stands for virtlockd's. */
+const char *daemon_stock_pid_file(const struct daemon *d);
+
+/* Reads the configuration. On failure nothing is changed. */
+int daemon_load_config(const struct daemon *d, struct hf_config *ret, struct hf_error *err);
+
+/* Whether the log can be as the configuration has it; nothing of it stays open. */
+int daemon_check_log(const struct daemon *d, struct hf_error *err);
+
+/* Logs as the configuration says. */
+int daemon_apply_log(struct daemon *d, struct hf_error *err);
+
+/* Reads the configuration again. What is wrong with it changes nothing. */
+int daemon_reload(struct daemon *d, struct hf_error *err);
+
+/* Serves: the program under the keeper. Returns the exit status. */
+int daemon_live(struct hf_keeper *keeper, void *data);
+
+/* Makes the loop act on signals, and on the end of the supervisor. */
+int daemon_handle_signals(struct daemon *d, struct hf_error *err);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/intent.h"
+
+#include "daemon/release.h"
+#include "daemon/session.h"
+
+#include <stdatomic.h>
+
+void hf_intent_claim(struct hf_table *table, const struct hf_intent *intent)
+{
+        if (intent->kind == HF_INTENT_CLAIM_HOLD)
+                hf_table_claim_hold(table, intent->index);
+        else if (intent->kind == HF_INTENT_CLAIM_LOCKSPACE)
+                hf_table_claim_lockspace(table, intent->index);
+}
+
+void hf_intent_carry_out(struct hf_session *session)
+{
+        struct hf_intent *intent = &session->intent;
+
+        if (intent->kind == HF_INTENT_NONE)
+                return;
+        hf_intent_claim(session->server->table, intent);
+        if (intent->kind == HF_INTENT_RELEASE)
+                hf_release_named(session->server, intent->index);
+        else if (intent->kind == HF_INTENT_RESTRICT)
+                session->restricted = true;
+        atomic_signal_fence(memory_order_seq_cst);
+        intent->kind = HF_INTENT_NONE;
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A server's life: from nothing, or from where an earlier one was, to its end. */
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/socket.h"
+#include "daemon/adopt.h"
+#include "daemon/daemon.h"
+#include "daemon/daemonize.h"
+#include "daemon/listener.h"
+#include "daemon/pidfile.h"
+#include "daemon/recover.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+
+#define MODULE "daemon.life"
+
+static const char *stock_pid_file(const struct daemon *d)
+{
+        return d->arguments.pid_file ? d->arguments.pid_file : d->paths.virtlockd_pid_file;
+}
+
+static int fail(enum exit_code code, const struct hf_error *err)
+{
+        hf_log(HF_LOG_ERROR, MODULE, "%s", err->text);
+        return code;
+}
+
+static int make_run_dirs(const struct daemon *d, struct hf_error *err)
+{
+        mode_t mode = d->paths.privileged ? 0755 : 0700;
+        int r = hf_path_make_dirs(d->paths.run_dir, mode, err);
+
+        return r < 0 ? r : hf_path_make_dirs(d->paths.libvirt_run_dir, mode, err);
+}
+
+/*
+ * Who has virtlockd's place? Returns 1 when it is ours, 0 when a live daemon
+ * serves there, which is not displaced.
+ */
+static int claim_virtlockd(struct daemon *d, struct hf_error *err)
+{
+        struct hf_peer peer;
+        int r;
+
+        r = hf_pidfile_take(stock_pid_file(d), hf_keeper_pid(d->keeper), &d->area->stock_pid_fd,
+                            err);
+        if (r == -EBUSY && !d->arguments.pid_file) {
+                hf_log(HF_LOG_WARNING, MODULE,
+                       "%s; serving on %s only, stock clients stay with that daemon", err->text,
+                       d->paths.socket);
+                return 0;
+        }
+        if (r < 0)
+                return r;
+        r = hf_socket_probe(d->paths.virtlockd_socket, &peer, err);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        hf_log(HF_LOG_WARNING, MODULE,
+               "a live daemon (pid %d) serves %s; serving on %s only, stock clients stay with that "
+               "daemon",
+               (int)peer.pid, d->paths.virtlockd_socket, d->paths.socket);
+        return 0;
+}
+
+static int open_sockets(struct daemon *d, bool with_virtlockd, struct hf_error *err)
+{
+        int passed = hf_listeners_activated(d->server, &d->paths, hf_keeper_listen_fds(d->keeper),
+                                            err);
+
+        if (passed < 0)
+                return passed;
+        return hf_listeners_open(d->server, &d->paths, with_virtlockd && passed == 0, err);
+}
+
+/* One descriptor per lock, two per VM: as many as we may have. */
+static void raise_descriptor_limit(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int make_server(struct daemon *d, struct hf_table *table, struct hf_error *err)
+{
+        int r = sd_event_default(&d->event);
+
+        if (r < 0) {
+                (void)hf_table_free(table);
+                return hf_error_sys(err, -r, "cannot make an event loop");
+        }
+        r = hf_server_new(d->event, &d->config, table, d->area, &d->server, err);
+        if (r < 0)
+                return r;
+        d->server->idle_timeout = (uint64_t)d->arguments.timeout * 1000000;
+        d->server->pids[0] = hf_keeper_pid(d->keeper);
+        d->server->pids[1] = getpid();
+        return 0;
+}
+
+static int make_empty_server(struct daemon *d, struct hf_error *err)
+{
+        struct hf_table *table;
+        int r = hf_recover_table(d->paths.state_file, &table);
+
+        return r < 0 ? hf_error_sys(err, -r, "cannot make the lock table")
+                     : make_server(d, table, err);
+}
+
+/* From here on a successor goes on where this server is. */
+static void complete(struct daemon *d)
+{
+        d->area->table_fd = hf_table_fd(d->server->table);
+        d->area->table_is_kept = hf_table_is_kept(d->server->table);
+        hf_area_complete(d->area);
+        hf_keeper_ready(d->keeper);
+}
+
+static int begin_anew(struct daemon *d)
+{
+        struct hf_error error = {0};
+        int with_virtlockd;
+
+        hf_area_init(d->area, hf_keeper_area_size(d->keeper));
+        if (daemon_apply_log(d, &error) < 0)
+                return fail(EXIT_OTHER, &error);
+        if (make_run_dirs(d, &error) < 0)
+                return fail(EXIT_RUN_DIR, &error);
+        if (hf_pidfile_take(d->paths.pid_file, hf_keeper_pid(d->keeper), &d->area->pid_fd, &error) <
+            0)
+                return fail(EXIT_OTHER, &error);
+        with_virtlockd = claim_virtlockd(d, &error);
+        if (with_virtlockd < 0)
+                return fail(EXIT_OTHER, &error);
+        if (make_empty_server(d, &error) < 0)
+                return fail(EXIT_INIT, &error);
+        if (daemon_handle_signals(d, &error) < 0)
+                return fail(EXIT_SIGNALS, &error);
+        if (open_sockets(d, with_virtlockd, &error) < 0)
+                return fail(EXIT_NETWORK, &error);
+        hf_recover(d->server, d->paths.state_file);
+        complete(d);
+        return EXIT_OK;
+}
+
+static void say_why(const struct daemon *d)
+{
+        int status = hf_keeper_last_status(d->keeper);
+        int error = hf_keeper_upgrade_error(d->keeper);
+
+        switch (hf_keeper_start(d->keeper)) {
+        case HF_KEEPER_UPGRADED:
+                hf_log(HF_LOG_INFO, MODULE, "upgraded to " HF_VERSION);
+                break;
+        case HF_KEEPER_HEIR:
+                hf_log(HF_LOG_INFO, MODULE, "replaced the supervisor");
+                break;
+        default:
+                if (error)
+                        hf_log(HF_LOG_ERROR, MODULE,
+                               "serving on as before: cannot execute the "
+                               "program that is installed now: %s",
+                               strerrordesc_np(error));
+                else
+                        hf_log(HF_LOG_ERROR, MODULE,
+                               "replaced a server that was ended by signal %d",
+                               WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+        }
+}
+
+/* The pid files name the supervisor, which may be another one now. */
+static void rewrite_pid_files(struct daemon *d)
+{
+        hf_pidfile_write(d->area->pid_fd, hf_keeper_pid(d->keeper));
+        hf_pidfile_write(d->area->stock_pid_fd, hf_keeper_pid(d->keeper));
+}
+
+static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error *err)
+{
+        int r = make_server(d, hf_adoption_take_table(adoption), err);
+
+        if (r >= 0)
+                r = daemon_handle_signals(d, err);
+        if (r >= 0)
+                r = hf_adoption_apply(adoption, d->server, err);
+        if (r < 0)
+                return r;
+        hf_adoption_leave(d->area, d->server->table, false);
+        rewrite_pid_files(d);
+        hf_keeper_ready(d->keeper);
+        say_why(d);
+        hf_adoption_resume(d->server);
+        return 0;
+}
+
+/* The settings may have changed since the supervisor began; if they are wrong now, its own stand.
+ */
+static void read_settings(struct daemon *d)
+{
+        struct hf_error error = {0};
+
+        if (daemon_reload(d, &error) >= 0)
+                return;
+        (void)daemon_apply_log(d, NULL);
+        hf_log(HF_LOG_ERROR, MODULE, "keeping the old configuration: %s", error.text);
+}
+
+static int go_on(struct daemon *d, struct hf_error *err)
+{
+        hf_cleanup_adoption struct hf_adoption *adoption = NULL;
+        int r = hf_adoption_new(d->keeper, d->area, hf_keeper_area_size(d->keeper), &adoption);
+
+        read_settings(d);
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot go on with what the last server had");
+        return adopt(d, adoption, err);
+}
+
+/*
+ * A server that cannot go on ends as if it had been killed, so that another one
+ * tries, after a while: what this one has not understood is kept.
+ */
+static int go_on_or_die(struct daemon *d)
+{
+        struct hf_error error = {0};
+
+        if (go_on(d, &error) >= 0)
+                return EXIT_OK;
+        (void)fail(EXIT_INIT, &error);
+        (void)raise(SIGKILL);
+        return EXIT_INIT;
+}
+
+static int serve(struct daemon *d)
+{
+        int r;
+
+        hf_server_check_idle(d->server);
+        (void)sd_notifyf(0, "READY=1\nMAINPID=%d", (int)hf_keeper_pid(d->keeper));
+        hf_daemonize_report(hf_steal_fd(&d->report_fd), EXIT_OK);
+        hf_log(HF_LOG_INFO, MODULE, "serving");
+        r = sd_event_loop(d->event);
+        (void)sd_notify(0, "STOPPING=1");
+        hf_recover_leave(d->server, d->paths.state_file);
+        return r < 0 ? EXIT_OTHER : EXIT_OK;
+}
+
+static void clear(struct daemon *d)
+{
+        d->server = hf_server_free(d->server);
+        d->event = sd_event_unref(d->event);
+        hf_pidfile_drop(stock_pid_file(d), d->area->stock_pid_fd);
+        hf_pidfile_drop(d->paths.pid_file, d->area->pid_fd);
+        hf_config_clear(&d->config);
+        hf_paths_clear(&d->paths);
+        hf_log_close();
+}
+
+int daemon_live(struct hf_keeper *keeper, void *data)
+{
+        struct daemon *d = data;
+        int status;
+
+        d->keeper = keeper;
+        d->area = hf_keeper_area(keeper);
+        (void)umask(0022);
+        raise_descriptor_limit();
+        status = hf_area_is_complete(d->area) ? go_on_or_die(d) : begin_anew(d);
+        if (status == EXIT_OK)
+                status = serve(d);
+        clear(d);
+        return status;
+}
