@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Upgrades: the next program has everything, and one that cannot start is not started."""
 
+import errno
 import os
 import shutil
 import signal
@@ -99,6 +100,18 @@ def test_program_with_a_missing_library_is_refused(toy, folder):
     os.unlink(library)
     keeper.replace(program)
     assert "exit status 127" in refused(keeper)
+
+
+def test_program_that_cannot_be_executed_after_all_is_followed_by_the_old_one(toy, competitor):
+    keeper = toy()
+    rival = competitor(keeper)
+    old = keeper.info()
+    keeper.client.ask("rush")
+    new = keeper.after(old)
+    assert (new["start"], new["upgrade_error"]) == (REPLACED, errno.EACCES)
+    assert keeper.kill_server()["upgrade_error"] == 0
+    assert rival.stolen() == 0
+    assert upgrade(keeper)["start"] == UPGRADED
 
 
 def test_area_grows_and_never_shrinks(toy):

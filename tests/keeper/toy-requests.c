@@ -90,9 +90,18 @@ static void answer_upgrade(struct toy *toy, const char *argument, char *ret, siz
         (void)snprintf(ret, size, "%s", *err.text ? err.text : "upgrades");
 }
 
+/* An upgrade that nobody prepared: there is nothing to execute. */
+static void answer_rush(struct toy *toy, const char *argument, char *ret, size_t size)
+{
+        (void)toy;
+        (void)argument;
+        (void)snprintf(ret, size, "upgrades");
+}
+
 static const struct word words[] = {
         {"ping", answer_ping}, {"info", answer_info}, {"exit", answer_exit},
         {"leak", answer_leak}, {"die", answer_die},   {"upgrade", answer_upgrade},
+        {"rush", answer_rush},
 };
 
 /* Writes "NUMBER TEXT"; true if the answer is followed by an upgrade. */
