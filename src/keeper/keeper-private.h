@@ -59,9 +59,8 @@ struct hf_keeper {
         bool supervised;
         struct hf_keeper_header *header; /* with the area behind it, mapped_size bytes */
         size_t mapped_size;
-        int *given; /* numbers that were open when the program was first started; for its first
-                     * servers only */
-        size_t n_given;
+        int *given;     /* numbers that were open when the program was first started, n_given; */
+        size_t n_given; /* of use to first servers only */
         int listen_fds;
 
         /* Of the server that is made next, or that this is. */
@@ -78,7 +77,7 @@ static inline int hf_keeper_fd(const struct hf_keeper *keeper, enum hf_keeper_nu
 
 /* area.c */
 
-/* The name of the variable in the environment, with the "=". */
+/* The variable of the environment that holds the number of the memfd. */
 #define HF_KEEPER_ENV "HOLDFAST_KEEPER"
 
 /* Makes the area of a program that is started, with its descriptor at first_fd. */

@@ -17,6 +17,8 @@
  *    that the area tells of. All else goes with the server.
  *  - Before hf_keeper_run there is one thread, and no call of a library that
  *    remembers which process it is in (libsystemd does).
+ *  - What is registered with atexit before that runs in the supervisor and in each
+ *    server that ends by itself.
  *  - A server that waits for its children waits for each by its pid: a probe is
  *    a child too.
  *  - A server that takes over sets FD_CLOEXEC again on all that it keeps: an

@@ -22,6 +22,11 @@
  * supervisor's end, after which it is the heir. Killed by somebody else
  * meanwhile, it has asked for an upgrade all the same.
  *
+ * From the end of the server until the new supervisor has made the next one, a
+ * few milliseconds, there is one process and not two: who kills that one then
+ * ends the program. It is the same from the death of either process until it is
+ * replaced.
+ *
  * An heir executes /proc/self/exe: the program that it is, also where its file
  * was replaced, and without a free descriptor.
  */

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 
-from hftest.keeper import FIRST, HEIR, REPLACED
+from hftest.keeper import FIRST, HEIR, REPLACED, children
 from hftest.processes import until
 
 
@@ -38,11 +38,9 @@ def test_server_killed_while_it_takes_over_is_replaced_again(toy, competitor):
     rival = competitor(keeper)
     first = keeper.info()
     known = first["server"]
-    children = f"/proc/{keeper.child.pid}/task/{keeper.child.pid}/children"
     for _ in range(50):
         def another(before=known):
-            with open(children, encoding="ascii") as text:
-                return next((int(pid) for pid in text.read().split() if int(pid) != before), None)
+            return next((pid for pid in children(keeper.child.pid) if pid != before), None)
         os.kill(known, signal.SIGKILL)
         known = until(another, "another server was made")
     assert keeper.after(first)["start"] == REPLACED
@@ -110,4 +108,14 @@ def test_descriptors_do_not_leak_with_the_deaths_of_servers(toy):
     assert keeper.info()["open"] == before
     keeper.client.ask("leak 5")
     keeper.kill_supervisor()
+    assert keeper.info()["open"] == before
+
+
+def test_full_descriptor_table_hinders_neither_the_next_server_nor_an_heir(toy):
+    keeper = toy(prefix=["prlimit", "--nofile=128:128"])
+    before = keeper.kill_server()["open"]
+    keeper.client.ask("leak 1000")
+    assert keeper.kill_server()["open"] == before
+    keeper.client.ask("leak 1000")
+    assert keeper.kill_supervisor()["start"] == HEIR
     assert keeper.info()["open"] == before

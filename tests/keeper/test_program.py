@@ -57,7 +57,7 @@ def test_exit_status_of_the_server_is_that_of_the_program(toy, status):
     assert keeper.child.wait(10) == status
 
 
-def test_exit_status_is_passed_on_by_an_heir_and_after_an_upgrade(toy):
+def test_exit_status_is_passed_on_after_an_upgrade(toy):
     keeper = toy()
     old = keeper.info()
     assert keeper.client.ask("upgrade") == "upgrades"
@@ -103,7 +103,7 @@ def test_what_a_server_opened_before_it_was_ready_is_closed_for_the_next(toy):
     until(keeper.up, "it serves at last")
 
 
-def test_passed_descriptors_keep_their_numbers(toy, folder, nursery):
+def test_passed_descriptors_keep_their_numbers(toy):
     # sh, because LISTEN_PID has to name the program itself.
     script = 'exec 3</dev/null 4</dev/null; LISTEN_FDS=2 LISTEN_PID=$$ exec "$0" "$@"'
     keeper = toy(prefix=["sh", "-c", script])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Upgrades: the next program has everything, and one that cannot start is not started."""
 
+import errno
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import pytest
 
 from hftest.command import need
-from hftest.keeper import HEIR, REPLACED, TOY, UPGRADED, alive
+from hftest.keeper import HEIR, REPLACED, TOY, UPGRADED, alive, children
 from hftest.processes import until
 
 
@@ -101,6 +102,37 @@ def test_program_with_a_missing_library_is_refused(toy, folder):
     assert "exit status 127" in refused(keeper)
 
 
+def test_program_that_cannot_be_executed_after_all_is_followed_by_the_old_one(toy, competitor):
+    keeper = toy()
+    rival = competitor(keeper)
+    old = keeper.info()
+    keeper.client.ask("rush")
+    new = keeper.after(old)
+    assert (new["start"], new["upgrade_error"]) == (REPLACED, errno.EACCES)
+    assert keeper.kill_server()["upgrade_error"] == 0
+    assert rival.stolen() == 0
+    assert upgrade(keeper)["start"] == UPGRADED
+
+
+def test_area_grows_and_never_shrinks(toy):
+    keeper = toy()
+    keeper.client.ask("ping")
+    assert keeper.info()["room"] == 1
+    keeper.replace(TOY + "-larger")
+    assert upgrade(keeper)["room"] == 1, "what was added is zeros"
+    assert keeper.kill_server()["room"] > 1
+    keeper.replace(TOY)
+    assert upgrade(keeper)["counter"] >= 1
+    keeper.replace(TOY + "-larger")
+    assert upgrade(keeper)["room"] > 2, "what was there is there again"
+
+
+def test_program_of_another_state_version_is_refused(toy):
+    keeper = toy()
+    keeper.replace(TOY + "-other")
+    assert "cannot take over state version 7" in refused(keeper)
+
+
 def test_program_that_says_no_is_refused(toy):
     keeper = toy()
     keeper.put("probe-refuses")
@@ -114,9 +146,7 @@ def test_probe_that_hangs_is_ended(toy):
     keeper = toy()
     keeper.put("probe-hangs")
     assert "did not say in time" in refused(keeper)
-    with open(f"/proc/{keeper.info()['server']}/task/{keeper.info()['server']}/children",
-              encoding="ascii") as text:
-        assert text.read() == ""
+    assert children(keeper.info()["server"]) == []
     os.unlink(keeper.path("probe-hangs"))
     assert upgrade(keeper)["start"] == UPGRADED
 
@@ -128,11 +158,10 @@ def test_probe_has_no_descriptors_of_ours_and_ends_with_the_server(toy, nursery)
     keeper.client.send("upgrade")
 
     def probe():
-        with open(f"/proc/{server}/task/{server}/children", encoding="ascii") as text:
-            for pid in text.read().split():
-                with open(f"/proc/{pid}/cmdline", "rb") as words:
-                    if b"--probe-state" in words.read():
-                        return int(pid)
+        for pid in children(server):
+            with open(f"/proc/{pid}/cmdline", "rb") as words:
+                if b"--probe-state" in words.read():
+                    return pid
         return None
     pid = nursery.adopt(until(probe, "a probe runs"))
     opened = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}

@@ -44,12 +44,13 @@ static void answer_info(struct toy *toy, const char *argument, char *ret, size_t
                 ret, size,
                 "server=%d supervisor=%d parent=%d start=%d last_status=%d "
                 "upgrade_error=%d listen_fds=%d generations=%u hups=%u open=%u counter=%" PRIu64
-                " watches=%d env=%s",
+                " watches=%d "
+                "room=%d env=%s",
                 getpid(), hf_keeper_pid(keeper), getppid(), hf_keeper_start(keeper),
                 hf_keeper_last_status(keeper), hf_keeper_upgrade_error(keeper),
                 hf_keeper_listen_fds(keeper), toy->area->generations, toy->area->hups, count_open(),
                 toy->area->counter, hf_keeper_supervisor_fd(keeper),
-                getenv("HOLDFAST_KEEPER") ? "there" : "clean");
+                ++toy->area->room[TOY_ROOM - 1], getenv("HOLDFAST_KEEPER") ? "there" : "clean");
 }
 
 static void answer_exit(struct toy *toy, const char *argument, char *ret, size_t size)
@@ -89,9 +90,18 @@ static void answer_upgrade(struct toy *toy, const char *argument, char *ret, siz
         (void)snprintf(ret, size, "%s", *err.text ? err.text : "upgrades");
 }
 
+/* An upgrade that nobody prepared: there is nothing to execute. */
+static void answer_rush(struct toy *toy, const char *argument, char *ret, size_t size)
+{
+        (void)toy;
+        (void)argument;
+        (void)snprintf(ret, size, "upgrades");
+}
+
 static const struct word words[] = {
         {"ping", answer_ping}, {"info", answer_info}, {"exit", answer_exit},
         {"leak", answer_leak}, {"die", answer_die},   {"upgrade", answer_upgrade},
+        {"rush", answer_rush},
 };
 
 /* Writes "NUMBER TEXT"; true if the answer is followed by an upgrade. */

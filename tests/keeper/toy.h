@@ -17,7 +17,12 @@
 
 #include "keeper/keeper.h"
 
-#define TOY_VERSION     7
+#ifndef TOY_VERSION
+#define TOY_VERSION 7
+#endif
+#ifndef TOY_ROOM
+#define TOY_ROOM 1000
+#endif
 #define TOY_CONNECTIONS 16
 #define TOY_LOCKS       8
 #define TOY_LINE        512
@@ -31,6 +36,7 @@ struct toy_area {
         int leash;
         int locks[TOY_LOCKS];
         int connections[TOY_CONNECTIONS];
+        unsigned char room[TOY_ROOM]; /* only the last byte is used */
 };
 
 struct toy {

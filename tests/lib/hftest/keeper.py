@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 
-from .command import descendants
 from .daemons import BUILD, REPO
 from .processes import STOP_DEADLINE, until
 
@@ -23,8 +22,17 @@ def alive(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as text:
             return text.read().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def children(pid):
+    """The pids of the children of a process with one thread; none if it is gone."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as text:
+            return [int(child) for child in text.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 class Client:
@@ -176,7 +184,8 @@ class Toy:
 
     def end(self):
         """Lets go of the leash; a toy that does not mind it is killed, both at once."""
-        pids = {self.child.pid, *self.last, *descendants(self.child.pid)}
+        pids = {self.child.pid, *self.last}
+        pids.update(child for pid in list(pids) for child in children(pid))
         for pinger in self.pingers:
             pinger.stopped = True
         os.close(self.leash)
