@@ -235,7 +235,7 @@ static void judge_owners(struct rebuild *b, bool (*is_used)(void *data, uint32_t
                 if (hf_bits_has(b->marks->owners, i) ||
                     is_blank(&owner->next + 1, sizeof(*owner) - sizeof(owner->next)))
                         continue;
-                if (!is_used || !is_used(data, i))
+                if (!owner->pid || !is_used || !is_used(data, i))
                         b->found.unfinished++;
                 else if (can_be_owner(b, owner))
                         hf_bits_add(b->marks->owners, i);

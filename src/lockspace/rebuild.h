@@ -38,7 +38,7 @@ int hf_table_adopt(int fd, bool kept, struct hf_table **ret);
  *
  * Kept are lockspaces and holds with a right check, the locks and owners of
  * these, and the owners for which is_used says so (NULL: none). It is asked for
- * each record of an owner that has no hold; one that cannot be an owner goes
+ * each record that has a pid and no hold; one that cannot be read goes
  * nevertheless and has pid 0 then. The default lockspace is always there.
  *
  * A hold is lost with a right check where it refers to what is not there, where

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,16 +55,38 @@ static int open_table(int fd_arg, struct hf_table **ret)
         return 0;
 }
 
-/* fd is a file without content. */
-static int new_table(int fd_arg, bool kept, const uint8_t *boot, struct hf_table **ret)
+/* As large as the mapping. */
+static int set_size(int fd)
+{
+        return ftruncate(fd, sizeof(struct hf_map)) < 0 ? -errno : 0;
+}
+
+/*
+ * A file in memory fills no disk, but a limit of the sizes of files would be one of
+ * it too. What is allowed to the process is lifted for the moment.
+ */
+static int set_size_in_memory(int fd)
+{
+        const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+        struct rlimit limit, most;
+        int r = set_size(fd);
+
+        if (r != -EFBIG || getrlimit(RLIMIT_FSIZE, &limit) < 0)
+                return r;
+        most = (struct rlimit){limit.rlim_max, limit.rlim_max};
+        if (setrlimit(RLIMIT_FSIZE, &none) < 0 && setrlimit(RLIMIT_FSIZE, &most) < 0)
+                return r;
+        r = set_size(fd);
+        (void)setrlimit(RLIMIT_FSIZE, &limit);
+        return r;
+}
+
+/* fd is a file of zeros; -1: private memory. */
+static int new_table(int fd, bool kept, const uint8_t *boot, struct hf_table **ret)
 {
         hf_cleanup_table struct hf_table *table = NULL;
-        hf_cleanup_fd int fd = fd_arg;
-        int r;
+        int r = open_table(fd, &table);
 
-        if (ftruncate(fd, sizeof(struct hf_map)) < 0)
-                return -errno;
-        r = open_table(hf_steal_fd(&fd), &table);
         if (r < 0)
                 return r;
         table->kept = kept;
@@ -76,19 +99,29 @@ static int new_table(int fd_arg, bool kept, const uint8_t *boot, struct hf_table
 
 int hf_table_new(struct hf_table **ret)
 {
-        int fd = memfd_create("holdfast-locks", MFD_CLOEXEC);
+        hf_cleanup_fd int fd = memfd_create("holdfast-locks", MFD_CLOEXEC);
+        int r;
 
-        return fd < 0 ? -errno : new_table(fd, false, NULL, ret);
+        if (fd < 0)
+                return -errno;
+        r = set_size_in_memory(fd);
+        if (r < 0 && r != -EFBIG)
+                return r;
+        return new_table(r < 0 ? -1 : hf_steal_fd(&fd), false, NULL, ret);
 }
 
 int hf_table_create(const char *path, const uint8_t boot[static 16], struct hf_table **ret)
 {
-        int fd;
+        hf_cleanup_fd int fd = -1;
+        int r;
 
         if (unlink(path) < 0 && errno != ENOENT)
                 return -errno;
         fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        return fd < 0 ? -errno : new_table(fd, true, boot, ret);
+        if (fd < 0)
+                return -errno;
+        r = set_size(fd);
+        return r < 0 ? r : new_table(hf_steal_fd(&fd), true, boot, ret);
 }
 
 /* Whether the file is one that this program, for this user, has written. */

@@ -151,7 +151,8 @@ bool hf_table_is_kept(const struct hf_table *table);
 
 /*
  * The descriptor behind the table, by which another process can map it. It stays
- * the table's. -1: a table that was loaded.
+ * the table's. -1: there is none, of a table that was loaded, and of a new one where
+ * the process may have no file of that size (RLIMIT_FSIZE, and no right to lift it).
  */
 int hf_table_fd(const struct hf_table *table);
 
