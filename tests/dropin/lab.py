@@ -326,7 +326,6 @@ class SystemLab(Lab):
     def __init__(self, workdir, daemon, lockspace=None, cache=None):
         self._etc = pathlib.Path(workdir) / "etc"
         self.daemon, self.lockspace = daemon, lockspace
-        self.daemon_pid = None
         self._configure()
         cache = pathlib.Path(cache or pathlib.Path(workdir) / "cache")
         cache.mkdir(exist_ok=True)
@@ -349,20 +348,43 @@ class SystemLab(Lab):
 
     def start_daemon(self):
         """In the foreground, as a service manager would; serves when this returns."""
-        self.daemon_pid = self.ns.spawn(
+        pid = self.ns.spawn(
             [self.daemon, "-f", "/etc/libvirt/virtlockd.conf", "-p", "/run/virtlockd.pid"],
             self.daemon_log)
 
         def serves():
-            if not self.ns.alive(self.daemon_pid):
+            if not self.ns.alive(pid):
                 raise LabError("the lock daemon has ended: " + self.daemon_log.read_text()[-4000:])
             return self.ns.listening(self.socket)
         until(serves, f"{self.daemon} serves {self.socket}")
 
-    def restart_daemon(self, signal, meanwhile=None):
+    def daemon_processes(self):
+        """The pids of the lock daemon: the one that its pid file names, and that one's children."""
+        first = self.inside("/run/virtlockd.pid").read_text().strip() or "0"
+        task = self.inside(f"/proc/{first}/task/{first}/children")
+        return [int(pid) for pid in (first, *(task.read_text().split() if task.exists() else ()))]
+
+    def replace_daemon(self, number, index):
+        """A signal for the supervisor (index 0) or the server (1); returns when both are there."""
+        before = self.daemon_processes()
+        self.ns.kill(before[index], number)
+
+        def replaced():
+            now = self.daemon_processes()
+            return len(now) > 1 and now[1:] != before[1:] and self.ns.alive(now[0])
+        until(replaced, "another server serves")
+
+    def restart_daemon(self, number, meanwhile=None):
         """Ends the lock daemon by a signal, and starts another one."""
-        self.ns.run(["kill", f"-{signal}", str(self.daemon_pid)])
-        until(lambda: not self.ns.alive(self.daemon_pid), "the lock daemon has ended")
+        pids = self.daemon_processes()
+        if number == signal.SIGKILL:
+            for pid in pids:
+                self.ns.kill(pid, signal.SIGSTOP)
+            for pid in pids:
+                self.ns.kill(pid, signal.SIGKILL)
+        else:
+            self.ns.kill(pids[0], number)
+        until(lambda: not any(self.ns.alive(pid) for pid in pids), "the lock daemon has ended")
         if meanwhile:
             meanwhile()
         self.start_daemon()
@@ -390,6 +412,6 @@ class SystemLab(Lab):
         try:
             self.forget_vms()
             self.stop_libvirtd()
-            self.ns.stop(self.daemon_pid)
+            self.ns.stop(self.daemon_processes()[0])
         finally:
             self.ns.close()

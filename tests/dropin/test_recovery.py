@@ -1,18 +1,29 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The lock daemon is killed or stopped below running domains, and started again."""
+"""The lock daemon is killed, stopped or replaced below running domains."""
+from signal import SIGKILL, SIGTERM, SIGUSR1
+
 import pytest
 
 from .words import names
 
 LOSES = "virtlockd ends every domain when it is stopped, and knows no lock after a crash"
 
+# Of a daemon that has a supervisor and a server.
+WAYS = {
+    "server killed": lambda lab: lab.replace_daemon(SIGKILL, 1),
+    "supervisor killed": lambda lab: lab.replace_daemon(SIGKILL, 0),
+    "upgraded": lambda lab: lab.replace_daemon(SIGUSR1, 0),
+    "all killed": lambda lab: lab.restart_daemon(SIGKILL),
+    "stopped": lambda lab: lab.restart_daemon(SIGTERM),
+}
 
-@pytest.fixture(params=["KILL", "TERM"])
+
+@pytest.fixture(params=WAYS)
 def ended(request, lab):
-    """Ends the daemon in one of two ways and starts another one."""
-    def end():
-        lab.restart_daemon(request.param)
-    return end
+    """Ends the daemon in one of its ways; another one serves afterwards."""
+    if len(lab.daemon_processes()) == 1 and request.param not in ("all killed", "stopped"):
+        pytest.skip("virtlockd is one process")
+    return lambda: WAYS[request.param](lab)
 
 
 @pytest.mark.stock_breaks(LOSES)
@@ -42,6 +53,6 @@ def test_suspend_resume_and_destroy_work_afterwards_and_leave_nothing(lab, disk,
 @pytest.mark.stock_breaks(LOSES)
 def test_a_domain_that_died_meanwhile_leaves_its_disk_free(lab, disk):
     vm = lab.started(disk)
-    lab.restart_daemon("KILL", meanwhile=vm.die)
+    lab.restart_daemon(SIGKILL, meanwhile=vm.die)
     lab.until_free(disk)
     lab.started(disk)
