@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #define GRAINS HF_BITS_WORDS(HF_TABLE_STRINGS_SIZE / HF_ARENA_GRAIN)
@@ -49,6 +50,22 @@ static int back_beginnings(struct hf_table *table)
         return r < 0 ? r : hf_map_back(table, map->strings, (size_t)2 * HF_ARENA_GRAIN);
 }
 
+/* Large, and touched as far as there are records: pages of zeros. */
+static struct hf_marks *new_marks(void)
+{
+        void *marks = mmap(NULL, sizeof(struct hf_marks), PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        return marks == MAP_FAILED ? NULL : marks;
+}
+
+struct hf_marks *hf_map_free_marks(struct hf_marks *marks)
+{
+        if (marks)
+                (void)munmap(marks, sizeof(*marks));
+        return NULL;
+}
+
 int hf_table_adopt(int fd, bool kept, struct hf_table **ret)
 {
         hf_cleanup_table struct hf_table *table = calloc(1, sizeof(*table));
@@ -62,7 +79,7 @@ int hf_table_adopt(int fd, bool kept, struct hf_table **ret)
                 return -errno;
         if (!S_ISREG(st.st_mode) || st.st_size != (off_t)sizeof(*table->map))
                 return -EBADMSG;
-        table->marks = calloc(1, sizeof(*table->marks));
+        table->marks = new_marks();
         if (!table->marks)
                 return -ENOMEM;
         r = hf_map_open(table, fd);
@@ -418,7 +435,6 @@ void hf_table_rebuild(struct hf_table *table, bool (*is_used)(void *data, uint32
                                             table->text_end, table->marks->starts,
                                             table->marks->grains);
         table->text_end = HF_TABLE_STRINGS_SIZE;
-        free(table->marks);
-        table->marks = NULL;
+        table->marks = hf_map_free_marks(table->marks);
         *ret = b.found;
 }
