@@ -309,15 +309,6 @@ static void count_unfinished(struct rebuild *b)
 
 /* ---- all anew ---- */
 
-/* Before any other record: no hold may refer to what is gone. */
-static void drop_claims(struct rebuild *b)
-{
-        for (uint32_t i = 1; i <= b->holds; i++)
-                if (!hf_bits_has(b->marks->holds, i) && b->map->holds[i].check)
-                        b->map->holds[i].check = 0;
-        atomic_signal_fence(memory_order_release);
-}
-
 /* What does not stay is free, and behind the last that stays nothing was ever used. */
 static void rebuild_pool(struct hf_pool *pool, uint32_t max, void *base, size_t size,
                          const uint64_t *kept, uint32_t last)
@@ -341,6 +332,7 @@ static void rebuild_pool(struct hf_pool *pool, uint32_t max, void *base, size_t 
         *pool = (struct hf_pool){.max = max, .used = used, .free = free_record, .count = count};
 }
 
+/* Holds first: none with a right check may refer to what is gone. */
 static void rebuild_pools(struct rebuild *b)
 {
         struct hf_map *map = b->map;
@@ -428,7 +420,6 @@ void hf_table_rebuild(struct hf_table *table, bool (*is_used)(void *data, uint32
                 (void)judge_holds(&b, true);
         judge_owners(&b, is_used, data);
         count_unfinished(&b);
-        drop_claims(&b);
         rebuild_pools(&b);
         rebuild_chains(&b);
         b.found.damaged += hf_arena_rebuild(&map->arena, map->strings, HF_TABLE_STRINGS_SIZE,
