@@ -78,6 +78,9 @@ struct hf_table {
 int hf_map_open(struct hf_table *table, int fd);
 void hf_map_close(struct hf_table *table);
 
+/* Returns NULL, which it takes as well. */
+struct hf_marks *hf_map_free_marks(struct hf_marks *marks);
+
 /* Whether the head is that of a table of this program. */
 bool hf_map_is_ours(const struct hf_map *map);
 /* Writes the head. boot may be NULL. */

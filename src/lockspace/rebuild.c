@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #define GRAINS HF_BITS_WORDS(HF_TABLE_STRINGS_SIZE / HF_ARENA_GRAIN)
@@ -36,7 +37,7 @@ struct rebuild {
         struct hf_table *table;
         struct hf_map *map;
         struct hf_marks *marks;
-        uint32_t owners, locks, holds; /* highest records that can be read */
+        uint32_t owners, locks, holds, lockspaces; /* the highest records there are */
         struct hf_rebuilt found;
 };
 
@@ -47,6 +48,22 @@ static int back_beginnings(struct hf_table *table)
         int r = hf_map_back(table, map, offsetof(struct hf_map, owners));
 
         return r < 0 ? r : hf_map_back(table, map->strings, (size_t)2 * HF_ARENA_GRAIN);
+}
+
+/* Large, and touched as far as there are records: pages of zeros. */
+static struct hf_marks *new_marks(void)
+{
+        void *marks = mmap(NULL, sizeof(struct hf_marks), PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        return marks == MAP_FAILED ? NULL : marks;
+}
+
+struct hf_marks *hf_map_free_marks(struct hf_marks *marks)
+{
+        if (marks)
+                (void)munmap(marks, sizeof(*marks));
+        return NULL;
 }
 
 int hf_table_adopt(int fd, bool kept, struct hf_table **ret)
@@ -62,7 +79,7 @@ int hf_table_adopt(int fd, bool kept, struct hf_table **ret)
                 return -errno;
         if (!S_ISREG(st.st_mode) || st.st_size != (off_t)sizeof(*table->map))
                 return -EBADMSG;
-        table->marks = calloc(1, sizeof(*table->marks));
+        table->marks = new_marks();
         if (!table->marks)
                 return -ENOMEM;
         r = hf_map_open(table, fd);
@@ -80,6 +97,43 @@ int hf_table_adopt(int fd, bool kept, struct hf_table **ret)
         table->kept = kept;
         *ret = hf_steal_ptr(table);
         return 0;
+}
+
+/* ---- what there is ---- */
+
+/* Whether bytes are all 0. */
+static bool is_blank(const void *at, size_t len)
+{
+        const char *bytes = at;
+
+        return len == 0 || (bytes[0] == 0 && !memcmp(bytes, bytes + 1, len - 1));
+}
+
+/* Looked at in one go. */
+#define MANY 64
+
+/* The highest record that has storage, and in which anything was ever written. */
+static uint32_t last_record(struct rebuild *b, const void *base, size_t size, uint32_t max)
+{
+        const char *records = base;
+        size_t n = hf_map_reach(b->table, base, size * max) / size;
+
+        while (n > MANY && is_blank(records + (n - MANY) * size, MANY * size))
+                n -= MANY;
+        while (n > 1 && is_blank(records + (n - 1) * size, size))
+                n--;
+        return n ? (uint32_t)n - 1 : 0;
+}
+
+static void find_records(struct rebuild *b)
+{
+        const struct hf_map *map = b->map;
+
+        b->owners = last_record(b, map->owners, sizeof(map->owners[0]), HF_TABLE_OWNERS_MAX);
+        b->locks = last_record(b, map->locks, sizeof(map->locks[0]), HF_TABLE_LOCKS_MAX);
+        b->holds = last_record(b, map->holds, sizeof(map->holds[0]), HF_TABLE_HOLDS_MAX);
+        b->lockspaces = last_record(b, map->lockspaces, sizeof(map->lockspaces[0]),
+                                    HF_TABLE_LOCKSPACES_MAX);
 }
 
 /* ---- what stays ---- */
@@ -163,23 +217,27 @@ static bool is_right(struct rebuild *b, uint32_t index)
         struct hf_claim claim;
 
         return hold->owner && hold->owner <= b->owners && hold->lock && hold->lock <= b->locks &&
-               hold->lockspace && hold->lockspace < HF_TABLE_LOCKSPACES_MAX &&
+               hold->lockspace && hold->lockspace <= b->lockspaces &&
                hf_claims_get(b->table, index, &claim) > 0 && claim.fd >= 0;
 }
 
-static void judge_holds(struct rebuild *b, bool releasing)
+/* Those of locks whose release has begun, or the others. Returns whether some were left out. */
+static bool judge_holds(struct rebuild *b, bool releasing)
 {
+        bool left_out = false;
+
         for (uint32_t i = 1; i <= b->holds; i++) {
                 const struct hf_hold *hold = &b->map->holds[i];
                 bool right = hold->check && is_right(b, i);
 
-                if (right && !(b->map->locks[hold->lock].flags & HF_LOCK_RELEASING) == releasing)
-                        continue;
-                if (right && keep_hold(b, i))
+                if (right && !!(b->map->locks[hold->lock].flags & HF_LOCK_RELEASING) != releasing)
+                        left_out = true;
+                else if (right && keep_hold(b, i))
                         b->found.kept++;
                 else if (hold->check && (right || !releasing))
                         b->found.damaged++;
         }
+        return left_out;
 }
 
 /* The path of the default lockspace is the first string of all, and never another one. */
@@ -199,8 +257,7 @@ static void restore_default(struct rebuild *b)
 
 static void judge_lockspaces(struct rebuild *b)
 {
-        restore_default(b);
-        for (uint32_t i = HF_LOCKSPACE_DEFAULT; i < HF_TABLE_LOCKSPACES_MAX; i++) {
+        for (uint32_t i = HF_LOCKSPACE_DEFAULT; i <= b->lockspaces; i++) {
                 const char *path;
                 int r = hf_claims_get_lockspace(b->table, i, &path);
 
@@ -209,14 +266,6 @@ static void judge_lockspaces(struct rebuild *b)
                 else if (r != 0)
                         b->found.damaged++;
         }
-}
-
-/* Whether bytes are all 0. */
-static bool is_blank(const void *at, size_t len)
-{
-        const char *bytes = at;
-
-        return len == 0 || (bytes[0] == 0 && !memcmp(bytes, bytes + 1, len - 1));
 }
 
 /* An owner that has no hold: there is no check of what it says. */
@@ -254,20 +303,11 @@ static void count_unfinished(struct rebuild *b)
                 b->found.unfinished += !hf_bits_has(b->marks->locks, i) &&
                                        !is_blank(&b->map->locks[i].next + 1,
                                                  sizeof(struct hf_lock) - sizeof(uint32_t));
-        for (uint32_t i = 1; i < HF_TABLE_LOCKSPACES_MAX; i++)
+        for (uint32_t i = 1; i <= b->lockspaces; i++)
                 b->found.unfinished += !b->map->lockspaces[i].check && b->map->lockspaces[i].path;
 }
 
 /* ---- all anew ---- */
-
-/* Before any other record: no hold may refer to what is gone. */
-static void drop_claims(struct rebuild *b)
-{
-        for (uint32_t i = 1; i <= b->holds; i++)
-                if (!hf_bits_has(b->marks->holds, i) && b->map->holds[i].check)
-                        b->map->holds[i].check = 0;
-        atomic_signal_fence(memory_order_release);
-}
 
 /* What does not stay is free, and behind the last that stays nothing was ever used. */
 static void rebuild_pool(struct hf_pool *pool, uint32_t max, void *base, size_t size,
@@ -292,6 +332,7 @@ static void rebuild_pool(struct hf_pool *pool, uint32_t max, void *base, size_t 
         *pool = (struct hf_pool){.max = max, .used = used, .free = free_record, .count = count};
 }
 
+/* Holds first: none with a right check may refer to what is gone. */
 static void rebuild_pools(struct rebuild *b)
 {
         struct hf_map *map = b->map;
@@ -303,7 +344,7 @@ static void rebuild_pools(struct rebuild *b)
         rebuild_pool(&map->owner_pool, HF_TABLE_OWNERS_MAX, map->owners, sizeof(map->owners[0]),
                      b->marks->owners, b->owners);
         rebuild_pool(&map->lockspace_pool, HF_TABLE_LOCKSPACES_MAX, map->lockspaces,
-                     sizeof(map->lockspaces[0]), b->marks->lockspaces, HF_TABLE_LOCKSPACES_MAX - 1);
+                     sizeof(map->lockspaces[0]), b->marks->lockspaces, b->lockspaces);
 }
 
 /* A lock whose thing is not what was noted protects nothing that is known. */
@@ -366,36 +407,25 @@ static void rebuild_chains(struct rebuild *b)
                         hf_table_claim_lockspace(b->table, i);
 }
 
-/* The highest of the records that have storage. */
-static uint32_t readable(struct rebuild *b, const void *base, size_t size, uint32_t max)
-{
-        size_t n = hf_map_reach(b->table, base, size * max) / size;
-
-        return n ? (uint32_t)n - 1 : 0;
-}
-
 void hf_table_rebuild(struct hf_table *table, bool (*is_used)(void *data, uint32_t owner),
                       void *data, struct hf_rebuilt *ret)
 {
         struct hf_map *map = table->map;
         struct rebuild b = {.table = table, .map = map, .marks = table->marks};
 
-        b.owners = readable(&b, map->owners, sizeof(map->owners[0]), HF_TABLE_OWNERS_MAX);
-        b.locks = readable(&b, map->locks, sizeof(map->locks[0]), HF_TABLE_LOCKS_MAX);
-        b.holds = readable(&b, map->holds, sizeof(map->holds[0]), HF_TABLE_HOLDS_MAX);
+        restore_default(&b);
+        find_records(&b);
         judge_lockspaces(&b);
-        judge_holds(&b, false);
-        judge_holds(&b, true);
+        if (judge_holds(&b, false))
+                (void)judge_holds(&b, true);
         judge_owners(&b, is_used, data);
         count_unfinished(&b);
-        drop_claims(&b);
         rebuild_pools(&b);
         rebuild_chains(&b);
         b.found.damaged += hf_arena_rebuild(&map->arena, map->strings, HF_TABLE_STRINGS_SIZE,
                                             table->text_end, table->marks->starts,
                                             table->marks->grains);
         table->text_end = HF_TABLE_STRINGS_SIZE;
-        free(table->marks);
-        table->marks = NULL;
+        table->marks = hf_map_free_marks(table->marks);
         *ret = b.found;
 }

@@ -167,7 +167,7 @@ struct hf_table *hf_table_free(struct hf_table *table)
                 return NULL;
         hf_map_close(table);
         hf_close_fd(&table->fd);
-        free(table->marks);
+        table->marks = hf_map_free_marks(table->marks);
         free(table);
         return NULL;
 }

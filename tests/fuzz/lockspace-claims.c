@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A lock table in which some bytes were overwritten, read for its claims. The
- * input is patches: which part of the table (a byte), where in it (two bytes,
- * the lower one first), and the byte to put there.
+ * A lock table in which some bytes were overwritten, read for its claims and
+ * then gone on with. The input is patches: which part of the table (a byte),
+ * where in it (two bytes, the lower one first), and the byte to put there.
  */
 
 #include "fuzz.h"
@@ -11,7 +11,10 @@
 #include "base/cleanup.h"
 #include "lockspace/claims.h"
 #include "lockspace/map.h"
+#include "unit/lockspace/whole.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #define HOLDS 4
@@ -31,7 +34,8 @@ static void fill(struct hf_table *table, const char *const *names)
 
                 hold.lockspace = i < 2 ? HF_LOCKSPACE_DEFAULT : hold.lockspace;
                 hold.name = names[i];
-                FUZZ_PROMISE(hf_table_add_lock(table, &file, &file, 3, i & 1, &hold.lock) == 0);
+                FUZZ_PROMISE(hf_table_add_lock(table, &file, &file, (int)i, i & 1, &hold.lock) ==
+                             0);
                 FUZZ_PROMISE(hf_table_add_hold(table, &hold, &index) == 0);
                 hf_table_claim_hold(table, index);
         }
@@ -55,6 +59,27 @@ static void patch(struct hf_map *map, const uint8_t *data)
         size_t at = (size_t)(data[1] | data[2] << 8) % parts[part].size;
 
         ((uint8_t *)parts[part].begin)[at] = data[3];
+}
+
+/* The table is freed. */
+static void go_on(struct hf_table *table, bool damaged)
+{
+        int fd = fcntl(hf_table_fd(table), F_DUPFD_CLOEXEC, 0), r;
+        struct hf_rebuilt rebuilt;
+
+        FUZZ_PROMISE(fd >= 0);
+        (void)hf_table_free(table);
+        r = hf_table_adopt(fd, false, &table);
+        if (r < 0) {
+                FUZZ_PROMISE(r == -EBADMSG && damaged);
+                (void)close(fd);
+                return;
+        }
+        hf_table_rebuild(table, NULL, NULL, &rebuilt);
+        FUZZ_PROMISE(damaged || (rebuilt.kept == HOLDS && !rebuilt.damaged));
+        FUZZ_PROMISE(!whole_fault(table));
+        FUZZ_PROMISE(!whole_use(table));
+        (void)hf_table_free(table);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -83,6 +108,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (uint32_t i = 1; i <= hf_claims_lockspaces_end(table) && i < 4096; i++)
                 if (hf_claims_get_lockspace(table, i, &path) > 0)
                         FUZZ_PROMISE(strlen(path) <= HF_TABLE_STRING_MAX);
-        (void)hf_table_free(table);
+        go_on(table, size >= 4);
         return 0;
 }

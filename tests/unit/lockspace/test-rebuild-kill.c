@@ -25,9 +25,9 @@
 #include <cmocka.h>
 
 /* Rebuilding takes many more instructions than a change. */
-#define REBUILD_FACTOR 300
+#define REBUILD_FACTOR 13
 
-static unsigned long every = 17;
+static unsigned long every = 37;
 
 static const uint8_t uuid[16] = "0123456789abcde";
 static const struct hf_thing none = {HF_THING_NONE, 0, 0};

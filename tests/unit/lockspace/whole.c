@@ -82,12 +82,15 @@ static const char *check_owners(struct hf_table *table)
                 CHECK_CHAIN(map, map->owner_by_pid[i], owner, next, owners, n);
         MUST(n == map->owner_pool.count);
         for (uint32_t i = 1; i <= map->owner_pool.used; i++) {
-                const struct hf_owner *owner = &map->owners[i];
+                const struct hf_owner *owner = &map->owners[i], *found;
                 uint32_t of_owner = 0, prev = 0;
 
                 if (owners[i] == FREE)
                         continue;
-                MUST(owner->pid && hf_table_find_owner(table, owner->pid, owner->start) == i);
+                /* Damage may have made two of one process. */
+                found = &map->owners[hf_table_find_owner(table, owner->pid, owner->start)];
+                MUST(owner->pid && found->pid == owner->pid);
+                MUST(!owner->start || found->start == owner->start);
                 CHECK_CHAIN(map, owner->first_hold, hold, next_in_owner, holds, of_owner);
                 for (uint32_t h = owner->first_hold; h; prev = h, h = map->holds[h].next_in_owner)
                         MUST(map->holds[h].owner == i && map->holds[h].prev_in_owner == prev);
