@@ -12,8 +12,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define MODULE "daemon.adopt"
 
@@ -28,6 +30,7 @@ struct hf_adoption {
         struct hf_area *area;
         struct hf_table *table;
         struct hf_rebuilt rebuilt;
+        bool crashed;            /* the last server, by a fault of its own */
         struct numbers accepted; /* connections that were not recorded */
         unsigned int closed;     /* descriptors that nobody told of */
 };
@@ -75,10 +78,8 @@ static bool is_socket(int fd)
 /* What a session's answer commits to is made valid, and what was only intended is forgotten. */
 static void settle_session(struct hf_adoption *adoption, struct hf_session *session)
 {
-        if (hf_exchange_replies(&session->exchange))
-                hf_intent_claim(adoption->table, &session->intent);
-        else
-                session->intent.kind = HF_INTENT_NONE;
+        hf_session_settle(session, adoption->crashed);
+        hf_intent_claim(adoption->table, &session->intent);
         /* The end of a session closes its descriptor, and nothing but a file has its number then.
          */
         if (is_closing(session) && !is_socket(session->fd))
@@ -171,6 +172,13 @@ static int reconcile(struct hf_adoption *adoption, const struct hf_keeper *keepe
         return kept.incomplete ? -ENOMEM : 0;
 }
 
+static bool is_crash(int status)
+{
+        return WIFSIGNALED(status) && (WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGBUS ||
+                                       WTERMSIG(status) == SIGABRT || WTERMSIG(status) == SIGILL ||
+                                       WTERMSIG(status) == SIGFPE || WTERMSIG(status) == SIGSYS);
+}
+
 int hf_adoption_new(const struct hf_keeper *keeper, struct hf_area *area, size_t size,
                     struct hf_adoption **ret)
 {
@@ -180,6 +188,7 @@ int hf_adoption_new(const struct hf_keeper *keeper, struct hf_area *area, size_t
         if (!adoption)
                 return -ENOMEM;
         adoption->area = area;
+        adoption->crashed = is_crash(hf_keeper_last_status(keeper));
         hf_area_set_size(area, size);
         r = hf_table_adopt(area->table_fd, area->table_is_kept, &adoption->table);
         if (r >= 0)

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -107,6 +108,23 @@ static int make_server(struct daemon *d, struct hf_table *table, struct hf_error
         return 0;
 }
 
+/*
+ * The kernel stores receipts into this memory, and a page that has to be brought
+ * back first is one that may not be there when the server is killed.
+ */
+static void lock_memory(struct daemon *d)
+{
+        int r = mlock2(d->area, hf_keeper_area_size(d->keeper), MLOCK_ONFAULT) < 0 ? -errno : 0;
+
+        if (r >= 0)
+                r = hf_table_lock_memory(d->server->table);
+        if (r < 0)
+                hf_log(d->paths.privileged ? HF_LOG_WARNING : HF_LOG_INFO, MODULE,
+                       "cannot lock the state in memory: %s (RLIMIT_MEMLOCK?); while this machine "
+                       "swaps, a kill of the server may cost a client its answer",
+                       strerrordesc_np(-r));
+}
+
 static int make_empty_server(struct daemon *d, struct hf_error *err)
 {
         struct hf_table *table;
@@ -147,6 +165,7 @@ static int begin_anew(struct daemon *d)
                 return fail(EXIT_SIGNALS, &error);
         if (open_sockets(d, with_virtlockd, &error) < 0)
                 return fail(EXIT_NETWORK, &error);
+        lock_memory(d);
         hf_recover(d->server, d->paths.state_file);
         complete(d);
         return EXIT_OK;
@@ -194,6 +213,7 @@ static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error
                 r = hf_adoption_apply(adoption, d->server, err);
         if (r < 0)
                 return r;
+        lock_memory(d);
         hf_adoption_leave(d->area, d->server->table, false);
         rewrite_pid_files(d);
         hf_keeper_ready(d->keeper);

@@ -30,6 +30,9 @@
  */
 #define READER_REQUESTS_PER_TURN 1
 
+/* A request at which so many servers have crashed is to blame for it. */
+#define CRASHES_MAX 3
+
 /* What a slot keeps of each of its buffers when its session ends. */
 #define BUFFER_KEPT 4096
 
@@ -137,6 +140,15 @@ bool hf_session_is_used(const struct hf_session *session)
         return hf_exchange_word(&session->exchange) & HF_SESSION_USED;
 }
 
+void hf_session_settle(struct hf_session *session, bool crashed)
+{
+        if (!hf_exchange_replies(&session->exchange))
+                session->intent.kind = HF_INTENT_NONE;
+        if (crashed && session->serving && session->crashes < CRASHES_MAX)
+                session->crashes++;
+        session->serving = false;
+}
+
 int hf_session_adopt(struct hf_session *session, struct hf_server *server)
 {
         bool replies = hf_exchange_replies(&session->exchange);
@@ -221,6 +233,7 @@ static void drop_request(struct hf_session *session)
 {
         hf_exchange_consume(&session->exchange, slot_of(session)->request, HF_RPC_REQUEST_KEPT,
                             (uint64_t)request_length(session));
+        session->crashes = 0;
         session->state = HF_SESSION_READING;
 }
 
@@ -294,6 +307,17 @@ static int request_is_complete(struct hf_session *session)
         return length > 0 && hf_exchange_received(&session->exchange) >= (uint64_t)length;
 }
 
+static void refuse_poison(struct hf_session *session)
+{
+        struct hf_error error;
+
+        (void)hf_error_set(&error, EPROTO, HF_ERR_INTERNAL, HF_FROM_RPC,
+                           "the daemon has crashed %d times when it served this request (procedure "
+                           "%d), and does not try again; please report it",
+                           CRASHES_MAX, session->call.proc);
+        hf_session_answer_error(session, &error);
+}
+
 static void serve(struct hf_session *session)
 {
         uint8_t *request = request_of(session);
@@ -302,7 +326,12 @@ static void serve(struct hf_session *session)
 
         hf_rpc_get_header(request, &session->call);
         session->intent.kind = HF_INTENT_NONE;
-        hf_dispatch(session, request + HF_RPC_HEADER_SIZE, usable - HF_RPC_HEADER_SIZE);
+        session->serving = true;
+        if (session->crashes < CRASHES_MAX)
+                hf_dispatch(session, request + HF_RPC_HEADER_SIZE, usable - HF_RPC_HEADER_SIZE);
+        else
+                refuse_poison(session);
+        session->serving = false;
         /* Nothing is to be said to it. */
         if (session->state == HF_SESSION_READING)
                 drop_request(session);

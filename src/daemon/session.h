@@ -53,6 +53,8 @@ struct hf_session {
 
         struct hf_exchange exchange;
         struct hf_intent intent; /* what the answer that stands commits to */
+        bool serving;            /* its request is being looked at */
+        uint8_t crashes;         /* of servers that looked at it */
 
         int fd;
         uint32_t listener_index;
@@ -86,6 +88,13 @@ int hf_session_new(const struct hf_listener *listener, int fd, const struct hf_p
 
 /* Whether a slot has a session of an earlier server. */
 bool hf_session_is_used(const struct hf_session *session);
+
+/*
+ * Before that: forgets what was not committed. crashed: its server has ended by a
+ * fault of its own; a request that is found there again and again is not served
+ * any more, but answered with an error.
+ */
+void hf_session_settle(struct hf_session *session, bool crashed);
 
 /* Goes on with such a session. On failure it stays as it is. */
 int hf_session_adopt(struct hf_session *session, struct hf_server *server);
