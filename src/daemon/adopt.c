@@ -182,7 +182,7 @@ static bool is_crash(int status)
 int hf_adoption_new(const struct hf_keeper *keeper, struct hf_area *area, size_t size,
                     struct hf_adoption **ret)
 {
-        hf_cleanup_adoption struct hf_adoption *adoption = calloc(1, sizeof(*adoption));
+        struct hf_adoption *adoption = calloc(1, sizeof(*adoption));
         int r;
 
         if (!adoption)
@@ -197,7 +197,7 @@ int hf_adoption_new(const struct hf_keeper *keeper, struct hf_area *area, size_t
                 r = reconcile(adoption, keeper);
         if (r < 0)
                 return r;
-        *ret = hf_steal_ptr(adoption);
+        *ret = adoption;
         return 0;
 }
 
@@ -214,19 +214,15 @@ void hf_adoption_leave(struct hf_area *area, struct hf_table *table, bool stays)
         each_of_table(table, set_flags, &flags);
 }
 
-struct hf_adoption *hf_adoption_free(struct hf_adoption *adoption)
+void hf_adoption_free(struct hf_adoption *adoption)
 {
-        if (!adoption)
-                return NULL;
-        (void)hf_table_free(adoption->table);
         free(adoption->accepted.fd);
         free(adoption);
-        return NULL;
 }
 
-struct hf_table *hf_adoption_take_table(struct hf_adoption *adoption)
+struct hf_table *hf_adoption_table(const struct hf_adoption *adoption)
 {
-        return hf_steal_ptr(adoption->table);
+        return adoption->table;
 }
 
 static int adopt_owners(struct hf_server *server)

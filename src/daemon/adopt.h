@@ -24,14 +24,16 @@ struct hf_adoption;
 
 /*
  * Steps 1 and 2; to be called before anything is opened. -EBADMSG: the state is
- * none of ours; -ENOMEM, or another negative errno.
+ * none of ours; -ENOMEM, or another negative errno. What fails, here and later,
+ * frees and closes nothing of what it was to go on with: the process is to end
+ * then, and the next one to try.
  */
 int hf_adoption_new(const struct hf_keeper *keeper, struct hf_area *area, size_t size,
                     struct hf_adoption **ret);
-struct hf_adoption *hf_adoption_free(struct hf_adoption *adoption);
+void hf_adoption_free(struct hf_adoption *adoption);
 
-/* The table, for the server; it is the caller's from now on. */
-struct hf_table *hf_adoption_take_table(struct hf_adoption *adoption);
+/* The table, for the server, whose it is then. */
+struct hf_table *hf_adoption_table(const struct hf_adoption *adoption);
 
 /* Step 3, in a new server with that table. */
 int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, struct hf_error *err);
@@ -44,10 +46,3 @@ void hf_adoption_resume(struct hf_server *server);
  * the table tell of stays open in it (`stays`), or does not, as it is otherwise.
  */
 void hf_adoption_leave(struct hf_area *area, struct hf_table *table, bool stays);
-
-static inline void hf_adoption_freep(struct hf_adoption **adoption)
-{
-        *adoption = hf_adoption_free(*adoption);
-}
-
-#define hf_cleanup_adoption hf_cleanup(hf_adoption_freep)

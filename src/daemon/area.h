@@ -15,7 +15,7 @@
 #include <sys/un.h>
 
 /* Of the layout of the area and of the lock table: with every change of either another one. */
-#define HF_STATE_VERSION 1
+#define HF_STATE_VERSION 1U
 
 /* A session, and its buffers on pages of their own. */
 struct hf_session_slot {

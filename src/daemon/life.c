@@ -91,14 +91,13 @@ static void raise_descriptor_limit(void)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* The table is the server's, on success. */
 static int make_server(struct daemon *d, struct hf_table *table, struct hf_error *err)
 {
         int r = sd_event_default(&d->event);
 
-        if (r < 0) {
-                (void)hf_table_free(table);
+        if (r < 0)
                 return hf_error_sys(err, -r, "cannot make an event loop");
-        }
         r = hf_server_new(d->event, &d->config, table, d->area, &d->server, err);
         if (r < 0)
                 return r;
@@ -127,11 +126,15 @@ static void lock_memory(struct daemon *d)
 
 static int make_empty_server(struct daemon *d, struct hf_error *err)
 {
-        struct hf_table *table;
+        hf_cleanup_table struct hf_table *table = NULL;
         int r = hf_recover_table(d->paths.state_file, &table);
 
-        return r < 0 ? hf_error_sys(err, -r, "cannot make the lock table")
-                     : make_server(d, table, err);
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot make the lock table");
+        r = make_server(d, table, err);
+        if (r >= 0)
+                (void)hf_steal_ptr(table);
+        return r;
 }
 
 /* From here on a successor goes on where this server is. */
@@ -205,7 +208,7 @@ static void rewrite_pid_files(struct daemon *d)
 
 static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error *err)
 {
-        int r = make_server(d, hf_adoption_take_table(adoption), err);
+        int r = make_server(d, hf_adoption_table(adoption), err);
 
         if (r >= 0)
                 r = daemon_handle_signals(d, err);
@@ -234,30 +237,31 @@ static void read_settings(struct daemon *d)
         hf_log(HF_LOG_ERROR, MODULE, "keeping the old configuration: %s", error.text);
 }
 
-static int go_on(struct daemon *d, struct hf_error *err)
+/*
+ * A server that cannot go on ends as if it had been killed, so that another one
+ * tries, after a while: it closes and removes nothing on its way out.
+ */
+static _Noreturn void die(const struct hf_error *err)
 {
-        hf_cleanup_adoption struct hf_adoption *adoption = NULL;
+        hf_log(HF_LOG_ERROR, MODULE, "%s; trying again", err->text);
+        for (;;)
+                (void)raise(SIGKILL);
+}
+
+static void go_on(struct daemon *d)
+{
+        struct hf_adoption *adoption;
+        struct hf_error error = {0};
         int r = hf_adoption_new(d->keeper, d->area, hf_keeper_area_size(d->keeper), &adoption);
 
         read_settings(d);
         if (r < 0)
-                return hf_error_sys(err, -r, "cannot go on with what the last server had");
-        return adopt(d, adoption, err);
-}
-
-/*
- * A server that cannot go on ends as if it had been killed, so that another one
- * tries, after a while: what this one has not understood is kept.
- */
-static int go_on_or_die(struct daemon *d)
-{
-        struct hf_error error = {0};
-
-        if (go_on(d, &error) >= 0)
-                return EXIT_OK;
-        (void)fail(EXIT_INIT, &error);
-        (void)raise(SIGKILL);
-        return EXIT_INIT;
+                (void)hf_error_sys(&error, -r, "cannot go on with what the last server had");
+        else
+                r = adopt(d, adoption, &error);
+        if (r < 0)
+                die(&error);
+        hf_adoption_free(adoption);
 }
 
 static int serve(struct daemon *d)
@@ -276,6 +280,8 @@ static int serve(struct daemon *d)
 
 static void clear(struct daemon *d)
 {
+        if (d->server)
+                hf_listeners_close(d->server);
         d->server = hf_server_free(d->server);
         d->event = sd_event_unref(d->event);
         hf_pidfile_drop(stock_pid_file(d), d->area->stock_pid_fd);
@@ -288,13 +294,16 @@ static void clear(struct daemon *d)
 int daemon_live(struct hf_keeper *keeper, void *data)
 {
         struct daemon *d = data;
-        int status;
+        int status = EXIT_OK;
 
         d->keeper = keeper;
         d->area = hf_keeper_area(keeper);
         (void)umask(0022);
         raise_descriptor_limit();
-        status = hf_area_is_complete(d->area) ? go_on_or_die(d) : begin_anew(d);
+        if (hf_area_is_complete(d->area))
+                go_on(d);
+        else
+                status = begin_anew(d);
         if (status == EXIT_OK)
                 status = serve(d);
         clear(d);

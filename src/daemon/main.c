@@ -88,6 +88,14 @@ static void check_successor(struct daemon *d)
         (void)hf_config_load("/dev/null", NULL, NULL, NULL, &d->config, NULL);
 }
 
+static bool knows_state(const char *version)
+{
+        char known[16];
+
+        (void)snprintf(known, sizeof(known), "%u", HF_STATE_VERSION);
+        return !strcmp(version, known);
+}
+
 static int run(struct daemon *d, char **argv)
 {
         struct hf_keeper_program program = {
@@ -103,7 +111,7 @@ static int run(struct daemon *d, char **argv)
         else if (check(d, &error) < 0)
                 return fail(&error);
         if (d->arguments.probe_state)
-                return atoi(d->arguments.probe_state) == HF_STATE_VERSION ? EXIT_OK : EXIT_OTHER;
+                return knows_state(d->arguments.probe_state) ? EXIT_OK : EXIT_OTHER;
         if (d->arguments.daemon && !hf_keeper_takes_over()) {
                 d->report_fd = hf_daemonize();
                 if (d->report_fd < 0) {

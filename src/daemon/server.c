@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "daemon/area.h"
 #include "daemon/departure.h"
-#include "daemon/listener.h"
 #include "daemon/search.h"
 #include "daemon/session.h"
 
@@ -93,11 +92,8 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_table *ta
         hf_cleanup(server_freep) struct hf_server *server = calloc(1, sizeof(*server));
         int r;
 
-        if (!server) {
-                (void)hf_table_free(table);
+        if (!server)
                 return hf_error_sys(err, ENOMEM, "cannot start the server");
-        }
-        server->table = table;
         server->area = area;
         server->spare_fd = server->poll_fd = server->reader_poll_fd = -1;
         server->event = sd_event_ref(event);
@@ -108,6 +104,7 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_table *ta
         r = make_parts(server);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot start the server");
+        server->table = table;
         *ret = hf_steal_ptr(server);
         return 0;
 }
@@ -120,7 +117,6 @@ struct hf_server *hf_server_free(struct hf_server *server)
 {
         if (!server)
                 return NULL;
-        hf_listeners_close(server);
         while (server->sessions)
                 hf_session_free(server->sessions);
         for (uint32_t i = 0; server->table && (i = hf_table_next_owner(server->table, i));) {

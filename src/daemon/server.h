@@ -95,10 +95,12 @@ struct hf_server {
 
 /*
  * Makes a server. The event loop, config and area (with n_slots set) stay the
- * caller's; the table, an empty one, is the server's, also on failure.
+ * caller's; the table is the server's, on success.
  */
 int hf_server_new(sd_event *event, struct hf_config *config, struct hf_table *table,
                   struct hf_area *area, struct hf_server **ret, struct hf_error *err);
+
+/* The end of the daemon, but for its listeners. */
 struct hf_server *hf_server_free(struct hf_server *server);
 
 /*

@@ -92,7 +92,8 @@ static int join(struct hf_session *session, uint32_t events)
 {
         struct epoll_event event = {.events = events, .data.ptr = session};
 
-        if (epoll_ctl(poll_of(session), EPOLL_CTL_ADD, session->fd, &event) < 0)
+        /* Of a session of an earlier server whose end had begun the descriptor may be closed. */
+        if (session->fd >= 0 && epoll_ctl(poll_of(session), EPOLL_CTL_ADD, session->fd, &event) < 0)
                 return -errno;
         session->events = events;
         link_session(session);

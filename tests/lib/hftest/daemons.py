@@ -15,7 +15,7 @@ import subprocess
 import time
 
 from . import wire
-from .processes import POLL, STOP_DEADLINE, children, is_there, kill_family
+from .processes import POLL, STOP_DEADLINE, children, is_there, kill_family, until
 
 REPO = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 BUILD = os.environ.get("HF_BUILD", os.path.join(REPO, "build"))
@@ -37,6 +37,15 @@ def read_pid(path):
             return int(text.read() or 0)
     except (FileNotFoundError, ValueError):
         return None
+
+
+def is_program(pid, path):
+    """Whether a process runs that file, or what was there before it was replaced."""
+    try:
+        program = os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+    except OSError:
+        return False
+    return os.path.basename(program) == os.path.basename(path)
 
 
 def holdfastd():
@@ -118,6 +127,7 @@ class Daemon:
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **self.environment(),
                      **self.extra_env})
         self.expected_to_live = True
+        self.nursery.at_end(self.kill_rest)
         self.nursery.at_end(self.stop)
         if wait:
             self.await_answering()
@@ -178,6 +188,9 @@ class Daemon:
         self.process.kill()
         self.process.wait(STOP_DEADLINE)
 
+    def kill_rest(self):
+        """Whatever of it has outlived its end, and a test that failed."""
+
     @classmethod
     def outcome(cls, nursery, directory, argv, conf="", timeout=STOP_DEADLINE, **how):
         """Runs the program for what it says and its exit status; it has to end by itself."""
@@ -196,6 +209,11 @@ class Daemon:
             raise AssertionError(
                 f"{self.name} still runs after {timeout} s:\n{self.log()}") from None
 
+    def end_of(self, pid):
+        """Waits for the process that stood for the daemon. Returns the exit status."""
+        assert pid == self.process.pid
+        return self.process.wait(STOP_DEADLINE)
+
     def check_alive(self):
         assert not self.expected_to_live or self.alive, \
             f"{self.name} died ({self.process.returncode}):\n{self.log()}"
@@ -206,9 +224,10 @@ class Daemon:
             return
         self.check_alive()
         self.expected_to_live = False
-        self.process.send_signal(signal.SIGTERM)
+        pid = self.pid
+        self.signal(signal.SIGTERM)
         try:
-            code = self.process.wait(STOP_DEADLINE)
+            code = self.end_of(pid)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"{self.name} ignores SIGTERM:\n{self.log()}") from None
@@ -277,6 +296,22 @@ class Holdfastd(Daemon):
         """The supervisor; after its end the server, which has taken its place."""
         pid = read_pid(f"{self.run_dir}/holdfast/holdfastd.pid")
         return pid if pid and is_there(pid) else self.process.pid
+
+    def kill_rest(self):
+        pid = read_pid(f"{self.run_dir}/holdfast/holdfastd.pid")
+        if pid and is_there(pid) and pid != self.process.pid and is_program(pid, holdfastd()):
+            kill_family(pid)
+
+    @property
+    def alive(self):
+        return is_there(self.pid)
+
+    def end_of(self, pid):
+        """Of a server that took its supervisor's place the status cannot be known: 0."""
+        if pid == self.process.pid:
+            return super().end_of(pid)
+        until(lambda: not is_there(pid), "the daemon's end", STOP_DEADLINE)
+        return 0
 
     @property
     def server_pid(self):
