@@ -15,15 +15,17 @@ void hf_give(struct hf_server *server, uint32_t index)
         const struct hf_hold *hold = hf_table_hold(server->table, index);
         const struct hf_lock *lock = hf_table_lock(server->table, hold->lock);
         uint32_t lock_index = hold->lock;
-        hf_cleanup_free char *unlink_path = NULL;
+        const char *unlink_path = NULL;
+        char buf[HF_RULES_PATH_MAX];
 
         if (lock->holds > 1) {
                 hf_table_remove_hold(server->table, index);
                 return;
         }
         if (lock->flags & HF_LOCK_AUTOCREATE)
-                unlink_path = hf_rules_path(hf_table_lockspace_path(server->table, hold->lockspace),
-                                            hf_table_string(server->table, hold->name));
+                unlink_path = hf_rules_put_path(
+                        hf_table_lockspace_path(server->table, hold->lockspace),
+                        hf_table_string(server->table, hold->name), buf);
         /* A successor begins here again, for as long as there is the record. */
         hf_table_set_releasing(server->table, lock_index);
         hf_resource_give(lock->fd, unlink_path);

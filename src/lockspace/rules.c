@@ -148,6 +148,15 @@ char *hf_rules_path(const char *lockspace, const char *name)
         return asprintf(&path, "%s/%s", lockspace, name) < 0 ? NULL : path;
 }
 
+const char *hf_rules_put_path(const char *lockspace, const char *name,
+                              char buf[static HF_RULES_PATH_MAX])
+{
+        if (!*lockspace)
+                return name;
+        (void)snprintf(buf, HF_RULES_PATH_MAX, "%s/%s", lockspace, name);
+        return buf;
+}
+
 int hf_rules_check_name(const char *name)
 {
         if (!*name || strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))

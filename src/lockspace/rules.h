@@ -70,3 +70,10 @@ int hf_rules_check_name(const char *name);
  * else the file of that name in the lockspace's directory. NULL without memory.
  */
 char *hf_rules_path(const char *lockspace, const char *name);
+
+/* Room for the path of any resource. */
+#define HF_RULES_PATH_MAX (2 * HF_TABLE_STRING_MAX + 2)
+
+/* The same without memory of its own: in buf, or name itself. */
+const char *hf_rules_put_path(const char *lockspace, const char *name,
+                              char buf[static HF_RULES_PATH_MAX]);

@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One request, or event, of each kind: what comes before, what is done, what must be so then.
+
+Each kind is a class with three methods: before(), act(), during which the daemon may be killed any
+number of times, and after(). A scene makes what they need, with names that are used once.
+"""
+
+import fcntl
+import os
+import struct
+
+from hftest import wire
+from hftest.files import lock_on_first_byte
+from hftest.processes import until
+from hftest.wire import AUTOCREATE, SHARED, Owner, Proc
+
+BUSY = (87, 51)
+
+
+class Scene:
+    """Disks, VMs and connections for one kind of request, again and again."""
+
+    def __init__(self, daemon, nursery, folder):
+        self.daemon, self.nursery, self.folder = daemon, nursery, folder
+        self.count = 0
+        self.owner, self.other = nursery.sleeper(), nursery.sleeper()
+        self.client = daemon.connect_as(Owner("web1", self.owner.pid))
+        self.rival = daemon.connect_as(Owner("web2", self.other.pid))
+        self.disk, self.alias = (os.path.join(folder, name) for name in ("disk.img", "alias.img"))
+        with open(self.disk, "wb"):
+            pass
+        os.link(self.disk, self.alias)
+        self.space = os.path.join(folder, "space")
+        assert self.client.create_lockspace(self.space).ok
+
+    def fresh(self):
+        """A path where nothing is."""
+        self.count += 1
+        return os.path.join(self.folder, f"n{self.count}")
+
+    def give_up(self):
+        """Whatever a request that failed has left, all that is held can be released."""
+        for client in (self.client, self.rival):
+            for name in (self.disk, self.alias):
+                client.release(name)
+            for name in os.listdir(self.space):
+                client.release(name, self.space)
+        assert os.listdir(self.space) == []
+
+    def is_free(self):
+        return lock_on_first_byte(self.disk) == "unlocked"
+
+
+class Kind:
+    # Whether it may be refused when the daemon has no memory.
+    may_fail = True
+
+    def __init__(self, scene):
+        self.scene, self.client, self.disk = scene, scene.client, scene.disk
+
+    def before(self):
+        pass
+
+    def after(self):
+        pass
+
+
+class Acquire(Kind):
+    flags, kernel = 0, "write lock"
+
+    def act(self):
+        assert self.client.acquire(self.disk, flags=self.flags).ok
+
+    def after(self):
+        assert lock_on_first_byte(self.disk) == self.kernel
+        assert self.client.release(self.disk).ok and self.scene.is_free()
+
+
+class AcquireShared(Acquire):
+    flags, kernel = SHARED, "read lock"
+
+
+class AcquireAgain(Acquire):
+    def before(self):
+        assert self.client.acquire(self.disk).ok
+
+
+class AcquireByAnotherName(Kind):
+    def before(self):
+        assert self.client.acquire(self.disk).ok
+
+    def act(self):
+        assert self.client.acquire(self.scene.alias).ok
+
+    def after(self):
+        assert self.client.release(self.disk).ok
+        assert not self.scene.is_free(), "the second name holds it"
+        assert self.client.release(self.scene.alias).ok and self.scene.is_free()
+
+
+class AcquireOfAnothers(Kind):
+    def before(self):
+        assert self.scene.rival.acquire(self.disk).ok
+
+    def act(self):
+        answer = self.client.acquire(self.disk)
+        assert answer.verdict == BUSY and "web2" in answer.error.message, answer
+
+    def after(self):
+        assert self.scene.rival.release(self.disk).ok and self.scene.is_free()
+
+
+class AcquireOfAStrangers(Kind):
+    def before(self):
+        self.file = open(self.disk, "r+b")
+        fcntl.fcntl(self.file, fcntl.F_OFD_SETLK,
+                    struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))
+
+    def act(self):
+        answer = self.client.acquire(self.disk)
+        assert answer.verdict == BUSY, answer
+
+    def after(self):
+        self.file.close()
+        assert self.client.acquire(self.disk).ok and self.client.release(self.disk).ok
+
+
+class AcquireAutocreate(Kind):
+    def before(self):
+        self.name = f"{self.scene.count:064x}"
+        self.scene.count += 1
+
+    def act(self):
+        assert self.client.acquire(self.name, self.scene.space, AUTOCREATE).ok
+
+    def after(self):
+        assert os.listdir(self.scene.space) == [self.name]
+        assert self.client.release(self.name, self.scene.space).ok
+        assert os.listdir(self.scene.space) == []
+
+
+class ReleaseAutocreate(AcquireAutocreate):
+    def before(self):
+        super().before()
+        assert self.client.acquire(self.name, self.scene.space, AUTOCREATE).ok
+
+    def act(self):
+        assert self.client.release(self.name, self.scene.space).ok
+
+    def after(self):
+        assert os.listdir(self.scene.space) == []
+
+
+class Release(Kind):
+    def before(self):
+        assert self.client.acquire(self.disk).ok
+
+    def act(self):
+        assert self.client.release(self.disk).ok
+
+    def after(self):
+        assert self.scene.is_free()
+        assert self.scene.rival.acquire(self.disk).ok and self.scene.rival.release(self.disk).ok
+
+
+class ReleaseOneName(Kind):
+    def before(self):
+        assert self.client.acquire(self.disk).ok and self.client.acquire(self.scene.alias).ok
+
+    def act(self):
+        assert self.client.release(self.scene.alias).ok
+
+    def after(self):
+        assert not self.scene.is_free()
+        assert self.client.release(self.disk).ok and self.scene.is_free()
+
+
+class ReleaseOfNothing(Kind):
+    def act(self):
+        assert "is not locked" in self.client.release(self.disk).error.message
+
+
+class Register(Kind):
+    def before(self):
+        self.late = self.scene.daemon.connect()
+
+    def act(self):
+        assert self.late.register(Owner("web3", self.scene.owner.pid)).ok
+
+    def after(self):
+        assert self.late.acquire(self.disk).ok and self.late.release(self.disk).ok
+        self.late.close()
+
+
+class Restrict(Kind):
+    def before(self):
+        self.late = self.scene.daemon.connect_as(Owner("web3", self.scene.owner.pid))
+
+    def act(self):
+        assert self.late.restrict().ok
+
+    def after(self):
+        assert not self.late.acquire(self.disk).ok
+        self.late.close()
+
+
+class NewLockspace(Kind):
+    def before(self):
+        self.path = self.scene.fresh()
+
+    def act(self):
+        assert self.client.new(self.path).ok
+
+    def after(self):
+        assert "already" in self.client.new(self.path).error.message
+        os.rmdir(self.path)
+
+
+class CreateResource(Kind):
+    def before(self):
+        self.path = self.scene.fresh()
+
+    def act(self):
+        assert self.client.create_resource(self.path).ok
+
+    def after(self):
+        os.unlink(self.path)
+
+
+class DeleteResource(Kind):
+    def before(self):
+        self.path = self.scene.fresh()
+        with open(self.path, "wb"):
+            pass
+
+    def act(self):
+        assert self.client.delete_resource(self.path).ok
+
+    def after(self):
+        assert not os.path.exists(self.path)
+
+
+class Ping(Kind):
+    def act(self):
+        assert self.client.ping().ok
+
+
+class Connect(Kind):
+    def act(self):
+        self.late = self.scene.daemon.connect()
+        assert self.late.ping().ok
+
+    def after(self):
+        self.late.close()
+
+
+class Disconnect(Kind):
+    may_fail = False
+
+    def before(self):
+        self.late = self.scene.daemon.connect_as(Owner("web1", self.scene.owner.pid))
+        assert self.late.acquire(self.disk).ok
+
+    def act(self):
+        self.late.close()
+        assert self.client.ping().ok
+
+    def after(self):
+        assert not self.scene.is_free(), "it was not the owner's own"
+        assert self.client.release(self.disk).ok and self.scene.is_free()
+
+
+class ListLocks(Kind):
+    def before(self):
+        assert self.client.acquire(self.disk).ok
+
+    def act(self):
+        answer = self.client.call(4, struct.pack(">II", 0, 0), prog=0x486F6C64)
+        assert answer.ok and answer.payload.count(os.path.basename(self.disk).encode()) == 1
+
+    def after(self):
+        assert self.client.release(self.disk).ok
+
+
+class VmDies(Kind):
+    may_fail = False
+
+    def before(self):
+        self.vm = self.scene.nursery.sleeper()
+        self.manager = self.scene.daemon.connect_as(Owner("web4", self.vm.pid))
+        assert self.manager.acquire(self.disk).ok
+
+    def act(self):
+        self.vm.kill()
+        self.vm.wait()
+        until(self.scene.is_free, "the lock of the dead VM is free")
+
+    def after(self):
+        self.manager.close()
+
+
+class VmCutsItsConnection(Kind):
+    may_fail = False
+
+    def before(self):
+        self.vm = self.scene.nursery.vm("web5")
+        self.own = self.vm.own_connection(self.scene.daemon)
+        assert self.own.acquire(self.disk).ok
+
+    def act(self):
+        self.own.close()
+        assert self.vm.ending() == 15
+        until(self.scene.is_free, "the lock of the ended VM is free")
+
+
+class HalfARequest(Kind):
+    def act(self):
+        request = wire.frame(Proc.ACQUIRE, wire.resource("", self.disk, 0), serial=9)
+        self.client.send(request[:30])
+        assert self.scene.rival.ping().ok
+        self.client.send(request[30:] + wire.frame(Proc.RELEASE, wire.resource("", self.disk, 0),
+                                                   serial=10))
+        answers = [self.client.receive() for _ in range(2)]
+        assert [answer.serial for answer in answers] == [9, 10]
+        assert all(answer.ok for answer in answers)
+
+    def after(self):
+        assert self.scene.is_free()
+
+
+KINDS = [Acquire, AcquireShared, AcquireAgain, AcquireByAnotherName, AcquireOfAnothers,
+         AcquireOfAStrangers, AcquireAutocreate, Release, ReleaseAutocreate, ReleaseOneName,
+         ReleaseOfNothing, Register, Restrict, NewLockspace, CreateResource, DeleteResource, Ping,
+         Connect, Disconnect, ListLocks, VmDies, VmCutsItsConnection, HalfARequest]
