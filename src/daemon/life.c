@@ -238,14 +238,13 @@ static void read_settings(struct daemon *d)
 }
 
 /*
- * A server that cannot go on ends as if it had been killed, so that another one
- * tries, after a while: it closes and removes nothing on its way out.
+ * A server that cannot go on ends by a signal, so that another one tries, after a
+ * while: it closes and removes nothing on its way out.
  */
 static _Noreturn void die(const struct hf_error *err)
 {
         hf_log(HF_LOG_ERROR, MODULE, "%s; trying again", err->text);
-        for (;;)
-                (void)raise(SIGKILL);
+        abort();
 }
 
 static void go_on(struct daemon *d)

@@ -168,7 +168,8 @@ static void count_failure(struct supervisor *s)
 {
         uint64_t ready_at = s->keeper->header->ready_at;
 
-        if (ready_at && (WTERMSIG(s->status) == SIGKILL || now_ns() - ready_at >= YOUNG_NS))
+        /* SIGKILL comes from outside: it says nothing about the program. */
+        if (WTERMSIG(s->status) == SIGKILL || (ready_at && now_ns() - ready_at >= YOUNG_NS))
                 s->failures = 0;
         else if (s->failures < INT_MAX)
                 s->failures++;
