@@ -72,8 +72,8 @@ def answers(path):
 class Daemon:
     """One running daemon; `side` names its run folder below `work`."""
 
-    def __init__(self, program, work, side):
-        self.program = program
+    def __init__(self, command, work, side):
+        self.program, *self.arguments = command
         self.log = os.path.join(work, side + '.log')
         self.run_dir = os.path.join(work, side)
         self.socket = os.path.join(self.run_dir, 'libvirt/virtlockd-sock')
@@ -93,7 +93,8 @@ class Daemon:
     def _start(self, settings):
         command = ['unshare', '--mount', 'sh', '-c',
                    'mount --bind "$HOLDFAST_RUN_DIR" /run && exec "$0" "$@"', self.program,
-                   '-f', settings, '-p', os.path.join(self.run_dir, 'daemon.pid')]
+                   '-f', settings, '-p', os.path.join(self.run_dir, 'daemon.pid'),
+                   *self.arguments]
         with open(self.log, 'ab') as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=dict(os.environ,

@@ -27,6 +27,8 @@ static const struct mode modes[] = {
         {"conc", mode_conc, "the same on COUNT (32) connections at once"},
         {"connect", mode_connect, "connect, register, two acquires, restrict, by VM processes"},
         {"hold", mode_hold, "memory of the daemon with COUNT (10000) locks held"},
+        {"recover", mode_recover,
+         "time to serve again with COUNT (10000) locks, the server killed"},
         {"stubborn", mode_stubborn, "answer times while a VM process refuses to die"},
         {"spawn", mode_spawn, "time of command A over command B, COUNT (100) times each"},
 };

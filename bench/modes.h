@@ -24,5 +24,6 @@ void mode_seq(const struct options *options);
 void mode_conc(const struct options *options);
 void mode_connect(const struct options *options);
 void mode_hold(const struct options *options);
+void mode_recover(const struct options *options);
 void mode_stubborn(const struct options *options);
 void mode_spawn(const struct options *options);

@@ -90,6 +90,7 @@ class Measurement:
     pairs: int = 4                    # in each round
     fresh: bool = False               # wants a daemon that has done nothing yet
     ours_only: bool = False
+    alone: bool = False               # against ours without a supervisor, not the original
 
 
 def spawn(bench, daemon, command):
@@ -132,6 +133,15 @@ MEASUREMENTS = (
         Row('the same, worst answer', of('during_max_us', 1e-3), 'ms'),
         Row('the same before, in quiet, 99 %', of('quiet_p99_us', 1e-3), 'ms')),
         pairs=1),
+    Measurement('recover', lambda bench, daemon: bench.load_daemon(
+        daemon, 'recover', False, ('--count', str(bench.locks))), (
+        Row('server killed, locks held: next answer, median', of('serving_p50_us', 1e-3), 'ms',
+            20.0, '<', compared=False),
+        Row('the same, worst answer', of('serving_max_us', 1e-3), 'ms', compared=False)),
+        pairs=1, fresh=True, ours_only=True),
+    Measurement('price', lambda bench, daemon: bench.load_daemon(daemon, 'seq', True), (
+        Row('acquire, with over without a supervisor', of('acquire_p50_us'), 'us'),
+        Row('release, with over without a supervisor', of('release_p50_us'), 'us')), alone=True),
     Measurement('run', lambda bench, daemon: spawn(bench, daemon, []), (
         Row('holdfast run -- true over true', of('difference_p50_ms'), 'ms', 3.0, '<',
             compared=False),), pairs=1, ours_only=True),

@@ -97,7 +97,7 @@ static int settle(struct hf_adoption *adoption)
 
         if (!bound)
                 return -ENOMEM;
-        for (uint32_t i = 0; i < adoption->area->n_slots; i++) {
+        for (uint32_t i = 0; i < adoption->area->n_touched; i++) {
                 struct hf_session *session = session_at(adoption->area, i);
 
                 if (!session)
@@ -127,7 +127,7 @@ static void each_of_area(struct hf_area *area, each_fn each, void *data)
         each(data, area->stock_pid_fd);
         for (uint32_t i = 0; i < area->n_listeners; i++)
                 each(data, area->listeners[i].fd);
-        for (uint32_t i = 0; i < area->n_slots; i++) {
+        for (uint32_t i = 0; i < area->n_touched; i++) {
                 const struct hf_session *session = session_at(area, i);
 
                 if (session)
@@ -260,11 +260,12 @@ static int adopt_session(struct hf_server *server, struct hf_session *session)
 static int adopt_sessions(struct hf_server *server)
 {
         struct hf_area *area = server->area;
-        hf_cleanup_free struct hf_session **sessions = calloc(area->n_slots, sizeof(*sessions));
+        hf_cleanup_free struct hf_session **sessions = calloc(area->n_touched + 1,
+                                                              sizeof(*sessions));
         size_t n = 0;
         int r = sessions ? 0 : -ENOMEM;
 
-        for (uint32_t i = 0; sessions && i < area->n_slots; i++) {
+        for (uint32_t i = 0; sessions && i < area->n_touched; i++) {
                 sessions[n] = session_at(area, i);
                 n += sessions[n] ? 1 : 0;
         }
@@ -287,13 +288,13 @@ static void give_rest(struct hf_server *server)
 
 static void carry_out(struct hf_server *server)
 {
-        for (uint32_t i = 0; i < server->area->n_slots; i++) {
+        for (uint32_t i = 0; i < server->area->n_touched; i++) {
                 struct hf_session *session = session_at(server->area, i);
 
                 if (session)
                         hf_intent_carry_out(session);
         }
-        for (uint32_t i = 0; i < server->area->n_slots; i++) {
+        for (uint32_t i = 0; i < server->area->n_touched; i++) {
                 struct hf_session *session = session_at(server->area, i);
 
                 if (session && is_closing(session))
@@ -327,7 +328,7 @@ int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, st
 
 void hf_adoption_resume(struct hf_server *server)
 {
-        for (uint32_t i = 0; i < server->area->n_slots; i++) {
+        for (uint32_t i = 0; i < server->area->n_touched; i++) {
                 struct hf_session *session = session_at(server->area, i);
 
                 if (session)

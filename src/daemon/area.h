@@ -41,6 +41,7 @@ struct hf_area {
         uint32_t n_listeners;
         struct hf_listener_record listeners[HF_LISTENERS_MAX];
         uint32_t n_slots;
+        uint32_t n_touched; /* slots from here on were never used, and are no memory yet */
         struct hf_session_slot slots[];
 };
 

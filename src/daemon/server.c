@@ -19,12 +19,10 @@
 /* The lowest comes out first, so that memory is used at the area's begin. */
 static int find_free_slots(struct hf_server *server)
 {
-        uint32_t n = server->area->n_slots;
-
-        server->free_slots = calloc(n, sizeof(*server->free_slots));
+        server->free_slots = calloc(server->area->n_slots, sizeof(*server->free_slots));
         if (!server->free_slots)
                 return -ENOMEM;
-        for (uint32_t i = n; i-- > 0;)
+        for (uint32_t i = server->area->n_touched; i-- > 0;)
                 if (!hf_session_is_used(&server->area->slots[i].session))
                         server->free_slots[server->n_free_slots++] = i;
         return 0;

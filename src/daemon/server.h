@@ -81,7 +81,7 @@ struct hf_server {
         unsigned int readers; /* those of them that only look */
         unsigned int refused; /* connections over the limit that wait to be told so */
         struct hf_area *area; /* slots of the sessions, and what else outlives this server */
-        uint32_t *free_slots;
+        uint32_t *free_slots; /* of those that were used before; the last comes out first */
         uint32_t n_free_slots;
 
         struct hf_search *searches;  /* first in, first done */

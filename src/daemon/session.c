@@ -100,6 +100,23 @@ static int join(struct hf_session *session, uint32_t events)
         return 0;
 }
 
+/* A slot that was used before, or the next one; NULL where all are in use. */
+static struct hf_session *take_slot(struct hf_server *server)
+{
+        struct hf_area *area = server->area;
+
+        if (server->n_free_slots > 0)
+                return &area->slots[server->free_slots[--server->n_free_slots]].session;
+        return area->n_touched < area->n_slots ? &area->slots[area->n_touched++].session : NULL;
+}
+
+static void put_slot(struct hf_server *server, const struct hf_session *session)
+{
+        const struct hf_session_slot *slot = (const void *)session;
+
+        server->free_slots[server->n_free_slots++] = (uint32_t)(slot - server->area->slots);
+}
+
 int hf_session_new(const struct hf_listener *listener, int fd_arg, const struct hf_peer *peer,
                    bool refused, struct hf_session **ret)
 {
@@ -108,9 +125,9 @@ int hf_session_new(const struct hf_listener *listener, int fd_arg, const struct 
         struct hf_session *session;
         int r;
 
-        if (server->n_free_slots == 0)
+        session = take_slot(server);
+        if (!session)
                 return -ENOBUFS;
-        session = &server->area->slots[server->free_slots[server->n_free_slots - 1]].session;
         *session = (struct hf_session){
                 .server = server,
                 .listener = listener,
@@ -127,9 +144,10 @@ int hf_session_new(const struct hf_listener *listener, int fd_arg, const struct 
                 .peer_gid = peer->gid,
         };
         r = join(session, EPOLLIN);
-        if (r < 0)
+        if (r < 0) {
+                put_slot(server, session);
                 return r;
-        server->n_free_slots--;
+        }
         (void)hf_steal_fd(&fd);
         hf_exchange_mark(&session->exchange, HF_SESSION_USED, 0);
         *ret = session;
@@ -170,7 +188,6 @@ static void give_back(uint8_t *buffer, size_t size)
 
 static void give_slot_back(struct hf_session *session)
 {
-        struct hf_server *server = session->server;
         struct hf_session_slot *slot = slot_of(session);
 
         hf_exchange_mark(&session->exchange, 0, ~0U);
@@ -178,7 +195,7 @@ static void give_slot_back(struct hf_session *session)
                 give_back(slot->request, sizeof(slot->request));
                 give_back(slot->answer, sizeof(slot->answer));
         }
-        server->free_slots[server->n_free_slots++] = (uint32_t)(slot - server->area->slots);
+        put_slot(session->server, session);
 }
 
 void hf_session_free(struct hf_session *session)

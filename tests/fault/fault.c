@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -145,5 +146,17 @@ int __wrap_asprintf(char **ret, const char *format, ...)
         va_start(args, format);
         r = vasprintf(ret, format, args);
         va_end(args);
+        return r;
+}
+
+int __real_sd_event_now(void *event, clockid_t clock, uint64_t *ret);
+int __wrap_sd_event_now(void *event, clockid_t clock, uint64_t *ret);
+
+int __wrap_sd_event_now(void *event, clockid_t clock, uint64_t *ret)
+{
+        int r = __real_sd_event_now(event, clock, ret);
+
+        if (r >= 0 && fault && clock == CLOCK_REALTIME)
+                *ret += fault->ahead;
         return r;
 }

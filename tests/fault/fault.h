@@ -24,4 +24,5 @@ struct fault {
         _Atomic uint64_t fail_at; /* number of the allocation that fails; 0: none */
         _Atomic uint64_t steps;   /* the first kill comes so many instructions behind its point */
         _Atomic uint64_t missed;  /* the next point came before */
+        _Atomic uint64_t ahead;   /* microseconds by which the wall clock jumps; may wrap */
 };

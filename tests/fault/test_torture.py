@@ -12,9 +12,9 @@ from hftest.files import lock_on_first_byte
 from hftest.processes import children, is_there, until
 from torture import Torture
 
-KILLS = int(os.environ.get("HF_KILLS", "300"))
-UPGRADES = int(os.environ.get("HF_UPGRADES", "30"))
-HEIRS = int(os.environ.get("HF_HEIRS", "30"))
+KILLS = int(os.environ.get("HF_KILLS", "1000"))
+UPGRADES = int(os.environ.get("HF_UPGRADES", "100"))
+HEIRS = int(os.environ.get("HF_HEIRS", "50"))
 # Kills that come so soon after one another hit servers that are taking over.
 SOON = 0.004
 

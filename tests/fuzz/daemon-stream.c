@@ -346,7 +346,7 @@ static void end(void)
         (void)run();
         counts = hf_table_count(server->table);
         FUZZ_PROMISE(!counts.owners && !counts.locks && !counts.holds && !world_locks());
-        FUZZ_PROMISE(!server->sessions && server->n_free_slots == server->area->n_slots);
+        FUZZ_PROMISE(!server->sessions && server->n_free_slots == server->area->n_touched);
         server = hf_server_free(server);
         event = sd_event_unref(event);
         world_end();

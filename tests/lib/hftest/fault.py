@@ -15,7 +15,7 @@ class Fault:
     """The words that are shared with the daemon's processes."""
 
     WORDS = ("armed", "supervisor", "points", "kills", "kill_at", "kill_at_2", "kill_at_3",
-             "kill_at_4", "allocations", "fail_at", "steps", "missed")
+             "kill_at_4", "allocations", "fail_at", "steps", "missed", "ahead")
 
     def __init__(self, path):
         self.path = path
@@ -28,7 +28,7 @@ class Fault:
         return struct.unpack_from("=Q", self.map, 8 * self.WORDS.index(word))[0]
 
     def __setitem__(self, word, value):
-        struct.pack_into("=Q", self.map, 8 * self.WORDS.index(word), value)
+        struct.pack_into("=Q", self.map, 8 * self.WORDS.index(word), value % 2**64)
 
     def arm(self, supervisor, kill_at=(), fail_at=0, steps=0):
         """Counts in all processes but the supervisor."""
