@@ -73,7 +73,7 @@ def test_server_that_exits_before_it_is_ready_ends_the_program(toy):
 
 
 def test_server_that_crashes_before_it_is_ready_is_tried_again_from_nothing_in_growing_pauses(toy):
-    keeper = toy(files={"crashes": int(signal.SIGKILL)}, wait=False)
+    keeper = toy(files={"crashes": int(signal.SIGABRT)}, wait=False)
     until(lambda: len(keeper.starts()) >= 8, "it was tried again")
     os.unlink(keeper.path("crashes"))
     starts = keeper.starts()

@@ -299,7 +299,8 @@ class Holdfastd(Daemon):
 
     def kill_rest(self):
         pid = read_pid(f"{self.run_dir}/holdfast/holdfastd.pid")
-        if pid and is_there(pid) and pid != self.process.pid and is_program(pid, holdfastd()):
+        started = [child.pid for child in self.nursery.children]
+        if pid and is_there(pid) and pid not in started and is_program(pid, self.command()[0]):
             kill_family(pid)
 
     @property
