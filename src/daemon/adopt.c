@@ -7,6 +7,7 @@
 #include "daemon/listener.h"
 #include "daemon/owner.h"
 #include "daemon/release.h"
+#include "daemon/sound.h"
 #include "lockspace/rebuild.h"
 #include "storage/resource.h"
 
@@ -32,6 +33,7 @@ struct hf_adoption {
         struct hf_rebuilt rebuilt;
         bool crashed;            /* the last server, by a fault of its own */
         struct numbers accepted; /* connections that were not recorded */
+        unsigned int damaged;    /* sessions */
         unsigned int closed;     /* descriptors that nobody told of */
 };
 
@@ -102,8 +104,14 @@ static int settle(struct hf_adoption *adoption)
 
                 if (!session)
                         continue;
+                /* Its connection is like one that was accepted and not recorded then. */
+                if (!hf_session_is_sound(session, adoption->area)) {
+                        hf_exchange_mark(&session->exchange, 0, ~0U);
+                        adoption->damaged++;
+                        continue;
+                }
                 settle_session(adoption, session);
-                bound[session->owner % HF_TABLE_OWNERS_MAX] = true;
+                bound[session->owner] = true;
         }
         hf_table_rebuild(adoption->table, has_session, bound, &adoption->rebuilt);
         return 0;
@@ -318,9 +326,10 @@ int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, st
         carry_out(server);
         for (size_t i = 0; i < adoption->accepted.n; i++)
                 hf_listeners_adopt_connection(server, adoption->accepted.fd[i]);
-        if (adoption->rebuilt.damaged)
-                hf_log(HF_LOG_ERROR, MODULE, "%u records of the state were damaged and are lost",
-                       adoption->rebuilt.damaged);
+        if (adoption->rebuilt.damaged || adoption->damaged)
+                hf_log(HF_LOG_ERROR, MODULE,
+                       "%u records of locks and %u of connections were damaged and are lost",
+                       adoption->rebuilt.damaged, adoption->damaged);
         hf_log(HF_LOG_DEBUG, MODULE, "%u holds, %u unfinished records, %u descriptors closed",
                adoption->rebuilt.kept, adoption->rebuilt.unfinished, adoption->closed);
         return 0;

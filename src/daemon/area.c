@@ -15,6 +15,11 @@ size_t hf_area_size(const struct hf_config *config)
 void hf_area_set_size(struct hf_area *area, size_t size)
 {
         area->n_slots = (uint32_t)((size - sizeof(*area)) / sizeof(area->slots[0]));
+        /* For what a server that crashed may have stored here. */
+        if (area->n_touched > area->n_slots)
+                area->n_touched = area->n_slots;
+        if (area->n_listeners > HF_LISTENERS_MAX)
+                area->n_listeners = HF_LISTENERS_MAX;
 }
 
 void hf_area_init(struct hf_area *area, size_t size)

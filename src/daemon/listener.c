@@ -144,7 +144,7 @@ static const struct socket_name socket_names[] = {
 static int watch(struct hf_server *server, uint32_t index, struct hf_error *err)
 {
         const struct hf_listener_record *record = &server->area->listeners[index];
-        const struct socket_name *socket = &socket_names[record->name];
+        const struct socket_name *socket = &socket_names[record->name % HF_ARRAY_LEN(socket_names)];
         struct hf_listener *listener = &server->listeners[index];
         int r;
 

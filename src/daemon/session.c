@@ -7,6 +7,7 @@
 #include "daemon/area.h"
 #include "daemon/departure.h"
 #include "daemon/dispatch.h"
+#include "daemon/sound.h"
 #include "rpc/errors.h"
 
 #include <errno.h>
@@ -149,6 +150,7 @@ int hf_session_new(const struct hf_listener *listener, int fd_arg, const struct 
                 return r;
         }
         (void)hf_steal_fd(&fd);
+        session->check = hf_session_check(session);
         hf_exchange_mark(&session->exchange, HF_SESSION_USED, 0);
         *ret = session;
         return 0;

@@ -70,6 +70,7 @@ struct hf_session {
         pid_t peer_pid;
         uid_t peer_uid;
         gid_t peer_gid;
+        uint32_t check; /* of what does not change of all this (sound.h) */
 
         bool restricted;
         bool registered;

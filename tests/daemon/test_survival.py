@@ -4,6 +4,7 @@ each request has its one answer. (All processes killed at once: test_recovery.py
 
 import fcntl
 import os
+import random
 import re
 import shutil
 import signal
@@ -386,3 +387,40 @@ def test_a_damaged_record_costs_its_own_lock_only_and_is_reported(daemon, nurser
     with daemon.connect_as(Owner("web2", nursery.sleeper().pid)) as client:
         assert client.acquire(kept).verdict == BUSY
         assert client.acquire(lost).ok
+
+
+def area_of(daemon):
+    """Where the server has the memory that outlives it: begin and end."""
+    with open(f"/proc/{daemon.server_pid}/maps", encoding="ascii") as maps:
+        for line in maps:
+            if "holdfast-keeper" in line:
+                begin, end = line.split()[0].split("-")
+                return int(begin, 16), int(end, 16)
+    raise AssertionError("no such memory")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged_connections_cost_themselves_only(daemon, nursery, disk, seed):
+    path, random_ = disk(), random.Random(seed)
+    client = daemon.connect_as(Owner("web1", nursery.sleeper().pid))
+    assert client.acquire(path).ok
+    others = [daemon.connect_as(Owner("web2", nursery.sleeper().pid)) for _ in range(4)]
+    assert all(other.acquire(path).verdict == BUSY for other in others)
+    begin, _ = area_of(daemon)
+    daemon.signal(signal.SIGSTOP)
+    with open(f"/proc/{daemon.server_pid}/mem", "r+b", buffering=0) as memory:
+        memory.seek(begin)
+        content = memory.read(4 << 20)
+        # Their names are in the records.
+        places = [match.start() for match in re.finditer(b"web2", content)]
+        assert places
+        for place in places:
+            for _ in range(random_.randrange(1, 30)):
+                memory.seek(begin + max(0, place - random_.randrange(0, 700)))
+                memory.write(random_.randbytes(random_.choice((1, 4, 8))))
+    kill_server(daemon)
+    assert lock_on_first_byte(path) == "write lock"
+    assert client.ping().ok and client.release(path).ok
+    with daemon.connect_as(Owner("web3", nursery.sleeper().pid)) as late:
+        assert late.acquire(path).ok and late.release(path).ok
+    assert daemon.log().count("ended by signal") == 1, "no server crashed"
