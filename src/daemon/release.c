@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "daemon/acquire.h"
 #include "daemon/owner.h"
+#include "daemon/parking.h"
 #include "lockspace/rules.h"
 #include "storage/resource.h"
 
@@ -27,6 +28,7 @@ void hf_give(struct hf_server *server, uint32_t index)
         /* A successor begins here again, for as long as there is the record. */
         hf_table_set_releasing(server->table, lock_index);
         hf_resource_give(lock->fd, unlink_path);
+        hf_parking_released(server, lock);
         hf_table_remove_hold(server->table, index);
         hf_table_remove_lock(server->table, lock_index);
 }

@@ -54,6 +54,13 @@ const struct hf_user *hf_user_scan_users(const struct hf_user_scan *scan,
                                          const struct hf_thing *thing, size_t *ret_n);
 
 /*
+ * The numbers of a process's descriptors that hold our byte of the thing, as open
+ * file descriptions do, in that mode. Fills numbers[] up to max and returns how
+ * many there are; 0 also where they cannot be seen.
+ */
+int hf_user_lock_fds(pid_t pid, const struct hf_thing *thing, bool shared, int *numbers, int max);
+
+/*
  * The processes that carry the other ends of UNIX sockets: inodes[] are those
  * of our ends as the daemon reports them. Fills pids[] up to max and returns
  * how many there are, or a negative errno.
