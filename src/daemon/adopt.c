@@ -80,6 +80,8 @@ static void settle_session(struct hf_adoption *adoption, struct hf_session *sess
                 hf_intent_claim(adoption->table, &session->intent);
         else
                 session->intent.kind = HF_INTENT_NONE;
+        if (session->attached >= HF_TABLE_HOLDS_MAX)
+                session->attached = 0;
         /* The end of a session closes its descriptor, and nothing but a file has its number then.
          */
         if (is_closing(session) && !is_socket(session->fd))

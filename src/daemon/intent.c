@@ -26,6 +26,8 @@ void hf_intent_carry_out(struct hf_session *session)
                 hf_parking_park(session->server, intent->index);
         else if (intent->kind == HF_INTENT_RELEASE)
                 hf_release_named(session->server, intent->index);
+        else if (intent->kind == HF_INTENT_RELEASE_ALL)
+                hf_release_everything(session->server);
         else if (intent->kind == HF_INTENT_RESTRICT)
                 session->restricted = true;
         atomic_signal_fence(memory_order_seq_cst);

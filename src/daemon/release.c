@@ -79,6 +79,14 @@ void hf_release_named(struct hf_server *server, uint32_t index)
         hf_owner_drop_unused(server, owner);
 }
 
+void hf_release_everything(struct hf_server *server)
+{
+        for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i));)
+                hf_give(server, i);
+        for (uint32_t i = 0; (i = hf_table_next_owner(server->table, i));)
+                hf_owner_drop_unused(server, i);
+}
+
 int hf_release(struct hf_session *session, const char *path, const char *name, struct hf_error *err)
 {
         struct hf_server *server = session->server;

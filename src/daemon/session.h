@@ -53,6 +53,7 @@ struct hf_session {
 
         struct hf_exchange exchange;
         struct hf_intent intent; /* what the answer that stands commits to */
+        uint32_t attached;       /* the hold whose lock's descriptor goes with it; 0: none */
 
         int fd;
         uint32_t listener_index;
@@ -69,6 +70,7 @@ struct hf_session {
         uid_t peer_uid;
         gid_t peer_gid;
 
+        bool wants_descriptor; /* with the answer to its acquire */
         bool restricted;
         bool registered;
         pid_t owner_pid;
