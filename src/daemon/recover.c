@@ -254,16 +254,19 @@ static int leave_open(struct hf_server *server, struct open_claims *open,
         return r;
 }
 
-/* Whether what stands in the way is the VM's own duplicate, which we could not get. */
+/*
+ * Whether what stands in the way is the VM's own duplicate, which we could not get:
+ * nobody else is seen to have the lock.
+ */
 static bool holds_it_itself(const struct hf_claim *claim, const struct hf_user_scan *scan)
 {
         size_t n;
         const struct hf_user *users = hf_user_scan_users(scan, &claim->file, &n);
 
         for (size_t i = 0; i < n; i++)
-                if (claim->duplicated && users[i].our_byte && users[i].pid == claim->pid)
-                        return true;
-        return false;
+                if (users[i].our_byte && users[i].pid != claim->pid)
+                        return false;
+        return claim->duplicated;
 }
 
 static void settle_open(struct hf_server *server, struct hf_table *old, struct open_claims *open,

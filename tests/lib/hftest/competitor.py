@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 F_OFD_SETLK = 37
+STOP_DEADLINE = 10
 
 
 def flock(kind):
@@ -64,6 +65,10 @@ class Competitor:
             n -= tries
             got.update(more)
         return got
+
+    def stop(self):
+        self.child.stdin.close()
+        assert self.child.wait(STOP_DEADLINE) == 0
 
 
 if __name__ == "__main__":

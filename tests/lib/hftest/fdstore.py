@@ -96,14 +96,14 @@ class FdStore:
         self.settle()
         return [name for name, _ in self.stored]
 
-    def start(self, daemon):
+    def start(self, daemon, wait=True):
         """Starts the daemon, for the first time or again, as systemd would."""
         self.settle()
         fds = [fd for _, fd in self.stored]
         daemon.extra_env["NOTIFY_SOCKET"] = self.path
         daemon.wrapper = launcher(fds, [name for name, _ in self.stored]) if fds else []
         daemon.pass_fds = fds
-        daemon.start()
+        daemon.start(wait=wait)
         return daemon
 
     def close(self):
