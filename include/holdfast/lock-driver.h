@@ -109,8 +109,8 @@ enum hf_lock_capability {
         HF_LOCK_CAP_LOST = 1U << 3,       /* a lost lock is reported */
         HF_LOCK_CAP_LEASES = 1U << 4,
         HF_LOCK_CAP_SHARED = 1U << 5,
-        HF_LOCK_CAP_DEADLINE = 1U << 6, /* deadlines are kept */
-        HF_LOCK_CAP_ACTION = 1U << 7,   /* failure actions are carried out by the driver */
+        HF_LOCK_CAP_DEADLINE = 1U << 6,   /* deadlines are kept */
+        HF_LOCK_CAP_ACTION = 1U << 7,     /* failure actions are carried out by the driver */
         HF_LOCK_CAP_DESCRIPTORS = 1U << 8 /* acquire knows HF_LOCK_ACQUIRE_DESCRIPTORS */
 };
 

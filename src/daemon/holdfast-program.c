@@ -302,8 +302,8 @@ static const struct hf_procedure procedures[] = {
         {HF_HOLDFAST_HELLO, "hello", ARGS(hf_holdfast_hello_args, 0),
          .guards = HF_GUARD_READ_ONLY_OK, .call = call_hello},
         {HF_HOLDFAST_ACQUIRE, "acquire",
-         ARGS(hf_holdfast_acquire_args, HF_LOCK_ACQUIRE_SHARED | HF_LOCK_ACQUIRE_AUTOCREATE |
-                                                HF_HOLDFAST_ACQUIRE_DESCRIPTOR),
+         ARGS(hf_holdfast_acquire_args,
+              HF_LOCK_ACQUIRE_SHARED | HF_LOCK_ACQUIRE_AUTOCREATE | HF_HOLDFAST_ACQUIRE_DESCRIPTOR),
          .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = call_acquire},
         {HF_HOLDFAST_LIST_OWNERS, "list-owners", ARGS(hf_holdfast_list_args, 0),
          .guards = HF_GUARD_READ_ONLY_OK, .call = call_list_owners},

@@ -27,8 +27,8 @@ struct hf_kept {
         struct hf_server *server;
         struct parked *parked; /* by serial */
         size_t n, room;
-        bool incomplete; /* for want of memory */
-        struct parked *taken; /* whose descriptor was given out last; NULL: a VM's */
+        bool incomplete;                /* for want of memory */
+        struct parked *taken;           /* whose descriptor was given out last; NULL: a VM's */
         unsigned int restored, fetched; /* given out: from a lot, from a VM */
 };
 

@@ -204,8 +204,8 @@ static int find_owner(struct hf_server *server, const struct hf_claim *claim,
 }
 
 /* 0, or -ESRCH: the VM has ended, or a negative errno with *err: it runs on without its lock. */
-static int take_again(struct hf_server *server, const struct hf_claim *claim,
-                      struct hf_kept *kept, const struct hf_user_scan *scan, struct hf_error *err)
+static int take_again(struct hf_server *server, const struct hf_claim *claim, struct hf_kept *kept,
+                      const struct hf_user_scan *scan, struct hf_error *err)
 {
         uint32_t owner;
         int r = find_owner(server, claim, scan, &owner);

@@ -78,8 +78,7 @@ static int peek(int out, char *cookie, size_t *ret_len, int *ret_fd)
         if (len == 0)
                 return 0;
         header = CMSG_FIRSTHDR(&message);
-        if (!header || header->cmsg_type != SCM_RIGHTS ||
-            header->cmsg_len != CMSG_LEN(sizeof(int)))
+        if (!header || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof(int)))
                 /* It has one, so there was no room for it here. */
                 return message.msg_flags & MSG_CTRUNC ? -EMFILE : -EBADMSG;
         memcpy(ret_fd, CMSG_DATA(header), sizeof(*ret_fd));

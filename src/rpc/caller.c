@@ -208,8 +208,7 @@ static int read_answer(struct hf_caller *caller, const struct hf_rpc_header *sen
 
         do {
                 free(hf_steal_ptr(message));
-                r = receive_message(caller, deadline, call->ret_fd ? &fd : NULL, &message,
-                                    &len);
+                r = receive_message(caller, deadline, call->ret_fd ? &fd : NULL, &message, &len);
                 if (r == -ECONNRESET)
                         return broken(caller, ECONNRESET, err, "closed the connection");
                 if (r == -ETIMEDOUT)

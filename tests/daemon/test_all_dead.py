@@ -15,7 +15,7 @@ from hftest.command import Cli
 from hftest.competitor import Competitor
 from hftest.fdstore import FdStore
 from hftest.files import lock_on_first_byte
-from hftest.processes import until
+from hftest.processes import children, until
 from hftest.wire import AUTOCREATE, SHARED, Owner
 
 BUSY = (87, 51)
@@ -148,19 +148,6 @@ def test_vms_of_holdfast_run_keep_their_locks_themselves(cli, daemon, nursery, d
     os.kill(pids["web1"], signal.SIGKILL)
     until(lambda: {lock_on_first_byte(path) for path in (*paths, shared)} == {"unlocked"},
           "the locks of the dead VM are gone")
-
-
-def test_a_vm_that_is_to_carry_nothing_carries_nothing(cli, daemon, disk):
-    os.makedirs(os.path.join(cli.config, "holdfast"))
-    with open(os.path.join(cli.config, "holdfast", "holdfast.conf"), "w", encoding="ascii") as conf:
-        conf.write("keep_descriptors = 0\n")
-    path = disk()
-    cli.hold("web0", f"--disk={path}")
-    assert locked_descriptors(vmm_of(cli, "web0"), path) == []
-    os.unlink(os.path.join(cli.config, "holdfast", "holdfast.conf"))
-    other = disk("other.img")
-    cli.hold("web1", f"--disk={other}")
-    assert locked_descriptors(vmm_of(cli, "web1"), other) == ["WRITE"]
 
 
 def test_who_shares_a_disk_carries_a_descriptor_that_only_reads(cli, daemon, disk):
@@ -341,6 +328,42 @@ def test_a_daemon_that_is_killed_again_and_again_while_it_takes_its_locks_back(k
     assert {lock_on_first_byte(path) for path in paths} == {"write lock"}
     assert "web1" in refusal(kept, nursery, paths[0])
     assert len(store.names) == 1
+    with kept.connect_as(Owner("web1", vm.pid)) as client:
+        for path in paths:
+            assert client.release(path).ok
+    assert {lock_on_first_byte(path) for path in paths} == {"unlocked"}
+
+
+def kill_server(daemon):
+    for pid in children(daemon.process.pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def test_a_server_that_is_killed_while_it_takes_its_locks_back(kept, store, nursery, disk):
+    """Alone: its supervisor lives, and does not know where the locks are by then."""
+    paths, vm = [disk(f"disk{i}.img") for i in range(200)], nursery.sleeper()
+    take(kept, "web1", vm, *paths)
+    competitor = Competitor(nursery, paths)
+    chance = random.Random(11)
+    for _ in range(int(os.environ.get("HF_KILLS", "12"))):
+        kept.kill()
+        store.start(kept, wait=False)
+        time.sleep(chance.uniform(0.02, 0.06))
+        kill_server(kept)
+        kept.expected_to_live = False
+        until(lambda: not kept.alive or kept.accepts(), "it serves or has ended")
+        if not kept.alive:
+            store.start(kept)
+    kept.expected_to_live = True
+    if not kept.alive:
+        store.start(kept)
+    kept.await_answering()
+    tries, got = competitor.count()
+    assert tries > 1000 and got == {}
+    competitor.stop()
     with kept.connect_as(Owner("web1", vm.pid)) as client:
         for path in paths:
             assert client.release(path).ok
