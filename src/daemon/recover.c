@@ -469,6 +469,7 @@ void hf_recover_leave(struct hf_server *server, const char *state_file)
                 leave_nothing(server, state_file);
         else if (counts.holds > 0)
                 hf_log(HF_LOG_WARNING, MODULE,
-                       "ending with %u locks held: they are free until holdfastd runs again",
+                       "ending with %u locks held: but for those that the service manager or their "
+                       "VMs keep, they are free until holdfastd runs again",
                        counts.holds);
 }
