@@ -155,6 +155,14 @@ static void give_up(struct hf_server *server)
                 server->area->lot++;
 }
 
+/* 0 is none. */
+static uint32_t next_serial(struct hf_area *area)
+{
+        if (++area->last_serial == 0)
+                area->last_serial = 1;
+        return area->last_serial;
+}
+
 static int park(struct hf_server *server, uint32_t index)
 {
         const struct hf_lot_record *lot = lot_in_use(server);
@@ -168,7 +176,7 @@ static int park(struct hf_server *server, uint32_t index)
          * twice has to know that it is the same lock.
          */
         if (!lock->serial)
-                lock->serial = ++server->area->last_serial;
+                lock->serial = next_serial(server->area);
         r = hf_lot_park(lot->fd, lock->fd, &lock->serial, sizeof(lock->serial));
         if (r >= 0) {
                 hf_table_set_lot(server->table, index, lot->number);

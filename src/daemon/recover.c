@@ -119,11 +119,19 @@ static bool is_another_vm(struct hf_server *server, pid_t pid, const struct hf_c
                          strcmp(hf_table_string(server->table, owner->name), claim->vm) != 0);
 }
 
+/* A lock daemon that has our byte does not work on the disk; a VM may carry our lock itself. */
+static bool may_be_vm(const struct hf_user *user, const struct hf_claim *claim)
+{
+        if (user->our_byte)
+                return claim->duplicated && (claim->carried || (user->works && !claim->shared));
+        return user->writes || (claim->shared && claim->carried);
+}
+
 /*
  * A process that has the disk of an ended one open: its VM lives on there, as
  * after -daemonize. A reader counts only where it is known to carry the VM on,
  * as the readers of a shared disk are many; a lock daemon, or whoever else has
- * our byte, never. Returns 0 for none.
+ * taken our byte, never. Returns 0 for none.
  */
 static pid_t find_heir(struct hf_server *server, const struct hf_claim *claim,
                        const struct hf_user_scan *scan)
@@ -132,8 +140,7 @@ static pid_t find_heir(struct hf_server *server, const struct hf_claim *claim,
         const struct hf_user *users = hf_user_scan_users(scan, disk_of(claim), &n);
 
         for (size_t i = 0; i < n; i++)
-                if (!users[i].our_byte && (users[i].writes || (claim->shared && claim->carried)) &&
-                    !is_another_vm(server, users[i].pid, claim))
+                if (may_be_vm(&users[i], claim) && !is_another_vm(server, users[i].pid, claim))
                         return users[i].pid;
         return 0;
 }

@@ -146,12 +146,17 @@ static void read_line(const char *line, struct hf_user *user)
 static void read_fdinfo(pid_t pid, const char *fd, struct hf_user *user)
 {
         hf_cleanup_file FILE *file = NULL;
+        struct hf_user one = {0};
         char path[64 + NAME_MAX], line[256];
 
         (void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", (int)pid, fd);
         file = fopen(path, "re");
         while (file && fgets(line, sizeof(line), file))
-                read_line(line, user);
+                read_line(line, &one);
+        user->writes |= one.writes;
+        user->locks |= one.locks;
+        user->our_byte |= one.our_byte;
+        user->works |= one.writes && !one.our_byte;
 }
 
 /* The entry of a process, which is the last one where it has one; NULL: there is no room. */

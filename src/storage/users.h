@@ -23,7 +23,8 @@ struct hf_user {
         char comm[32];
         bool writes;   /* one is open for writing */
         bool locks;    /* one has a lock of any kind on the file */
-        bool our_byte; /* that lock is on byte 0: virtlockd, or another holdfastd */
+        bool our_byte; /* that lock is on byte 0: virtlockd, another holdfastd, or a duplicate */
+        bool works;    /* one is open for writing and has no lock on our byte */
 };
 
 /* A scan in progress, so that a program with other duties can do it in slices. */

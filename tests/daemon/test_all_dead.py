@@ -181,6 +181,22 @@ def test_a_vm_that_may_not_be_asked_for_its_descriptor_keeps_its_lock(nursery, f
           "the locks go with the VM")
 
 
+def test_a_vm_that_has_left_its_first_process_is_known_again(cli, daemon, nursery, disk):
+    """As with -daemonize: the process that lives on has the disk, the lock and the connection."""
+    path = disk()
+    child = cli.start("run", "--name=web0", f"--disk={path}", "--", "sh", "-c",
+                      f"exec 9<>'{path}'; sleep 600 & echo $!", stdout=subprocess.PIPE)
+    carrier = nursery.adopt(int(child.stdout.readline()))
+    assert child.wait(10) == 0
+    competitor = Competitor(nursery, [path])
+    assert die_and_return(daemon, None, competitor) == {}
+    competitor.stop()
+    text = refusal(daemon, nursery, path)
+    assert "web0" in text and str(carrier) in text
+    os.kill(carrier, signal.SIGKILL)
+    until(lambda: lock_on_first_byte(path) == "unlocked", "the lock goes with the carrier")
+
+
 # ---- clients that carry nothing ------------------------------------------------------
 
 
