@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -384,6 +385,45 @@ def test_a_server_that_is_killed_while_it_takes_its_locks_back(kept, store, nurs
         for path in paths:
             assert client.release(path).ok
     assert {lock_on_first_byte(path) for path in paths} == {"unlocked"}
+
+
+def test_a_server_that_is_killed_while_it_parks_loses_nothing(kept, store, nursery, disk):
+    """Kills of the server alone, at random, while locks come and go; then of everything."""
+    paths, vm = [disk(f"disk{i}.img") for i in range(60)], nursery.sleeper()
+    chance = random.Random(5)
+    held = set()
+    client = kept.connect_as(Owner("web1", vm.pid))
+    stop = threading.Event()
+
+    def assassin():
+        while not stop.wait(chance.uniform(0.03, 0.12)):
+            kill_server(kept)
+
+    killer = threading.Thread(target=assassin)
+    killer.start()
+    try:
+        end = time.monotonic() + float(os.environ.get("HF_SECONDS", "3"))
+        while time.monotonic() < end:
+            path = chance.choice(paths)
+            if path in held:
+                assert client.release(path).ok
+                held.remove(path)
+            else:
+                assert client.acquire(path).ok
+                held.add(path)
+    finally:
+        stop.set()
+        killer.join()
+        client.close()
+    competitor = Competitor(nursery, sorted(held))
+    assert die_and_return(kept, store, competitor) == {}
+    competitor.stop()
+    assert {path for path in paths if lock_on_first_byte(path) == "write lock"} == held
+    with kept.connect_as(Owner("web1", vm.pid)) as client:
+        for path in held:
+            assert client.release(path).ok
+    until(lambda: not any(in_flight(path) for path in paths), "nothing is kept open")
+    assert len(store.names) == 1
 
 
 def test_a_service_manager_that_keeps_nothing_is_named_once(nursery, folder, holdfastd, disk):
