@@ -74,6 +74,25 @@ def die_and_return(daemon, store, competitor):
     return got
 
 
+def replace_server(daemon):
+    old = daemon.server_pid
+    os.kill(old, signal.SIGKILL)
+    until(lambda: daemon.server_pid not in (old, daemon.pid), "there is another server")
+
+
+def upgrade(daemon):
+    old = daemon.server_pid
+    daemon.signal(signal.SIGUSR1)
+    until(lambda: daemon.server_pid not in (old, daemon.pid), "there is another server")
+
+
+def kill_supervisor(daemon):
+    daemon.expected_to_live = False
+    old = daemon.process.pid
+    os.kill(old, signal.SIGKILL)
+    until(lambda: daemon.pid != old and daemon.server_pid != daemon.pid, "the server took its place")
+
+
 def test_no_lock_is_free_while_everything_of_ours_is_dead(kept, store, nursery, disk):
     alone = [disk(f"alone{i}.img") for i in range(20)]
     shared = disk("shared.img")
@@ -149,6 +168,23 @@ def test_vms_of_holdfast_run_keep_their_locks_themselves(cli, daemon, nursery, d
     os.kill(pids["web1"], signal.SIGKILL)
     until(lambda: {lock_on_first_byte(path) for path in (*paths, shared)} == {"unlocked"},
           "the locks of the dead VM are gone")
+
+
+@pytest.mark.parametrize("event", [replace_server, upgrade, kill_supervisor])
+def test_what_vms_carry_is_known_to_every_server(cli, daemon, nursery, disk, event):
+    path, shared = disk(), disk("shared.img")
+    cli.hold("web0", f"--disk={path}", f"--disk={shared}:shared")
+    vmm = vmm_of(cli, "web0")
+    event(daemon)
+    daemon.await_answering()
+    nursery.adopt(daemon.pid)
+    competitor = Competitor(nursery, [path, shared])
+    assert die_and_return(daemon, None, competitor) == {}
+    competitor.stop()
+    assert "web0" in refusal(daemon, nursery, path)
+    with daemon.connect_as(Owner("web0", vmm)) as client:
+        assert client.release(path).ok and client.release(shared).ok
+    assert lock_on_first_byte(path) == lock_on_first_byte(shared) == "unlocked"
 
 
 def test_who_shares_a_disk_carries_a_descriptor_that_only_reads(cli, daemon, disk):
@@ -266,25 +302,6 @@ def test_a_released_disk_is_not_kept_open_and_the_rest_is_not_lost(kept, store, 
     for path in paths[31:]:
         assert "web1" in refusal(kept, nursery, path)
     assert len(store.names) == 1
-
-
-def replace_server(daemon):
-    old = daemon.server_pid
-    os.kill(old, signal.SIGKILL)
-    until(lambda: daemon.server_pid not in (old, daemon.pid), "there is another server")
-
-
-def upgrade(daemon):
-    old = daemon.server_pid
-    daemon.signal(signal.SIGUSR1)
-    until(lambda: daemon.server_pid not in (old, daemon.pid), "there is another server")
-
-
-def kill_supervisor(daemon):
-    daemon.expected_to_live = False
-    old = daemon.process.pid
-    os.kill(old, signal.SIGKILL)
-    until(lambda: daemon.pid != old and daemon.server_pid != daemon.pid, "the server took its place")
 
 
 @pytest.mark.parametrize("event", [replace_server, upgrade, kill_supervisor])
