@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -513,3 +514,38 @@ def test_who_only_looks_and_who_is_restricted_release_nothing(daemon, nursery, d
         assert client.restrict().ok
         assert not client.call(RELEASE_ALL, wire.u32(0), prog=HOLDFAST_PROGRAM).ok
     assert lock_on_first_byte(path) == "write lock"
+
+
+# ---- who is given a duplicate --------------------------------------------------------
+
+# Registers somebody, asks with the flag, says how many descriptors came; lives until it is killed.
+ASKS = """
+import os, socket, sys, time
+sys.path.insert(0, sys.argv[1])
+from hftest import wire
+path, space, name, flags, pid = *sys.argv[2:5], int(sys.argv[5]), int(sys.argv[6])
+client = wire.Connection(path)
+assert client.register(wire.Owner("web0", pid or os.getpid())).ok
+assert not space or client.create_lockspace(space).ok
+client.send(wire.frame(2, wire.string(space) + wire.string(name) + wire.u32(flags | 0x100) +
+                       wire.u32(0) + bytes(16), prog=0x486F6C64))
+data, fds, _, _ = socket.recv_fds(client.transport.sock, 65536, 8)
+print(len(fds), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("own, flags, space, expected",
+                         [(True, 0, False, 1), (True, SHARED, False, 1), (True, AUTOCREATE, True, 1),
+                          (True, SHARED | AUTOCREATE, True, 0), (False, 0, False, 0)])
+def test_a_duplicate_is_for_the_owner_itself_and_never_more_than_its_lock_needs(
+        daemon, nursery, disk, folder, own, flags, space, expected):
+    name = "a" * 64 if space else disk()
+    directory = os.path.join(folder, "space") if space else ""
+    owner = 0 if own else nursery.sleeper().pid
+    asks = nursery.spawn([sys.executable, "-c", ASKS, os.path.join(daemons.REPO, "tests", "lib"),
+                          daemon.socket, directory, name, str(flags), str(owner)],
+                         stdout=subprocess.PIPE, text=True)
+    assert asks.stdout.readline() == f"{expected}\n"
+    locked = os.path.join(directory, name)
+    assert lock_on_first_byte(locked) == ("read lock" if flags & SHARED else "write lock")
