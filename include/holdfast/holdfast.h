@@ -176,6 +176,11 @@ enum holdfast_start_flags {
  * open for as long as the VM lives: closing it says that the VM has ended.
  * If any lock is refused, none is kept.
  *
+ * Unless holdfast.conf says keep_descriptors = 0, other descriptors appear in the
+ * process: with the driver lockd and a holdfastd a duplicate of each lock's, from number 3
+ * on and not close-on-exec. They keep the disks locked while no daemon runs, and
+ * may be left alone; to close them gives up no more than that.
+ *
  * After a fork in a program with threads, the usual caution holds: this
  * allocates memory.
  */

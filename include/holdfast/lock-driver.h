@@ -109,8 +109,9 @@ enum hf_lock_capability {
         HF_LOCK_CAP_LOST = 1U << 3,       /* a lost lock is reported */
         HF_LOCK_CAP_LEASES = 1U << 4,
         HF_LOCK_CAP_SHARED = 1U << 5,
-        HF_LOCK_CAP_DEADLINE = 1U << 6, /* deadlines are kept */
-        HF_LOCK_CAP_ACTION = 1U << 7    /* failure actions are carried out by the driver */
+        HF_LOCK_CAP_DEADLINE = 1U << 6,   /* deadlines are kept */
+        HF_LOCK_CAP_ACTION = 1U << 7,     /* failure actions are carried out by the driver */
+        HF_LOCK_CAP_DESCRIPTORS = 1U << 8 /* acquire knows HF_LOCK_ACQUIRE_DESCRIPTORS */
 };
 
 struct hf_lock_init {
@@ -151,7 +152,14 @@ enum hf_lock_acquire_flags {
         /* Make the VM known and its connection, lock nothing. */
         HF_LOCK_ACQUIRE_REGISTER_ONLY = 1U << 0,
         /* When done, give up every other right on the connection that is handed out. */
-        HF_LOCK_ACQUIRE_RESTRICT = 1U << 1
+        HF_LOCK_ACQUIRE_RESTRICT = 1U << 1,
+        /*
+         * With a connection: duplicates of the locks' descriptors are to stay open
+         * in this process, not close-on-exec, so that the locks outlive those who
+         * keep them. The driver says nothing more of them; it is asked for this
+         * only if it offers HF_LOCK_CAP_DESCRIPTORS.
+         */
+        HF_LOCK_ACQUIRE_DESCRIPTORS = 1U << 2
 };
 
 /* What becomes of the VM when a lock is lost. */

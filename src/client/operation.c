@@ -141,6 +141,8 @@ HF_PUBLIC int holdfast_vm_start(struct holdfast_vm *vm, unsigned int flags, int 
                                "VM %s has to be started by its own process (pid %d), not by pid %d",
                                vm->name, vm->pid, getpid());
         vm->pid = getpid();
+        if (vm->keep_descriptors)
+                args.flags |= HF_LOCK_ACQUIRE_DESCRIPTORS;
         if (flags & HOLDFAST_START_PAUSED)
                 args.flags |= HF_LOCK_ACQUIRE_REGISTER_ONLY;
         r = begin(vm, 0, vm->n, &operation, err);

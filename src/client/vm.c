@@ -5,6 +5,7 @@
 #include "base/conf.h"
 #include "base/path.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -23,11 +24,14 @@ static const unsigned int actions[] = {
 /* What holdfast.conf holds. */
 struct settings {
         char *lock_manager; /* NULL: not said */
+        bool keep_descriptors;
 };
 
 static const struct hf_conf_key keys[] = {
         {"lock_manager", HF_CONF_KIND_STRING, offsetof(struct settings, lock_manager),
          .help = "the lock driver"},
+        {"keep_descriptors", HF_CONF_KIND_BOOL, offsetof(struct settings, keep_descriptors),
+         .def = 1, .help = "whether a VM carries duplicates of its locks' descriptors"},
 };
 
 /* A misspelt key must not leave a VM with another driver than was meant. */
@@ -36,13 +40,12 @@ static void fail_on_notice(void *err, const char *text)
         (void)hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_LOCKING, "%s", text);
 }
 
-/* *ret is the name of the driver that holdfast.conf wants, or NULL if it says nothing. */
-static int read_config(const char *path, char **ret, struct hf_error *err)
+/* Clear *ret with hf_conf_clear. */
+static int read_settings(const char *path, struct settings *ret, struct hf_error *err)
 {
         hf_cleanup_paths struct hf_paths paths = {0};
         hf_cleanup_conf struct hf_conf *conf = NULL;
         struct hf_error notice = {0};
-        struct settings settings;
         int r;
 
         if (!path) {
@@ -52,39 +55,61 @@ static int read_config(const char *path, char **ret, struct hf_error *err)
         }
         r = hf_conf_load(path ? path : paths.client_config, path != NULL, &conf, err);
         if (r >= 0)
-                r = hf_conf_apply(conf, keys, HF_ARRAY_LEN(keys), &settings, fail_on_notice,
-                                  &notice, err);
+                r = hf_conf_apply(conf, keys, HF_ARRAY_LEN(keys), ret, fail_on_notice, &notice,
+                                  err);
         if (r < 0)
                 return r;
         if (notice.code) {
-                hf_conf_clear(keys, HF_ARRAY_LEN(keys), &settings);
+                hf_conf_clear(keys, HF_ARRAY_LEN(keys), ret);
                 if (err)
                         *err = notice;
                 return -EINVAL;
         }
-        *ret = settings.lock_manager;
         return 0;
+}
+
+static void clear_settings(struct settings *settings)
+{
+        hf_conf_clear(keys, HF_ARRAY_LEN(keys), settings);
+}
+
+static int read_config(const char *path, struct settings *ret, struct holdfast_error *err)
+{
+        struct hf_error error = {0};
+        int r = read_settings(path, ret, &error);
+
+        if (r >= 0)
+                return 0;
+        (void)hf_fail_from(err, r, &error);
+        if (err)
+                err->code = HOLDFAST_E_CONFIG;
+        return r;
 }
 
 static int load_driver(struct holdfast_vm *vm, const struct holdfast_vm_params *params,
                        struct holdfast_error *err)
 {
-        hf_cleanup_free char *configured = NULL;
+        hf_cleanup(clear_settings) struct settings settings = {0};
         const char *name = params->driver;
-        struct hf_error error = {0};
         int r;
 
         if (!name) {
-                r = read_config(params->config, &configured, &error);
-                if (r < 0) {
-                        (void)hf_fail_from(err, r, &error);
-                        if (err)
-                                err->code = HOLDFAST_E_CONFIG;
+                r = read_config(params->config, &settings, err);
+                if (r < 0)
                         return r;
-                }
-                name = configured ? configured : DEFAULT_DRIVER;
+                name = settings.lock_manager ? settings.lock_manager : DEFAULT_DRIVER;
         }
-        return hf_driver_load(name, &vm->driver, err);
+        r = hf_driver_load(name, &vm->driver, err);
+        if (r < 0 || !(vm->driver.ops->capabilities & HF_LOCK_CAP_DESCRIPTORS))
+                return r;
+        /* What the driver is does not depend on the file then, but this does. */
+        if (params->driver) {
+                r = read_config(params->config, &settings, err);
+                if (r < 0)
+                        return r;
+        }
+        vm->keep_descriptors = settings.keep_descriptors;
+        return 0;
 }
 
 static int check_params(const struct holdfast_vm_params *params, struct holdfast_error *err)

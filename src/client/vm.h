@@ -30,6 +30,7 @@ struct holdfast_vm {
         pid_t pid;
         int timeout_ms;      /* < 0: none */
         unsigned int action; /* enum hf_lock_action */
+        bool keep_descriptors;
 
         struct hf_vm_resource *resources;
         size_t n;

@@ -360,8 +360,26 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
         return complete(job);
 }
 
+/* The step for a claim: its own descriptor, where it was kept, or another one. */
+static void take_again(struct job *job, const struct hf_claim *claim, struct hf_kept *kept,
+                       struct hf_acquired *ret)
+{
+        struct hf_table *table = job->server->table;
+        int fd = -1;
+
+        if (hf_kept_take(kept, job->request.owner, claim, &job->result))
+                fd = job->result.fd;
+        else
+                take(job);
+        (void)judge(job, ret);
+        if (fd >= 0 && job->result.fd == fd)
+                hf_kept_untake(kept, hf_steal_fd(&job->result.fd));
+        if (ret->status >= 0)
+                hf_kept_entered(kept, claim, hf_table_find_file(table, &job->request.file, 0));
+}
+
 int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,
-                     const struct hf_user_scan *scan, struct hf_error *err)
+                     struct hf_kept *kept, const struct hf_user_scan *scan, struct hf_error *err)
 {
         cleanup_job struct job *job = NULL;
         uint32_t lockspace = hf_table_find_lockspace(server->table, claim->lockspace);
@@ -383,10 +401,8 @@ int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_c
                 return hf_error_sys(err, -r, "cannot lock %s", claim->name);
         job->via = claim->via;
         job->since = claim->since;
-        if (!settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
-                take(job);
-                (void)judge(job, &acquired);
-        }
+        if (!settle(job, hf_rules_by_name(server->table, &job->request), &acquired))
+                take_again(job, claim, kept, &acquired);
         if (acquired.status == -EBUSY && !acquired.hold && scan)
                 (void)refuse_foreign(job, hf_search_holder(scan, &job->result.file),
                                      &acquired.error);

@@ -11,6 +11,7 @@
  * slices, so that it can be named.
  */
 
+#include "daemon/kept.h"
 #include "daemon/session.h"
 #include "lockspace/claims.h"
 #include "storage/users.h"
@@ -44,10 +45,11 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
 /*
  * Acquires at once what an owner, which is in the table, had of an earlier
  * daemon. -EBUSY, or another negative errno, with *err, which names who has it
- * now: if it is not in the table, as far as the scan (NULL: none) saw it.
+ * now: if it is not in the table, as far as the scan (NULL: none) saw it. What was
+ * kept is taken as it is.
  */
 int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,
-                     const struct hf_user_scan *scan, struct hf_error *err);
+                     struct hf_kept *kept, const struct hf_user_scan *scan, struct hf_error *err);
 
 /* The lockspace at path, or 0 with *err. */
 uint32_t hf_find_lockspace(struct hf_server *server, const char *path, struct hf_error *err);

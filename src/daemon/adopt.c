@@ -6,6 +6,7 @@
 #include "daemon/departure.h"
 #include "daemon/listener.h"
 #include "daemon/owner.h"
+#include "daemon/parking.h"
 #include "daemon/release.h"
 #include "daemon/sound.h"
 #include "lockspace/rebuild.h"
@@ -135,6 +136,9 @@ static void each_of_area(struct hf_area *area, each_fn each, void *data)
         each(data, area->stock_pid_fd);
         for (uint32_t i = 0; i < area->n_listeners; i++)
                 each(data, area->listeners[i].fd);
+        for (size_t i = 0; i < HF_ARRAY_LEN(area->lots); i++)
+                if (area->lots[i].number)
+                        each(data, area->lots[i].fd);
         for (uint32_t i = 0; i < area->n_touched; i++) {
                 const struct hf_session *session = session_at(area, i);
 
@@ -322,6 +326,7 @@ int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, st
                 r = adopt_sessions(server);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot take over what the last server had");
+        hf_parking_adopt(server);
         give_rest(server);
         carry_out(server);
         for (size_t i = 0; i < adoption->accepted.n; i++)

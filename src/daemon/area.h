@@ -15,7 +15,7 @@
 #include <sys/un.h>
 
 /* Of the layout of the area and of the lock table: with every change of either another one. */
-#define HF_STATE_VERSION 1U
+#define HF_STATE_VERSION 2U
 
 /* A session, and its buffers on pages of their own. */
 struct hf_session_slot {
@@ -32,6 +32,12 @@ struct hf_listener_record {
         char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 };
 
+/* A parking lot (parking.h). Zeros: there is none. */
+struct hf_lot_record {
+        int32_t fd;      /* where descriptors are parked */
+        uint32_t number; /* in its name */
+};
+
 struct hf_area {
         _Atomic uint32_t complete; /* the rest is true */
         int32_t table_fd;
@@ -40,6 +46,9 @@ struct hf_area {
         uint64_t next_client_id[HF_SERVICE_KINDS];
         uint32_t n_listeners;
         struct hf_listener_record listeners[HF_LISTENERS_MAX];
+        struct hf_lot_record lots[2]; /* one, and while it is being emptied, that beside it */
+        _Atomic uint32_t lot;         /* which of them is in use */
+        uint32_t last_serial;         /* that a parked descriptor was given */
         uint32_t n_slots;
         uint32_t n_touched; /* slots from here on were never used, and are no memory yet */
         struct hf_session_slot slots[];

@@ -8,6 +8,7 @@
  *   settings.c  the configuration, and the log as it says
  *   life.c      a server's life: from nothing or from an earlier one to its end
  *   signals.c   what it is told meanwhile: end, read again, become a newer one
+ *   release-all.c   in place of all that: every lock is given up
  */
 
 #include "base/options.h"
@@ -31,6 +32,7 @@ struct arguments {
         bool daemon;
         bool verbose;
         bool unsupervised;
+        bool release_all;
         int timeout; /* seconds; 0: stay */
         const char *config;
         const char *pid_file;
@@ -66,6 +68,12 @@ int daemon_apply_log(struct daemon *d, struct hf_error *err);
 
 /* Reads the configuration again. What is wrong with it changes nothing. */
 int daemon_reload(struct daemon *d, struct hf_error *err);
+
+/*
+ * Gives up every lock: of the daemon that runs, or what the last one left. Returns the
+ * exit status.
+ */
+int daemon_release_all(const struct daemon *d);
 
 /* Serves: the program under the keeper. Returns the exit status. */
 int daemon_live(struct hf_keeper *keeper, void *data);

@@ -6,10 +6,13 @@
 #include "storage/resource.h"
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "rpc/holdfast.h"
 
 #include <errno.h>
 #include <string.h>
+
+#define MODULE "daemon.holdfast-program"
 
 /*
  * A page is filled up to this size; then what is left of the answer slot has
@@ -218,6 +221,26 @@ static int call_who(struct hf_session *session, const void *data, struct hf_erro
         return HF_ANSWERED;
 }
 
+/*
+ * A duplicate of the lock that is being granted goes to its owner, who then holds it
+ * without us. Of a shared lock in a file that goes with the lock the descriptor
+ * is open for writing, which is more than a sharer is to have.
+ */
+static void attach_descriptor(struct hf_session *session)
+{
+        const struct hf_intent *intent = &session->intent;
+        struct hf_lock *lock;
+
+        if (!session->wants_descriptor || !session->own || intent->kind != HF_INTENT_CLAIM_HOLD)
+                return;
+        lock = hf_table_lock(session->server->table,
+                             hf_table_hold(session->server->table, intent->index)->lock);
+        if ((lock->flags & HF_LOCK_SHARED) && (lock->flags & HF_LOCK_AUTOCREATE))
+                return;
+        lock->flags |= HF_LOCK_DUPLICATED;
+        session->attached = intent->index;
+}
+
 static void answer_acquire(struct hf_session *session, const struct hf_acquired *acquired)
 {
         struct hf_holdfast_acquire_ret ret = {
@@ -237,6 +260,7 @@ static void answer_acquire(struct hf_session *session, const struct hf_acquired 
                 fill_lock(session->server, acquired->hold, &holder);
                 ret.holder = &holder;
         }
+        attach_descriptor(session);
         hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_acquire_ret, &ret);
 }
 
@@ -251,7 +275,23 @@ static int call_acquire(struct hf_session *session, const void *data, struct hf_
                 .thing = {args->thing.kind, args->thing.dev, args->thing.ino},
         };
 
+        session->wants_descriptor = args->flags & HF_HOLDFAST_ACQUIRE_DESCRIPTOR;
         return hf_acquire(session, &acquire, answer_acquire, err);
+}
+
+static int call_release_all(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        struct hf_holdfast_release_all_ret ret = {
+                .released = hf_table_count(session->server->table).holds,
+        };
+
+        (void)data;
+        (void)err;
+        hf_log(HF_LOG_WARNING, MODULE, "pid %d asks for the release of all %u locks",
+               (int)session->peer_pid, ret.released);
+        hf_session_intend(session, HF_INTENT_RELEASE_ALL, 0);
+        hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_release_all_ret, &ret);
+        return HF_ANSWERED;
 }
 
 #define ARGS(type, known)                                                                          \
@@ -262,7 +302,8 @@ static const struct hf_procedure procedures[] = {
         {HF_HOLDFAST_HELLO, "hello", ARGS(hf_holdfast_hello_args, 0),
          .guards = HF_GUARD_READ_ONLY_OK, .call = call_hello},
         {HF_HOLDFAST_ACQUIRE, "acquire",
-         ARGS(hf_holdfast_acquire_args, HF_LOCK_ACQUIRE_SHARED | HF_LOCK_ACQUIRE_AUTOCREATE),
+         ARGS(hf_holdfast_acquire_args,
+              HF_LOCK_ACQUIRE_SHARED | HF_LOCK_ACQUIRE_AUTOCREATE | HF_HOLDFAST_ACQUIRE_DESCRIPTOR),
          .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = call_acquire},
         {HF_HOLDFAST_LIST_OWNERS, "list-owners", ARGS(hf_holdfast_list_args, 0),
          .guards = HF_GUARD_READ_ONLY_OK, .call = call_list_owners},
@@ -270,6 +311,8 @@ static const struct hf_procedure procedures[] = {
          .guards = HF_GUARD_READ_ONLY_OK, .call = call_list_locks},
         {HF_HOLDFAST_WHO, "who", ARGS(hf_holdfast_who_args, 0), .guards = HF_GUARD_READ_ONLY_OK,
          .call = call_who},
+        {HF_HOLDFAST_RELEASE_ALL, "release-all", ARGS(hf_holdfast_release_all_args, 0),
+         .guards = HF_GUARD_UNRESTRICTED, .call = call_release_all},
 };
 
 const struct hf_program hf_holdfast_program = {

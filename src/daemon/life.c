@@ -146,6 +146,15 @@ static void complete(struct daemon *d)
         hf_keeper_ready(d->keeper);
 }
 
+/*
+ * A first server that was killed may have moved locks into a parking lot that is known
+ * to the service manager alone: that passes it to a program that it starts.
+ */
+static bool has_to_be_started_anew(const struct daemon *d)
+{
+        return getenv("NOTIFY_SOCKET") && hf_keeper_last_status(d->keeper);
+}
+
 static int begin_anew(struct daemon *d)
 {
         struct hf_error error = {0};
@@ -154,6 +163,12 @@ static int begin_anew(struct daemon *d)
         hf_area_init(d->area, hf_keeper_area_size(d->keeper));
         if (daemon_apply_log(d, &error) < 0)
                 return fail(EXIT_OTHER, &error);
+        if (has_to_be_started_anew(d)) {
+                (void)hf_error_set(&error, EINTR, HF_ERR_INTERNAL, HF_FROM_NONE,
+                                   "a server was killed before it had all locks again; ending, to "
+                                   "be started anew by the service manager");
+                return fail(EXIT_INIT, &error);
+        }
         if (make_run_dirs(d, &error) < 0)
                 return fail(EXIT_RUN_DIR, &error);
         if (hf_pidfile_take(d->paths.pid_file, hf_keeper_pid(d->keeper), &d->area->pid_fd, &error) <

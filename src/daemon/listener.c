@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/socket.h"
 #include "daemon/area.h"
+#include "daemon/parking.h"
 #include "daemon/session.h"
 
 #include <errno.h>
@@ -266,6 +267,7 @@ int hf_listeners_activated(struct hf_server *server, const struct hf_paths *path
 {
         /* As the environment has them, by rising descriptor. */
         const char *names = getenv("LISTEN_FDNAMES");
+        int sockets = 0;
 
         for (int i = 0; i < n; i++) {
                 int fd = SD_LISTEN_FDS_START + i, r;
@@ -273,6 +275,8 @@ int hf_listeners_activated(struct hf_server *server, const struct hf_paths *path
                 const struct socket_name *known;
 
                 next_name(&names, name, sizeof(name));
+                if (hf_parking_pass(server, fd, name))
+                        continue;
                 known = recognise(paths, name, fd);
                 if (!known)
                         return hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_NONE,
@@ -284,8 +288,9 @@ int hf_listeners_activated(struct hf_server *server, const struct hf_paths *path
                 r = add_listener(server, known, fd, "", err);
                 if (r < 0)
                         return r;
+                sockets++;
         }
-        return n;
+        return sockets;
 }
 
 int hf_listeners_adopt(struct hf_server *server, struct hf_error *err)

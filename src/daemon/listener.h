@@ -23,7 +23,8 @@ int hf_listeners_open(struct hf_server *server, const struct hf_paths *paths, bo
 /*
  * Takes the n sockets that systemd passed over, known by their names
  * ("virtlockd.socket", "virtlockd-admin.socket", "holdfastd.socket",
- * "holdfastd-ro.socket") or by the path they are bound to. Returns n.
+ * "holdfastd-ro.socket") or by the path they are bound to. Parking lots among them
+ * are left to parking.h. Returns how many sockets there were.
  */
 int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths, int n,
                            struct hf_error *err);

@@ -43,6 +43,9 @@ static const struct hf_option option_table[] = {
                .argument = "FILE", .kind = HF_OPTION_STRING),
         OPTION('\0', "no-supervisor", "serve in one process, which nobody replaces; for debuggers",
                unsupervised, .kind = HF_OPTION_FLAG),
+        OPTION('\0', "release-all",
+               "release every lock of every VM, running or not, and exit; no VM is ended",
+               release_all, .kind = HF_OPTION_FLAG),
         OPTION('\0', "probe-state",
                "say by the exit status whether this program could go on with such a state",
                probe_state, .argument = "VERSION", .kind = HF_OPTION_STRING),
@@ -112,6 +115,8 @@ static int run(struct daemon *d, char **argv)
                 return fail(&error);
         if (d->arguments.probe_state)
                 return knows_state(d->arguments.probe_state) ? EXIT_OK : EXIT_OTHER;
+        if (d->arguments.release_all && !hf_keeper_takes_over())
+                return daemon_release_all(d);
         if (d->arguments.daemon && !hf_keeper_takes_over()) {
                 d->report_fd = hf_daemonize();
                 if (d->report_fd < 0) {

@@ -5,7 +5,9 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "daemon/acquire.h"
+#include "daemon/kept.h"
 #include "daemon/owner.h"
+#include "daemon/parking.h"
 #include "lockspace/claims.h"
 #include "lockspace/rules.h"
 #include "storage/resource.h"
@@ -27,6 +29,7 @@ struct tally {
  * of them was seen so.
  */
 struct open_claims {
+        struct hf_kept *kept;
         struct hf_user_scan *scan;
         uint32_t *index;
         size_t n, room;
@@ -82,7 +85,7 @@ static void lost(const struct hf_claim *claim, const char *why, struct tally *ta
  * The stand-in of a VM that is gone goes, as it would have gone with the lock. A
  * file that has taken its place stays.
  */
-static void tidy(const struct hf_claim *claim)
+static void tidy(struct hf_kept *kept, const struct hf_claim *claim)
 {
         hf_cleanup_free char *path = claim->autocreate
                                              ? hf_rules_path(claim->lockspace, claim->name)
@@ -90,6 +93,8 @@ static void tidy(const struct hf_claim *claim)
         struct hf_resource_request request = {.path = path};
         struct hf_resource_result result;
 
+        /* What was kept for it goes later, with the last who shared it. */
+        hf_kept_ended(kept, claim, path);
         if (!path)
                 return;
         hf_resource_take(&request, &result);
@@ -114,11 +119,19 @@ static bool is_another_vm(struct hf_server *server, pid_t pid, const struct hf_c
                          strcmp(hf_table_string(server->table, owner->name), claim->vm) != 0);
 }
 
+/* A lock daemon that has our byte does not work on the disk; a VM may carry our lock itself. */
+static bool may_be_vm(const struct hf_user *user, const struct hf_claim *claim)
+{
+        if (user->our_byte)
+                return claim->duplicated && (claim->carried || (user->works && !claim->shared));
+        return user->writes || (claim->shared && claim->carried);
+}
+
 /*
  * A process that has the disk of an ended one open: its VM lives on there, as
  * after -daemonize. A reader counts only where it is known to carry the VM on,
  * as the readers of a shared disk are many; a lock daemon, or whoever else has
- * our byte, never. Returns 0 for none.
+ * taken our byte, never. Returns 0 for none.
  */
 static pid_t find_heir(struct hf_server *server, const struct hf_claim *claim,
                        const struct hf_user_scan *scan)
@@ -127,8 +140,7 @@ static pid_t find_heir(struct hf_server *server, const struct hf_claim *claim,
         const struct hf_user *users = hf_user_scan_users(scan, disk_of(claim), &n);
 
         for (size_t i = 0; i < n; i++)
-                if (!users[i].our_byte && (users[i].writes || (claim->shared && claim->carried)) &&
-                    !is_another_vm(server, users[i].pid, claim))
+                if (may_be_vm(&users[i], claim) && !is_another_vm(server, users[i].pid, claim))
                         return users[i].pid;
         return 0;
 }
@@ -199,7 +211,7 @@ static int find_owner(struct hf_server *server, const struct hf_claim *claim,
 }
 
 /* 0, or -ESRCH: the VM has ended, or a negative errno with *err: it runs on without its lock. */
-static int take_again(struct hf_server *server, const struct hf_claim *claim,
+static int take_again(struct hf_server *server, const struct hf_claim *claim, struct hf_kept *kept,
                       const struct hf_user_scan *scan, struct hf_error *err)
 {
         uint32_t owner;
@@ -209,7 +221,7 @@ static int take_again(struct hf_server *server, const struct hf_claim *claim,
                 return r;
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot watch pid %d", (int)claim->pid);
-        r = hf_acquire_again(server, owner, claim, scan, err);
+        r = hf_acquire_again(server, owner, claim, kept, scan, err);
         hf_owner_drop_unused(server, owner);
         return r == -ESRCH ? -EIO : r;
 }
@@ -249,6 +261,21 @@ static int leave_open(struct hf_server *server, struct open_claims *open,
         return r;
 }
 
+/*
+ * Whether what stands in the way is the VM's own duplicate, which we could not get:
+ * nobody else is seen to have the lock.
+ */
+static bool holds_it_itself(const struct hf_claim *claim, const struct hf_user_scan *scan)
+{
+        size_t n;
+        const struct hf_user *users = hf_user_scan_users(scan, &claim->file, &n);
+
+        for (size_t i = 0; i < n; i++)
+                if (users[i].our_byte && users[i].pid != claim->pid)
+                        return false;
+        return claim->duplicated;
+}
+
 static void settle_open(struct hf_server *server, struct hf_table *old, struct open_claims *open,
                         struct tally *tally)
 {
@@ -261,12 +288,18 @@ static void settle_open(struct hf_server *server, struct hf_table *old, struct o
 
                 if (hf_claims_get(old, open->index[i], &claim) <= 0)
                         continue;
-                r = take_again(server, &claim, open->scan, &error);
+                r = take_again(server, &claim, open->kept, open->scan, &error);
                 if (r >= 0) {
                         tally->taken++;
                 } else if (r == -ESRCH) {
                         tally->ended++;
-                        tidy(&claim);
+                        tidy(open->kept, &claim);
+                } else if (r == -EBUSY && holds_it_itself(&claim, open->scan)) {
+                        hf_log(HF_LOG_WARNING, MODULE,
+                               "%s (pid %d) holds the lock of %s by a descriptor of its own, which "
+                               "this daemon may not have: the lock is safe, goes when the VM ends, "
+                               "and cannot be released before",
+                               claim.vm, (int)claim.pid, claim.name);
                 } else {
                         lost(&claim, error.text, tally);
                 }
@@ -279,7 +312,7 @@ static void recover_claim(struct hf_server *server, struct open_claims *open,
                           const struct hf_claim *claim, uint32_t index, struct tally *tally)
 {
         struct hf_error error;
-        int r = take_again(server, claim, NULL, &error);
+        int r = take_again(server, claim, open->kept, NULL, &error);
 
         if (r >= 0) {
                 tally->taken++;
@@ -332,9 +365,10 @@ static void replace(struct hf_server *server, const char *state_file)
 }
 
 /* Returns whether the new table has the old one's place already. */
-static bool recover_claims(struct hf_server *server, struct hf_table *old, const char *state_file)
+static bool recover_claims(struct hf_server *server, struct hf_table *old, struct hf_kept *kept,
+                           const char *state_file)
 {
-        struct open_claims open = {0};
+        struct open_claims open = {.kept = kept};
         struct tally tally = {0};
 
         recover_lockspaces(server, old, &tally);
@@ -396,15 +430,23 @@ static void make_room(struct hf_server *server, const char *state_file)
                state_file, strerrordesc_np(-r));
 }
 
-void hf_recover(struct hf_server *server, const char *state_file)
+int hf_recover_load(const char *state_file, struct hf_table **ret)
 {
-        hf_cleanup_table struct hf_table *old = NULL;
-        bool replaced = false;
         uint8_t boot[16];
         int r = get_boot(boot);
 
-        if (r >= 0)
-                r = hf_table_load(state_file, boot, &old);
+        return r < 0 ? r : hf_table_load(state_file, boot, ret);
+}
+
+void hf_recover(struct hf_server *server, const char *state_file)
+{
+        hf_cleanup_table struct hf_table *old = NULL;
+        hf_cleanup_kept struct hf_kept *kept = NULL;
+        bool replaced = false;
+        int r = hf_recover_load(state_file, &old);
+
+        hf_parking_begin(server);
+        kept = hf_kept_new(server);
         if (r == -EBADMSG)
                 set_aside(state_file);
         else if (r < 0 && r != -ENOENT && r != -ESTALE)
@@ -412,9 +454,17 @@ void hf_recover(struct hf_server *server, const char *state_file)
         if (!hf_table_is_kept(server->table))
                 make_room(server, state_file);
         if (r >= 0)
-                replaced = recover_claims(server, old, state_file);
+                replaced = recover_claims(server, old, kept, state_file);
+        kept = hf_kept_free(kept);
+        hf_parking_park_all(server);
         if (!replaced)
                 replace(server, state_file);
+}
+
+static void leave_nothing(struct hf_server *server, const char *state_file)
+{
+        (void)unlink(state_file);
+        hf_parking_leave(server);
 }
 
 void hf_recover_leave(struct hf_server *server, const char *state_file)
@@ -423,9 +473,10 @@ void hf_recover_leave(struct hf_server *server, const char *state_file)
 
         /* The default lockspace is always there. */
         if (counts.holds == 0 && counts.lockspaces == 1)
-                (void)unlink(state_file);
+                leave_nothing(server, state_file);
         else if (counts.holds > 0)
                 hf_log(HF_LOG_WARNING, MODULE,
-                       "ending with %u locks held: they are free until holdfastd runs again",
+                       "ending with %u locks held: but for those that the service manager or their "
+                       "VMs keep, they are free until holdfastd runs again",
                        counts.holds);
 }

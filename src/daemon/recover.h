@@ -20,6 +20,9 @@
  */
 int hf_recover_table(const char *state_file, struct hf_table **ret);
 
+/* What an earlier daemon of this boot left there, to read its claims; as hf_table_load. */
+int hf_recover_load(const char *state_file, struct hf_table **ret);
+
 /*
  * Takes again what the state file claims; then the server's table is the state.
  * Where it cannot be, says so in the log. Before anything else is in the table.

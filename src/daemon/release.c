@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "daemon/acquire.h"
 #include "daemon/owner.h"
+#include "daemon/parking.h"
 #include "lockspace/rules.h"
 #include "storage/resource.h"
 
@@ -29,6 +30,7 @@ void hf_give(struct hf_server *server, uint32_t index)
         /* A successor begins here again, for as long as there is the record. */
         hf_table_set_releasing(server->table, lock_index);
         hf_resource_give(lock->fd, unlink_path);
+        hf_parking_released(server, lock);
         hf_table_remove_hold(server->table, index);
         hf_table_remove_lock(server->table, lock_index);
 }
@@ -77,6 +79,14 @@ void hf_release_named(struct hf_server *server, uint32_t index)
                 hf_give(server, twin);
         hf_give(server, index);
         hf_owner_drop_unused(server, owner);
+}
+
+void hf_release_everything(struct hf_server *server)
+{
+        for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i));)
+                hf_give(server, i);
+        for (uint32_t i = 0; (i = hf_table_next_owner(server->table, i));)
+                hf_owner_drop_unused(server, i);
 }
 
 int hf_release(struct hf_session *session, const char *path, const char *name, struct hf_error *err)

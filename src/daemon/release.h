@@ -15,6 +15,9 @@ int hf_release(struct hf_session *session, const char *lockspace, const char *na
 /* Does so: a hold, and all others that its owner has by that name. May be repeated. */
 void hf_release_named(struct hf_server *server, uint32_t hold);
 
+/* Gives back what anybody holds. May be repeated. */
+void hf_release_everything(struct hf_server *server);
+
 /* Removes one hold; with the last one the lock goes. */
 void hf_give(struct hf_server *server, uint32_t hold);
 

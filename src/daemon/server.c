@@ -124,6 +124,8 @@ struct hf_server *hf_server_free(struct hf_server *server)
         }
         (void)sd_event_source_disable_unref(server->departures);
         (void)sd_event_source_disable_unref(server->searcher);
+        (void)sd_event_source_disable_unref(server->parker);
+        (void)sd_event_source_disable_unref(server->parker_timer);
         (void)sd_event_source_disable_unref(server->idle_timer);
         (void)hf_table_free(server->table);
         (void)sd_event_source_disable_unref(server->poll_source);

@@ -15,6 +15,8 @@
  *   owner.c      which process a lock belongs to, and learning of its end
  *   recover.c    what an earlier daemon left
  *   departure.c  who left, and what happens to what it held
+ *   parking.c    lock descriptors in the service manager's keeping
+ *   kept.c       locks that were kept while no daemon ran
  *
  * Nothing here may block: what could (opening and locking a file, reading a
  * foreign process) is a step with a completion.
@@ -62,6 +64,14 @@ struct hf_listener {
 /* Sockets: virtlockd's two, our two; systemd may pass more of each. */
 #define HF_LISTENERS_MAX 16
 
+/* Parking lots that systemd may pass: one, and what a daemon that was killed left half-way. */
+#define HF_LOTS_MAX 8
+
+struct hf_passed_lot {
+        int fd;
+        uint32_t number;
+};
+
 struct hf_server {
         sd_event *event;
         struct hf_table *table;
@@ -83,6 +93,14 @@ struct hf_server {
         struct hf_area *area; /* slots of the sessions, and what else outlives this server */
         uint32_t *free_slots; /* of those that were used before; the last comes out first */
         uint32_t n_free_slots;
+
+        struct hf_passed_lot passed_lots[HF_LOTS_MAX];
+        size_t n_passed_lots;
+        sd_event_source *parker;       /* runs while there are locks to be parked */
+        sd_event_source *parker_timer; /* when parked descriptors of released locks have to go */
+        uint32_t parker_at;            /* the hold that was looked at last */
+        uint32_t parked_dead;          /* about how many of those there are */
+        bool parking_failed;           /* and that was said */
 
         struct hf_search *searches;  /* first in, first done */
         sd_event_source *searcher;   /* runs while there are any */

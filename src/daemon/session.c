@@ -257,6 +257,17 @@ static void drop_request(struct hf_session *session)
         session->state = HF_SESSION_READING;
 }
 
+/* The descriptor that goes with the answer, if it is still its owner's lock; or -1. */
+static int attached_to(const struct hf_session *session)
+{
+        struct hf_table *table = session->server->table;
+        const struct hf_hold *hold = hf_table_hold(table, session->attached);
+
+        if (!session->attached || !hold->check || hold->owner != session->owner)
+                return -1;
+        return hf_table_lock(table, hold->lock)->fd;
+}
+
 /*
  * Sends what is left of the answer; then the request is done with. Returns 1, 0
  * when the client has to read first, or a negative errno.
@@ -264,9 +275,15 @@ static void drop_request(struct hf_session *session)
 static int send_answer(struct hf_session *session)
 {
         struct hf_session_slot *slot = slot_of(session);
-        struct hf_exchange_way way = {.fd = session->fd, .answer = slot->answer, .attached = -1};
+        struct hf_exchange_way way = {
+                .fd = session->fd, .answer = slot->answer, .attached = attached_to(session)};
         int r = hf_exchange_send(&session->exchange, &way);
 
+        /* Too many are on their way. It is a courtesy, and the answer is none. */
+        if (way.attached >= 0 && (r == -ETOOMANYREFS || r == -EBADF)) {
+                way.attached = -1;
+                r = hf_exchange_send(&session->exchange, &way);
+        }
         if (r <= 0)
                 return r;
         if (session->refused || session->leaving)
@@ -346,6 +363,7 @@ static void serve(struct hf_session *session)
 
         hf_rpc_get_header(request, &session->call);
         session->intent.kind = HF_INTENT_NONE;
+        session->attached = 0;
         session->serving = true;
         if (session->crashes < CRASHES_MAX)
                 hf_dispatch(session, request + HF_RPC_HEADER_SIZE, usable - HF_RPC_HEADER_SIZE);

@@ -55,6 +55,7 @@ struct hf_session {
         struct hf_intent intent; /* what the answer that stands commits to */
         bool serving;            /* its request is being looked at */
         uint8_t crashes;         /* of servers that looked at it */
+        uint32_t attached;       /* the hold whose lock's descriptor goes with it; 0: none */
 
         int fd;
         uint32_t listener_index;
@@ -72,6 +73,7 @@ struct hf_session {
         gid_t peer_gid;
         uint32_t check; /* of what does not change of all this (sound.h) */
 
+        bool wants_descriptor; /* with the answer to its acquire */
         bool restricted;
         bool registered;
         pid_t owner_pid;

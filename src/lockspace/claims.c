@@ -76,6 +76,8 @@ static int read_claim(struct hf_table *table, const struct hf_hold *hold, struct
                 .fd = lock->fd,
                 .file = lock->file,
                 .carried = owner->state == HF_OWNER_CARRIED,
+                .duplicated = lock->flags & HF_LOCK_DUPLICATED,
+                .serial = lock->serial,
         };
         if (lock->thing_check == hf_claims_check_thing(&lock->thing))
                 ret->thing = lock->thing;

@@ -33,7 +33,9 @@ struct hf_claim {
         struct hf_thing file;  /* that was locked */
         struct hf_thing thing; /* that the file stands for; kind none: not known, or damaged */
         /* Not covered by a check, as it changes: good for a look at the processes, no more. */
-        bool carried; /* the process had ended, another one carried its connection */
+        bool carried;    /* the process had ended, another one carried its connection */
+        bool duplicated; /* a VM may have a duplicate of the descriptor */
+        uint32_t serial; /* of the descriptor in a parking lot; or 0 */
 };
 
 /* Highest index at which there may be a claim. */

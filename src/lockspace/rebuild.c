@@ -363,7 +363,8 @@ static void rebuild_lock(struct rebuild *b, uint32_t index)
         }
         if (lock->thing.kind != HF_THING_NONE)
                 lock->flags &= ~(uint32_t)HF_LOCK_SEARCHED;
-        lock->flags &= HF_LOCK_SHARED | HF_LOCK_AUTOCREATE | HF_LOCK_SEARCHED | HF_LOCK_RELEASING;
+        lock->flags &= HF_LOCK_SHARED | HF_LOCK_AUTOCREATE | HF_LOCK_SEARCHED | HF_LOCK_RELEASING |
+                       HF_LOCK_DUPLICATED | UINT32_MAX << HF_LOCK_LOT_SHIFT;
         lock->next_thing = 0;
         lock->first_hold = 0;
         lock->holds = 0;

@@ -155,6 +155,15 @@ void hf_table_set_releasing(struct hf_table *table, uint32_t index)
         atomic_signal_fence(memory_order_release);
 }
 
+void hf_table_set_lot(struct hf_table *table, uint32_t index, uint32_t lot)
+{
+        uint32_t *flags = &hf_table_lock(table, index)->flags;
+
+        /* Last: what is said to be there is there. */
+        atomic_signal_fence(memory_order_release);
+        *flags = (*flags & ((1U << HF_LOCK_LOT_SHIFT) - 1)) | lot << HF_LOCK_LOT_SHIFT;
+}
+
 void hf_table_remove_lock(struct hf_table *table, uint32_t index)
 {
         struct hf_map *map = table->map;

@@ -63,7 +63,11 @@ enum hf_table_lock_flags {
         HF_LOCK_AUTOCREATE = 1U << 1, /* the file goes with the lock */
         HF_LOCK_SEARCHED = 1U << 2,   /* its thing is not known yet, but may be found out */
         HF_LOCK_RELEASING = 1U << 3,  /* its release has begun, and must be finished */
+        HF_LOCK_DUPLICATED = 1U << 4, /* a VM was given a duplicate of its descriptor */
 };
+
+/* Where among its flags a lock has the number of the parking lot that it is in; 0: none. */
+#define HF_LOCK_LOT_SHIFT 24
 
 struct hf_owner {
         uint32_t next; /* chain by pid, or of free records */
@@ -97,6 +101,7 @@ struct hf_lock {
         uint32_t holds;
         uint64_t search_after; /* until when its thing is not looked for, as wall clock */
         uint32_t thing_check;  /* of the thing, which may be learned late; see claims.h */
+        uint32_t serial;       /* of its descriptor, by which it is known in a parking lot; or 0 */
 };
 
 struct hf_hold {
@@ -219,6 +224,14 @@ int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
                       const struct hf_thing *thing, int fd, uint32_t flags, uint32_t *ret);
 /* Notes that the lock's release has begun, by one store. */
 void hf_table_set_releasing(struct hf_table *table, uint32_t lock);
+
+/* Notes, and says, which parking lot the lock is in; a number of at most 255. */
+void hf_table_set_lot(struct hf_table *table, uint32_t lock, uint32_t lot);
+static inline uint32_t hf_table_lot(const struct hf_lock *lock)
+{
+        return lock->flags >> HF_LOCK_LOT_SHIFT;
+}
+
 /* Notes what a lock protects whose thing was searched for. */
 void hf_table_set_thing(struct hf_table *table, uint32_t lock, const struct hf_thing *thing);
 /* First lock whose thing is searched for, or the next one after that; 0 where there is none. */

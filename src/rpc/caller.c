@@ -98,7 +98,37 @@ static int send_all(struct hf_caller *caller, const uint8_t *buf, size_t len, in
         return 0;
 }
 
-static int receive_all(struct hf_caller *caller, uint8_t *buf, size_t len, int64_t deadline)
+/*
+ * Receives with what is attached: one descriptor, which comes with a first byte, if it
+ * is wanted (fd not NULL) and there is room for it; all others the kernel drops.
+ */
+static ssize_t receive(int socket, uint8_t *buf, size_t len, int *fd)
+{
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof(int))];
+        } control = {0};
+        struct iovec part = {buf, len};
+        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+        const struct cmsghdr *header;
+        ssize_t n;
+
+        if (fd) {
+                message.msg_control = &control;
+                message.msg_controllen = sizeof(control.space);
+        }
+        n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        header = n >= 0 && fd ? CMSG_FIRSTHDR(&message) : NULL;
+        if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+            header->cmsg_len == CMSG_LEN(sizeof(int))) {
+                hf_close_fd(fd);
+                memcpy(fd, CMSG_DATA(header), sizeof(*fd));
+        }
+        return n;
+}
+
+static int receive_all(struct hf_caller *caller, uint8_t *buf, size_t len, int64_t deadline,
+                       int *fd)
 {
         while (len > 0) {
                 ssize_t n;
@@ -106,7 +136,7 @@ static int receive_all(struct hf_caller *caller, uint8_t *buf, size_t len, int64
 
                 if (r < 0)
                         return r;
-                n = recv(caller->fd, buf, len, MSG_DONTWAIT);
+                n = receive(caller->fd, buf, len, fd);
                 if (n < 0 && (errno == EINTR || errno == EAGAIN))
                         continue;
                 if (n < 0)
@@ -120,7 +150,7 @@ static int receive_all(struct hf_caller *caller, uint8_t *buf, size_t len, int64
 }
 
 /* Reads one whole message into a fresh buffer. */
-static int receive_message(struct hf_caller *caller, int64_t deadline, uint8_t **ret,
+static int receive_message(struct hf_caller *caller, int64_t deadline, int *fd, uint8_t **ret,
                            size_t *ret_len)
 {
         hf_cleanup_free uint8_t *message = NULL;
@@ -128,7 +158,7 @@ static int receive_message(struct hf_caller *caller, int64_t deadline, uint8_t *
         int64_t length;
         int r;
 
-        r = receive_all(caller, word, sizeof(word), deadline);
+        r = receive_all(caller, word, sizeof(word), deadline, fd);
         if (r < 0)
                 return r;
         length = hf_rpc_length(word);
@@ -138,7 +168,8 @@ static int receive_message(struct hf_caller *caller, int64_t deadline, uint8_t *
         if (!message)
                 return -ENOMEM;
         memcpy(message, word, sizeof(word));
-        r = receive_all(caller, message + sizeof(word), (size_t)length - sizeof(word), deadline);
+        r = receive_all(caller, message + sizeof(word), (size_t)length - sizeof(word), deadline,
+                        fd);
         if (r < 0)
                 return r;
         *ret = hf_steal_ptr(message);
@@ -170,13 +201,14 @@ static int read_answer(struct hf_caller *caller, const struct hf_rpc_header *sen
                        const struct hf_call *call, int64_t deadline, struct hf_error *err)
 {
         hf_cleanup_free uint8_t *message = NULL;
+        hf_cleanup_fd int fd = -1;
         struct hf_rpc_header got;
         size_t len;
         int r;
 
         do {
                 free(hf_steal_ptr(message));
-                r = receive_message(caller, deadline, &message, &len);
+                r = receive_message(caller, deadline, call->ret_fd ? &fd : NULL, &message, &len);
                 if (r == -ECONNRESET)
                         return broken(caller, ECONNRESET, err, "closed the connection");
                 if (r == -ETIMEDOUT)
@@ -190,10 +222,12 @@ static int read_answer(struct hf_caller *caller, const struct hf_rpc_header *sen
         if (got.status == HF_RPC_ERROR)
                 return hf_rpc_get_error(message + HF_RPC_HEADER_SIZE, len - HF_RPC_HEADER_SIZE,
                                         err);
-        if (!call->get)
-                return 0;
-        return hf_rpc_get_payload(message + HF_RPC_HEADER_SIZE, len - HF_RPC_HEADER_SIZE, call->get,
-                                  call->ret, err);
+        r = !call->get ? 0
+                       : hf_rpc_get_payload(message + HF_RPC_HEADER_SIZE, len - HF_RPC_HEADER_SIZE,
+                                            call->get, call->ret, err);
+        if (r >= 0 && call->ret_fd)
+                *call->ret_fd = hf_steal_fd(&fd);
+        return r;
 }
 
 int hf_caller_call(struct hf_caller *caller, const struct hf_call *call, struct hf_error *err)

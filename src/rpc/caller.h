@@ -54,12 +54,14 @@ struct hf_call {
         const void *args;
         xdrproc_t get; /* NULL: the reply has no body */
         void *ret;     /* zeroed; freed by the caller with hf_rpc_free */
+        int *ret_fd;   /* a descriptor that came with the reply, or -1; NULL: none is wanted */
 };
 
 /*
  * Sends a call and waits for its answer. An error answer is returned as
  * hf_rpc_get_error does. -ETIMEDOUT when the deadline passed, -ECONNRESET when
- * the daemon closed the connection.
+ * the daemon closed the connection. *ret_fd is set on success only, and
+ * close-on-exec.
  */
 int hf_caller_call(struct hf_caller *caller, const struct hf_call *call, struct hf_error *err);
 

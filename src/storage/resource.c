@@ -90,6 +90,11 @@ void hf_resource_take(const struct hf_resource_request *request, struct hf_resou
                 ret->status = -EAGAIN;
 }
 
+int hf_resource_prove(int fd, bool shared)
+{
+        return set_lock(fd, shared ? F_RDLCK : F_WRLCK);
+}
+
 static void unlink_if_ours_alone(int fd, const char *path)
 {
         struct stat st;

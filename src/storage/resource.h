@@ -39,6 +39,12 @@ struct hf_resource_result {
 void hf_resource_take(const struct hf_resource_request *request, struct hf_resource_result *ret);
 
 /*
+ * Sees to it that a descriptor that should have the lock has it: -EAGAIN, somebody
+ * else does. What has it already stays as it is.
+ */
+int hf_resource_prove(int fd, bool shared);
+
+/*
  * Gives a lock back: an explicit unlock, which frees it for every duplicate of
  * the descriptor, then close. With unlink_path the file is removed first, while
  * the lock is still held, provided that nobody else shares it, it is still the

@@ -146,12 +146,17 @@ static void read_line(const char *line, struct hf_user *user)
 static void read_fdinfo(pid_t pid, const char *fd, struct hf_user *user)
 {
         hf_cleanup_file FILE *file = NULL;
+        struct hf_user one = {0};
         char path[64 + NAME_MAX], line[256];
 
         (void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", (int)pid, fd);
         file = fopen(path, "re");
         while (file && fgets(line, sizeof(line), file))
-                read_line(line, user);
+                read_line(line, &one);
+        user->writes |= one.writes;
+        user->locks |= one.locks;
+        user->our_byte |= one.our_byte;
+        user->works |= one.writes && !one.our_byte;
 }
 
 /* The entry of a process, which is the last one where it has one; NULL: there is no room. */
@@ -192,6 +197,43 @@ static void scan_process(struct hf_user_scan *scan, pid_t pid)
                 if (user)
                         read_fdinfo(pid, entry->d_name, user);
         }
+}
+
+/* Whether a descriptor of a process holds our byte in that mode; other bytes may be held too. */
+static bool has_lock(pid_t pid, const char *fd, bool shared)
+{
+        hf_cleanup_file FILE *file = NULL;
+        char path[64 + NAME_MAX], line[256], kind[16], mode[16];
+        unsigned long long start;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", (int)pid, fd);
+        file = fopen(path, "re");
+        while (file && fgets(line, sizeof(line), file))
+                if (sscanf(line, "lock: %*d: %15s %*s %15s %*s %*s %llu", kind, mode, &start) ==
+                            3 &&
+                    start == 0 && !strcmp(kind, "OFDLCK") &&
+                    !strcmp(mode, shared ? "READ" : "WRITE"))
+                        return true;
+        return false;
+}
+
+int hf_user_lock_fds(pid_t pid, const struct hf_thing *thing, bool shared, int *numbers, int max)
+{
+        hf_cleanup_dir DIR *dir = NULL;
+        struct dirent *entry;
+        char path[64];
+        int n = 0;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+        dir = opendir(path);
+        while (dir && n < max && (entry = readdir(dir))) {
+                struct hf_thing found;
+
+                if (entry->d_name[0] != '.' && identify(dirfd(dir), entry->d_name, &found) == 0 &&
+                    hf_thing_same(&found, thing) && has_lock(pid, entry->d_name, shared))
+                        numbers[n++] = atoi(entry->d_name);
+        }
+        return n;
 }
 
 static bool is_skipped(const struct hf_user_scan *scan, pid_t pid)

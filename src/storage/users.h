@@ -23,7 +23,8 @@ struct hf_user {
         char comm[32];
         bool writes;   /* one is open for writing */
         bool locks;    /* one has a lock of any kind on the file */
-        bool our_byte; /* that lock is on byte 0: virtlockd, or another holdfastd */
+        bool our_byte; /* that lock is on byte 0: virtlockd, another holdfastd, or a duplicate */
+        bool works;    /* one is open for writing and has no lock on our byte */
 };
 
 /* A scan in progress, so that a program with other duties can do it in slices. */
@@ -52,6 +53,13 @@ int hf_user_scan_step(struct hf_user_scan *scan, unsigned int processes);
 const struct hf_user *hf_user_scan_result(const struct hf_user_scan *scan, size_t *ret_n);
 const struct hf_user *hf_user_scan_users(const struct hf_user_scan *scan,
                                          const struct hf_thing *thing, size_t *ret_n);
+
+/*
+ * The numbers of a process's descriptors that hold our byte of the thing, as open
+ * file descriptions do, in that mode. Fills numbers[] up to max and returns how
+ * many there are; 0 also where they cannot be seen.
+ */
+int hf_user_lock_fds(pid_t pid, const struct hf_thing *thing, bool shared, int *numbers, int max);
 
 /*
  * The processes that carry the other ends of UNIX sockets: inodes[] are those

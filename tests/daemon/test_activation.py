@@ -4,31 +4,13 @@
 import os
 import signal
 import socket
-import sys
 import time
 
 import pytest
 from hftest import wire
+from hftest.fdstore import launcher
 from hftest.processes import until
 from hftest.wire import Owner
-
-# Puts the descriptors where systemd would, says so in the environment, becomes the daemon.
-LAUNCHER = """
-import fcntl, os, sys
-count = int(sys.argv[1])
-given = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 100) for fd in sys.argv[2:2 + count]]
-for fd in sys.argv[2:2 + count]:
-    os.close(int(fd))
-for at, fd in enumerate(given):
-    os.dup2(fd, 3 + at)
-    os.close(fd)
-os.environ["LISTEN_PID"] = str(os.getpid())
-os.environ["LISTEN_FDS"] = str(count)
-if sys.argv[2 + count]:
-    os.environ["LISTEN_FDNAMES"] = sys.argv[2 + count]
-os.execvp(sys.argv[3 + count], sys.argv[3 + count:])
-"""
-
 
 def listen(path, mode=0o600):
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -44,11 +26,10 @@ def activated(holdfastd):
     """Starts a holdfastd with listening sockets: activated(paths, names)."""
     def start(paths, names, **how):
         servers = [listen(path) for path in paths]
-        fds = [str(server.fileno()) for server in servers]
+        fds = [server.fileno() for server in servers]
         daemon = holdfastd(
             start=False, pass_fds=[server.fileno() for server in servers],
-            wrapper=[sys.executable, "-I", "-S", "-c", LAUNCHER, str(len(fds)), *fds,
-                     ":".join(names)], **how)
+            wrapper=launcher(fds, names), **how)
         daemon.start(wait=False)
         for server in servers:
             server.close()
@@ -114,8 +95,7 @@ def test_a_client_that_came_before_the_daemon_is_served(activated, folder, holdf
     early.send(wire.frame(wire.Proc.CREATE_LOCKSPACE, wire.string("")))
     daemon = holdfastd(
         start=False, pass_fds=[server.fileno()],
-        wrapper=[sys.executable, "-I", "-S", "-c", LAUNCHER, "1", str(server.fileno()),
-                 "virtlockd.socket"])
+        wrapper=launcher([server.fileno()], ["virtlockd.socket"]))
     daemon.start(wait=False)
     server.close()
     assert early.receive().ok

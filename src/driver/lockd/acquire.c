@@ -49,6 +49,7 @@ static void roll_back(struct hf_lockd_connection *connection, struct hf_lockd_vm
                 if (vm->resources[n].taken)
                         (void)hf_lockd_give(connection, &vm->resources[n], NULL);
                 vm->resources[n].taken = false;
+                hf_close_fd(&vm->resources[n].fd);
         }
 }
 
@@ -87,6 +88,20 @@ static int hand_out(struct hf_lockd_connection *connection, int *ret_fd, struct 
         return 0;
 }
 
+/*
+ * Leaves the duplicates to the process, open across exec: nobody ever uses them. One
+ * that there is no number for is done without.
+ */
+static void leave_duplicates(struct hf_lockd_vm *vm)
+{
+        for (size_t i = 0; i < vm->n; i++) {
+                if (vm->resources[i].fd < 0)
+                        continue;
+                (void)fcntl(vm->resources[i].fd, F_DUPFD, LOWEST_FD);
+                hf_close_fd(&vm->resources[i].fd);
+        }
+}
+
 /* The part of acquire that has locks to lose: undone as a whole when it fails. */
 static int acquire_on(struct hf_lockd_connection *connection, struct hf_lockd_vm *vm,
                       const struct hf_lock_acquire *acquire, struct hf_lock_result *result,
@@ -110,6 +125,7 @@ static int acquire_on(struct hf_lockd_connection *connection, struct hf_lockd_vm
                         roll_back(connection, vm, vm->n);
                 return r;
         }
+        leave_duplicates(vm);
         result->fd = hf_steal_fd(&fd);
         result->guarantee = guarantee;
         return 0;
@@ -138,7 +154,8 @@ static int check_caller(const struct hf_lockd_vm *vm, bool own_connection,
 int hf_lockd_acquire(void *data, const struct hf_lock_acquire *acquire,
                      struct hf_lock_result *result, struct hf_lock_error *err)
 {
-        const uint32_t known = HF_LOCK_ACQUIRE_REGISTER_ONLY | HF_LOCK_ACQUIRE_RESTRICT;
+        const uint32_t known = HF_LOCK_ACQUIRE_REGISTER_ONLY | HF_LOCK_ACQUIRE_RESTRICT |
+                               HF_LOCK_ACQUIRE_DESCRIPTORS;
         hf_cleanup_connection struct hf_lockd_connection connection = HF_LOCKD_CONNECTION_INIT;
         struct hf_lockd_vm *vm = data;
         struct hf_error error = {0};
@@ -156,6 +173,8 @@ int hf_lockd_acquire(void *data, const struct hf_lock_acquire *acquire,
         if (r < 0 || (vm->n == 0 && !acquire->want_connection))
                 return r;
         connection.deadline = acquire->deadline;
+        connection.duplicates = acquire->want_connection &&
+                                (acquire->flags & HF_LOCK_ACQUIRE_DESCRIPTORS);
         r = open_connection(&connection, vm, err);
         if (r < 0)
                 return r;

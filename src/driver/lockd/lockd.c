@@ -163,6 +163,7 @@ static int append(struct hf_lockd_vm *vm, const struct hf_lock_resource *from,
         *to = (struct hf_lockd_resource){
                 .type = from->type,
                 .shared = from->flags & HF_LOCK_RESOURCE_SHARED,
+                .fd = -1,
         };
         /* Counted at once, so that vm_free finds what was allocated when the rest fails. */
         vm->n++;
@@ -213,7 +214,7 @@ __attribute__((visibility("default"))) const struct hf_lock_driver hf_lock_drive
         .size = sizeof(struct hf_lock_driver),
         .abi = HF_LOCK_DRIVER_ABI,
         .capabilities = HF_LOCK_CAP_CONNECTION | HF_LOCK_CAP_HOLDER | HF_LOCK_CAP_LEASES |
-                        HF_LOCK_CAP_SHARED | HF_LOCK_CAP_DEADLINE,
+                        HF_LOCK_CAP_SHARED | HF_LOCK_CAP_DEADLINE | HF_LOCK_CAP_DESCRIPTORS,
         .name = "lockd",
         .description = "locks through holdfastd, or through libvirt's virtlockd",
         .init = driver_init,

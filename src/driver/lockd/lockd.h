@@ -37,6 +37,7 @@ struct hf_lockd_resource {
         char *lockspace; /* directory; empty: name is a path */
         char *name;
         bool taken; /* by the acquire that is under way */
+        int fd;     /* a duplicate of its lock, from that acquire; -1: none */
 };
 
 struct hf_lockd_vm {
@@ -54,6 +55,7 @@ struct hf_lockd_connection {
         struct hf_caller caller;
         uint64_t deadline; /* nanoseconds of CLOCK_MONOTONIC; 0: the usual limit per call */
         bool ours;         /* holdfastd, which knows the HOLDFAST program */
+        bool duplicates;   /* duplicates of the locks' descriptors are wanted */
         char host[256];    /* of the daemon, if it said */
 };
 
@@ -79,8 +81,9 @@ int hf_lockd_restrict(struct hf_lockd_connection *connection, struct hf_error *e
 
 /*
  * One resource. -EBUSY: another has it, and *holder (may be NULL) is filled as
- * far as the daemon tells. On success *ret_guarantee is what the lock is worth
- * and resource->taken whether it was not the VM's before.
+ * far as the daemon tells. On success *ret_guarantee is what the lock is worth,
+ * resource->taken whether it was not the VM's before, and resource->fd a duplicate
+ * of it, close-on-exec, if the connection wants those and the daemon gives one.
  */
 int hf_lockd_take(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
                   unsigned int *ret_guarantee, struct hf_lock_holder *holder, struct hf_error *err);

@@ -83,7 +83,7 @@ static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_res
                 .flags = resource->shared ? HF_LOCK_ACQUIRE_SHARED : 0,
         };
         hf_cleanup(free_acquired) struct hf_holdfast_acquire_ret ret = {0};
-        const struct hf_call call = {
+        struct hf_call call = {
                 .prog = HF_HOLDFAST_PROGRAM,
                 .vers = HF_HOLDFAST_VERSION,
                 .proc = HF_HOLDFAST_ACQUIRE,
@@ -95,6 +95,10 @@ static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_res
         struct hf_thing thing = {0};
         int r;
 
+        if (connection->duplicates) {
+                args.flags |= HF_HOLDFAST_ACQUIRE_DESCRIPTOR;
+                call.ret_fd = &resource->fd;
+        }
         /* Where it cannot be told here, the daemon finds out, or says why not. */
         if (resource->type == HF_LOCK_DISK && hf_resource_identify(resource->name, &thing) >= 0)
                 args.thing = (struct hf_holdfast_thing){thing.kind, thing.dev, thing.ino};

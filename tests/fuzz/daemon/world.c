@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "base/process.h"
 #include "storage/behind.h"
+#include "storage/duplicate.h"
 #include "storage/resource.h"
 #include "storage/users.h"
 
@@ -94,6 +95,23 @@ void hf_resource_give(int fd, const char *unlink_path)
         (void)unlink_path;
         FUZZ_PROMISE(fd >= FIRST_FD && fd < FIRST_FD + KERNEL_LOCKS && kernel[fd - FIRST_FD].held);
         kernel[fd - FIRST_FD].held = false;
+}
+
+int hf_resource_prove(int fd, bool shared)
+{
+        (void)fd;
+        (void)shared;
+        return -EAGAIN;
+}
+
+int hf_duplicate_fetch(pid_t pid, int pidfd, const struct hf_thing *thing, bool shared, int *ret_fd)
+{
+        (void)pid;
+        (void)pidfd;
+        (void)thing;
+        (void)shared;
+        (void)ret_fd;
+        return -ENOENT;
 }
 
 int hf_resource_create(const char *path)
