@@ -29,19 +29,19 @@
  *
  * The steps and the code that they stand for:
  *   model                     | code
- *   receive                   | daemon/session.c receive, over the keeper's receipts
+ *   receive                   | keeper/receipt.c hf_exchange_receive
  *   acquire                   | daemon/acquire.c, storage/resource.c: open, F_OFD_SETLK
- *   prepare, commit           | daemon/session.c commit
- *   apply                     | daemon/session.c apply
+ *   prepare, commit           | daemon/session.c set_answer, keeper/receipt.c hf_exchange_commit
+ *   apply                     | daemon/intent.c hf_intent_carry_out
  *   give                      | daemon/release.c hf_give, lockspace/table-locks.c RELEASING
- *   send, rest, consume       | daemon/session.c send, consume
- *   turn, PENDING to OPEN     | daemon/listener.c: accept, then the record
+ *   send, rest, consume       | keeper/receipt.c hf_exchange_send, hf_exchange_consume
+ *   turn, PENDING to OPEN     | daemon/listener.c: accept; daemon/session.c hf_session_new
  *   depart                    | daemon/session.c hf_session_close, daemon/departure.c
- *   reconcile, take_over      | daemon/adopt.c, over the keeper's list of unrecorded descriptors
- *   adopt, "whoever claims"   | lockspace/rebuild.c
- *   adopt, releasing          | daemon/adopt.c: releases that were begun are completed
- *   adopt, complete           | daemon/adopt.c: intents, before anything is sent or read
- *   heir                      | keeper/supervisor.c: the server execs itself as supervisor
+ *   reconcile, take_over      | daemon/adopt.c reconcile, on_orphan; keeper/reconcile.c
+ *   adopt, "whoever claims"   | daemon/adopt.c settle, lockspace/rebuild.c
+ *   adopt, releasing          | daemon/adopt.c give_rest
+ *   adopt, complete           | daemon/adopt.c carry_out, before hf_adoption_resume
+ *   heir                      | daemon/signals.c on_supervisor_ended, keeper/upgrade.c
  *   clone, reap               | keeper/supervisor.c
  *
  * Each BUG_ switch below makes one step wrong in a way in which somebody could
