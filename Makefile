@@ -45,7 +45,7 @@ fuzz: ## feed every decoder RUNS=1000000 mutated inputs (clang, libFuzzer)
 	@tools/deps build fuzz
 	@tools/fuzz $(RUNS)
 
-check: ## what needs no running program: layers, format, SPDX lines, man pages, sizes
+check: ## what needs no running program: layers, format, SPDX lines, man pages, model, sizes
 	@tools/deps build check
 	@tools/build
 	@tools/check
