@@ -5,20 +5,21 @@
 
 #include <fcntl.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
 
 /*
  * Which descriptor has which number.
  *
  *   0, 1, 2         as the program was started with them, /dev/null where closed
  *   3 ...           what systemd passed, LISTEN_FDS of them; nearly always none
- *   the next three  the keeper's own (enum hf_keeper_number)
+ *   the next five   the keeper's own (enum hf_keeper_number)
  *   behind          the program's
  *
  * Low numbers of our own, taken before the program opens anything, make it cheap
  * to give a process a table without the program's descriptors: all behind a
  * number are cut off at once, and none of them is ever closed (closing a file of
  * a filesystem that hangs would hang). Where who started us left something open
- * at these numbers, ours are the next three that are free: what is not ours is
+ * at these numbers, ours are the next five that are free: what is not ours is
  * not closed.
  */
 
@@ -93,6 +94,30 @@ int hf_keeper_numbers_place(int fd, int number)
         return r;
 }
 
+/* The pair for what workers send; an earlier program's is kept with what waits in it. */
+static int fill_results(const struct hf_keeper *keeper)
+{
+        int in = hf_keeper_fd(keeper, HF_KEEPER_FD_RESULTS_IN);
+        int out = hf_keeper_fd(keeper, HF_KEEPER_FD_RESULTS_OUT);
+        int pair[2], r;
+
+        if (keeper->start != HF_KEEPER_FIRST) {
+                (void)fcntl(in, F_SETFD, FD_CLOEXEC);
+                return fcntl(out, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+        }
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        /* Either may have got the number that is meant for the other. */
+        if (pair[1] == in || pair[0] == out) {
+                int first = pair[0];
+
+                pair[0] = pair[1];
+                pair[1] = first;
+        }
+        r = hf_keeper_numbers_place(pair[0], in);
+        return r < 0 ? r : hf_keeper_numbers_place(pair[1], out);
+}
+
 int hf_keeper_numbers_fill(const struct hf_keeper *keeper, struct hf_error *err)
 {
         int fd, r;
@@ -108,7 +133,8 @@ int hf_keeper_numbers_fill(const struct hf_keeper *keeper, struct hf_error *err)
                    : hf_keeper_numbers_place(fd, hf_keeper_fd(keeper, HF_KEEPER_FD_SUPERVISOR));
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot open a pidfd");
-        return 0;
+        r = fill_results(keeper);
+        return r < 0 ? hf_error_sys(err, -r, "cannot make a pair of sockets") : 0;
 }
 
 void hf_keeper_numbers_forget_program(const struct hf_keeper *keeper)

@@ -5,7 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* virtlockd's byte. */
@@ -88,6 +91,71 @@ void hf_resource_take(const struct hf_resource_request *request, struct hf_resou
         while (ret->status == 1 && ++tries < AUTOCREATE_TRIES);
         if (ret->status == 1)
                 ret->status = -EAGAIN;
+}
+
+static int open_cached(const char *path, int flags)
+{
+        struct open_how how = {
+                .flags = (uint64_t)(unsigned int)flags,
+                .resolve = RESOLVE_CACHED | RESOLVE_NO_SYMLINKS,
+        };
+
+        return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+}
+
+static int thing_at(int dir, const char *name, int flags, struct hf_thing *ret)
+{
+        struct statx sx;
+        struct stat st;
+
+        if (statx(dir, name, flags | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_INO,
+                  &sx) < 0)
+                return -errno;
+        st = (struct stat){.st_mode = sx.stx_mode,
+                           .st_ino = sx.stx_ino,
+                           .st_dev = makedev(sx.stx_dev_major, sx.stx_dev_minor),
+                           .st_rdev = makedev(sx.stx_rdev_major, sx.stx_rdev_minor)};
+        return hf_thing_of(&st, ret);
+}
+
+int hf_resource_of_fd(int fd, struct hf_thing *ret)
+{
+        return thing_at(fd, "", AT_EMPTY_PATH, ret);
+}
+
+int hf_resource_of_entry(int dir, const char *entry, struct hf_thing *ret)
+{
+        return thing_at(dir, entry, 0, ret);
+}
+
+/* Whether the kernel knows that path leads to the thing. */
+static bool is_cached_name(const char *path, const struct hf_thing *thing)
+{
+        hf_cleanup_fd int fd = open_cached(path, O_PATH | O_CLOEXEC);
+        struct hf_thing named;
+
+        return fd >= 0 && hf_resource_of_fd(fd, &named) == 0 && hf_thing_same(&named, thing);
+}
+
+bool hf_resource_take_cached(const struct hf_resource_request *request,
+                             struct hf_resource_result *ret)
+{
+        struct hf_resource_result result = {.fd = -1};
+
+        result.fd = open_cached(request->path, open_flags(request) & ~O_CREAT);
+        if (result.fd < 0)
+                return false;
+        result.status = hf_resource_of_fd(result.fd, &result.file);
+        if (result.status >= 0)
+                result.status = set_lock(result.fd, request->shared ? F_RDLCK : F_WRLCK);
+        /* Replaced, or perhaps so: a lock of it would be none. */
+        if (result.status >= 0 && request->autocreate &&
+            !is_cached_name(request->path, &result.file)) {
+                hf_resource_give(result.fd, NULL);
+                return false;
+        }
+        *ret = result;
+        return true;
 }
 
 static void unlink_if_ours_alone(int fd, const char *path)
