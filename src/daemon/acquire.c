@@ -25,8 +25,12 @@ struct job {
         uint64_t since;
         struct hf_request request;
         bool autocreate;
+        bool found; /* the thing behind its name was looked for */
         struct hf_resource_result result;
         struct hf_search *search;
+        struct hf_job *work; /* the step that a worker does */
+        uint32_t learned;    /* a lock whose thing is being asked for */
+        char hash[HF_WORK_HASH_SIZE];
 };
 
 static struct job *job_free(struct job *job)
@@ -34,8 +38,10 @@ static struct job *job_free(struct job *job)
         if (!job)
                 return NULL;
         (void)hf_search_free(job->search);
+        (void)hf_job_free(job->work);
         if (job->result.fd >= 0)
-                hf_resource_give(job->result.fd, job->autocreate ? job->path : NULL);
+                hf_work_dispose(job->server, job->result.fd, &job->result.file,
+                                job->autocreate ? job->path : NULL);
         free(job->path);
         free(job->name);
         free(job);
@@ -144,7 +150,10 @@ static void refuse(struct job *job, uint32_t hold, struct hf_acquired *ret)
 
         ret->hold = hold;
         ret->status = hf_refuse(job->server, hold, job->name, &ret->error);
-        if (held->owner == job->request.owner)
+        if (lock->flags & HF_LOCK_RELEASING)
+                hf_error_prefix(&ret->error, "it is just being given back, which its filesystem "
+                                             "has not answered yet");
+        else if (held->owner == job->request.owner)
                 hf_error_prefix(&ret->error, "this VM has it already %s",
                                 same_mode ? "for another file" : "in another mode");
 }
@@ -171,6 +180,52 @@ static bool settle(struct job *job, struct hf_verdict verdict, struct hf_acquire
         }
 }
 
+static void cancel_job(void *data);
+
+/* Lets the session wait for a completion. */
+static int wait_for(struct job *job)
+{
+        job->session->cancel = cancel_job;
+        job->session->job = job;
+        return HF_PENDING;
+}
+
+static void on_tidied(void *data, const struct hf_result *result)
+{
+        cleanup_job struct job *job = data;
+        struct hf_session *session = job->session;
+
+        (void)result;
+        job->work = NULL;
+        session->cancel = NULL;
+        session->job = NULL;
+        session->state = HF_SESSION_SENDING;
+        hf_session_resume(session);
+}
+
+/*
+ * What was locked and is not wanted is given back before the answer goes out, so that
+ * a refusal leaves nothing behind. Returns whether a worker has to do so.
+ */
+static bool tidy(struct job *job)
+{
+        struct hf_order order;
+
+        if (job->result.fd < 0 ||
+            (!job->autocreate && hf_work_closes(job->server, &job->result.file)))
+                return false;
+        order = (struct hf_order){
+                .kind = HF_WORK_GIVE, .fd = job->result.fd, .thing = job->result.file};
+        if (job->autocreate)
+                (void)hf_order_set_path(&order, job->path);
+        if (hf_work_start(job->server, job->session, &order, on_tidied, job, &job->work, NULL) < 0)
+                return false;
+        job->result.fd = -1;
+        (void)wait_for(job);
+        job->session->state = HF_SESSION_SETTLING;
+        return true;
+}
+
 static void finish(struct job *job_arg, const struct hf_acquired *acquired, bool resume)
 {
         cleanup_job struct job *job = job_arg;
@@ -179,6 +234,8 @@ static void finish(struct job *job_arg, const struct hf_acquired *acquired, bool
         session->cancel = NULL;
         session->job = NULL;
         job->done(session, acquired);
+        if (tidy(job))
+                (void)hf_steal_ptr(job);
         if (resume)
                 hf_session_resume(session);
 }
@@ -218,8 +275,7 @@ static int search_foreign(struct job *job)
 
         if (r < 0)
                 return r;
-        job->session->cancel = cancel_job;
-        job->session->job = job;
+        (void)wait_for(job);
         return 0;
 }
 
@@ -270,33 +326,204 @@ static int judge(struct job *job, struct hf_acquired *ret)
         return HF_ANSWERED;
 }
 
-/* The completion of the step. */
-static int complete(struct job *job)
+/* The file is there, or not. */
+static int complete(struct job *job, struct hf_acquired *ret)
 {
-        struct hf_acquired acquired = {0};
-        int outcome = judge(job, &acquired);
-
-        if (outcome == HF_ANSWERED)
-                finish(job, &acquired, false);
-        return outcome;
+        if (job->result.status >= 0 && hf_work_deletes(job->server, &job->result.file)) {
+                ret->status = hf_error_set(&ret->error, EBUSY, HF_ERR_RESOURCE_BUSY,
+                                           HF_FROM_LOCKSPACE, "%s is just being deleted",
+                                           job->name);
+                return HF_ANSWERED;
+        }
+        return judge(job, ret);
 }
 
-/* The step that may block on a slow filesystem. */
-static void take(struct job *job)
+/* The step that a worker did has failed for another reason than what the filesystem said. */
+static bool has_failed(const struct job *job, const struct hf_result *result,
+                       struct hf_acquired *ret)
 {
-        const struct hf_request *request = &job->request;
+        if (!*result->error.text)
+                return false;
+        ret->error = result->error;
+        hf_error_prefix(&ret->error, "cannot lock the resource %s", job->path);
+        ret->status = result->status;
+        return true;
+}
+
+/*
+ * Others were served meanwhile: the owner may have gone, and the name may have
+ * been taken.
+ */
+static bool settle_again(struct job *job, struct hf_acquired *ret)
+{
+        ret->status = hf_owner_bind(job->session, &ret->error);
+        if (ret->status < 0)
+                return true;
+        return settle(job, hf_rules_by_name(job->server->table, &job->request), ret);
+}
+
+static int next_step(struct job *job, struct hf_acquired *ret);
+
+/* Goes on behind a step, and answers if it was the last one. */
+static void go_on(struct job *job)
+{
+        struct hf_acquired acquired = {0};
+
+        if (settle_again(job, &acquired) || next_step(job, &acquired) == HF_ANSWERED)
+                finish(job, &acquired, true);
+}
+
+static void on_taken(void *data, const struct hf_result *result)
+{
+        struct hf_acquired acquired = {0};
+        struct job *job = data;
+
+        job->work = NULL;
+        job->result = (struct hf_resource_result){
+                .status = result->status, .fd = result->fd, .file = result->thing};
+        if (has_failed(job, result, &acquired) || settle_again(job, &acquired) ||
+            complete(job, &acquired) == HF_ANSWERED)
+                finish(job, &acquired, true);
+}
+
+/* What is behind the name that is asked for. */
+static void on_found_thing(void *data, const struct hf_result *result)
+{
+        struct hf_acquired acquired = {0};
+        struct job *job = data;
+
+        job->work = NULL;
+        if (has_failed(job, result, &acquired)) {
+                finish(job, &acquired, true);
+                return;
+        }
+        if (result->status == 0)
+                job->request.thing = result->thing;
+        go_on(job);
+}
+
+/* What is behind the name of a lock that stands, perhaps for the same thing. */
+static void on_learned(void *data, const struct hf_result *result)
+{
+        struct hf_acquired acquired = {0};
+        struct job *job = data;
+
+        job->work = NULL;
+        if (has_failed(job, result, &acquired)) {
+                finish(job, &acquired, true);
+                return;
+        }
+        if (result->status == 0)
+                hf_learn_found(job->server, job->learned, job->hash, &result->thing);
+        go_on(job);
+}
+
+/* Leaves a step to a worker. */
+static int have_done(struct job *job, const struct hf_order *order, hf_work_done done,
+                     struct hf_acquired *ret)
+{
+        ret->status = hf_work_start(job->server, job->session, order, done, job, &job->work,
+                                    &ret->error);
+        if (ret->status >= 0)
+                return wait_for(job);
+        hf_error_prefix(&ret->error, "cannot lock the resource %s", job->path);
+        return HF_ANSWERED;
+}
+
+static bool is_behind_hash(const struct job *job)
+{
+        return job->request.lockspace != HF_LOCKSPACE_DEFAULT &&
+               job->request.thing.kind == HF_THING_NONE && hf_behind_is_hash(job->name);
+}
+
+/* By a worker, if what the kernel has in memory does not tell. */
+static int find_thing_of_hash(struct job *job, struct hf_acquired *ret)
+{
+        struct hf_order order = {.kind = HF_WORK_FIND};
+
+        order.pid = hf_table_owner(job->server->table, job->request.owner)->pid;
+        if (hf_behind_find_cached(order.pid, job->name, &job->request.thing, order.path) != -EAGAIN)
+                return HF_DONE;
+        (void)snprintf(order.hash, sizeof(order.hash), "%s", job->name);
+        return have_done(job, &order, on_found_thing, ret);
+}
+
+/* Finds the thing behind a hashed name. HF_DONE: it is known, or cannot be. */
+static int find_thing(struct job *job, struct hf_acquired *ret)
+{
+        if (job->found || !is_behind_hash(job))
+                return HF_DONE;
+        job->found = true;
+        return find_thing_of_hash(job, ret);
+}
+
+static int learn_by_worker(struct job *job, struct hf_acquired *ret)
+{
+        struct hf_order order;
+
+        hf_learn_order(job->server, job->learned, &order);
+        memcpy(job->hash, order.hash, sizeof(job->hash));
+        return have_done(job, &order, on_learned, ret);
+}
+
+/* Learns what locks protect that stand for a thing which may be the same. */
+static int learn_things(struct job *job, struct hf_acquired *ret)
+{
+        const struct hf_thing *thing = &job->request.thing;
+
+        job->learned = hf_learn_things(job->server, thing->kind == HF_THING_FILE ? thing->dev : 0);
+        return job->learned ? learn_by_worker(job, ret) : HF_DONE;
+}
+
+static int take_by_worker(struct job *job, struct hf_acquired *ret)
+{
+        struct hf_order order = {
+                .kind = HF_WORK_TAKE, .shared = job->request.shared, .autocreate = job->autocreate};
+
+        ret->status = hf_order_set_path(&order, job->path);
+        if (ret->status >= 0)
+                return have_done(job, &order, on_taken, ret);
+        ret->status = hf_error_sys(&ret->error, ENAMETOOLONG, "cannot lock the resource %s",
+                                   job->path);
+        return HF_ANSWERED;
+}
+
+/* Opens and locks the file: here, where that cannot block. */
+static int take(struct job *job, struct hf_acquired *ret)
+{
         struct hf_resource_request resource = {
                 .path = job->path,
-                .shared = request->shared,
+                .shared = job->request.shared,
                 .autocreate = job->autocreate,
         };
 
-        /* What an earlier daemon held is looked at one by one, once. */
-        if (job->session)
-                hf_learn_things(job->server);
-        if (request->lockspace != HF_LOCKSPACE_DEFAULT && request->thing.kind == HF_THING_NONE &&
-            hf_behind_is_hash(job->name))
-                (void)hf_behind_find(hf_table_owner(job->server->table, request->owner)->pid,
+        if (hf_work_is_local(job->server, job->path, job->autocreate) &&
+            hf_resource_take_cached(&resource, &job->result))
+                return complete(job, ret);
+        return take_by_worker(job, ret);
+}
+
+/* HF_ANSWERED with *ret filled in, or HF_PENDING. */
+static int next_step(struct job *job, struct hf_acquired *ret)
+{
+        int outcome = find_thing(job, ret);
+
+        if (outcome == HF_DONE)
+                outcome = learn_things(job, ret);
+        return outcome == HF_DONE ? take(job, ret) : outcome;
+}
+
+/* All of it at once, however long it takes: before anybody is served. */
+static void take_waiting(struct job *job)
+{
+        struct hf_resource_request resource = {
+                .path = job->path,
+                .shared = job->request.shared,
+                .autocreate = job->autocreate,
+        };
+
+        if (is_behind_hash(job))
+                (void)hf_behind_find(hf_table_owner(job->server->table, job->request.owner)->pid,
                                      job->name, &job->request.thing);
         hf_resource_take(&resource, &job->result);
 }
@@ -334,7 +561,7 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
         struct hf_acquired acquired = {0};
         struct job *job;
         uint32_t lockspace;
-        int r;
+        int outcome, r;
 
         lockspace = hf_find_lockspace(server, acquire->lockspace, err);
         if (!lockspace)
@@ -356,8 +583,10 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
                 finish(job, &acquired, false);
                 return HF_ANSWERED;
         }
-        take(job);
-        return complete(job);
+        outcome = next_step(job, &acquired);
+        if (outcome == HF_ANSWERED)
+                finish(job, &acquired, false);
+        return outcome;
 }
 
 int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,
@@ -384,7 +613,7 @@ int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_c
         job->via = claim->via;
         job->since = claim->since;
         if (!settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
-                take(job);
+                take_waiting(job);
                 (void)judge(job, &acquired);
         }
         if (acquired.status == -EBUSY && !acquired.hold && scan)

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 
 #define MODULE "daemon.adopt"
 
@@ -28,7 +28,9 @@ struct hf_adoption {
         struct hf_area *area;
         struct hf_table *table;
         struct hf_rebuilt rebuilt;
+        uint32_t descriptors;    /* which table of them this is */
         struct numbers accepted; /* connections that were not recorded */
+        struct numbers files;    /* of files, which may be locked */
         unsigned int closed;     /* descriptors that nobody told of */
 };
 
@@ -65,11 +67,13 @@ static bool is_closing(const struct hf_session *session)
         return hf_exchange_word(&session->exchange) & HF_SESSION_CLOSING;
 }
 
+/* Asks no filesystem, whatever it is. */
 static bool is_socket(int fd)
 {
-        struct stat st;
+        socklen_t len = sizeof(int);
+        int type;
 
-        return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+        return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
 }
 
 /* What a session's answer commits to is made valid, and what was only intended is forgotten. */
@@ -120,8 +124,10 @@ static void each_of_table(struct hf_table *table, each_fn each, void *data)
                 each(data, hf_table_lock(table, hf_table_hold(table, i)->lock)->fd);
 }
 
-static void each_of_area(struct hf_area *area, each_fn each, void *data)
+/* Also those that workers use which have these descriptors: of the table of that number. */
+static void each_of_area(struct hf_area *area, uint32_t descriptors, each_fn each, void *data)
 {
+        hf_work_each_fd(area->workers, descriptors, each, data);
         each(data, area->pid_fd);
         each(data, area->stock_pid_fd);
         for (uint32_t i = 0; i < area->n_listeners; i++)
@@ -145,15 +151,21 @@ static bool is_accepted(int fd)
                getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0;
 }
 
-/* A lock that nobody was told of goes with its descriptor, also where others have it open. */
+/*
+ * A lock that nobody was told of goes with its descriptor, also where others have
+ * it open; that may have to wait for a filesystem, so the server will see to it.
+ */
 static void on_orphan(void *data, int fd)
 {
         struct hf_adoption *adoption = data;
+        struct hf_thing thing;
 
         if (is_accepted(fd)) {
                 add_number(&adoption->accepted, fd);
+        } else if (hf_resource_of_fd(fd, &thing) == 0) {
+                add_number(&adoption->files, fd);
         } else {
-                hf_resource_give(fd, NULL);
+                (void)close(fd);
                 adoption->closed++;
         }
 }
@@ -162,7 +174,7 @@ static int reconcile(struct hf_adoption *adoption, const struct hf_keeper *keepe
 {
         struct numbers kept = {0};
 
-        each_of_area(adoption->area, add_number, &kept);
+        each_of_area(adoption->area, adoption->descriptors, add_number, &kept);
         each_of_table(adoption->table, add_number, &kept);
         /* What is not in the list would be closed. */
         if (!kept.incomplete)
@@ -180,6 +192,7 @@ int hf_adoption_new(const struct hf_keeper *keeper, struct hf_area *area, size_t
         if (!adoption)
                 return -ENOMEM;
         adoption->area = area;
+        adoption->descriptors = hf_keeper_table(keeper);
         hf_area_set_size(area, size);
         r = hf_table_adopt(area->table_fd, area->table_is_kept, &adoption->table);
         if (r >= 0)
@@ -197,11 +210,13 @@ static void set_flags(void *data, int fd)
         (void)fcntl(fd, F_SETFD, *(const int *)data);
 }
 
-void hf_adoption_leave(struct hf_area *area, struct hf_table *table, bool stays)
+void hf_adoption_leave(const struct hf_keeper *keeper, struct hf_area *area, struct hf_table *table,
+                       bool stays)
 {
+        uint32_t descriptors = hf_keeper_table(keeper);
         int flags = stays ? 0 : FD_CLOEXEC;
 
-        each_of_area(area, set_flags, &flags);
+        each_of_area(area, descriptors, set_flags, &flags);
         each_of_table(table, set_flags, &flags);
 }
 
@@ -211,6 +226,7 @@ struct hf_adoption *hf_adoption_free(struct hf_adoption *adoption)
                 return NULL;
         (void)hf_table_free(adoption->table);
         free(adoption->accepted.fd);
+        free(adoption->files.fd);
         free(adoption);
         return NULL;
 }
@@ -298,6 +314,14 @@ static void carry_out(struct hf_server *server)
                 hf_departure_adopt(server, i);
 }
 
+static void give_orphan(struct hf_server *server, int fd)
+{
+        struct hf_thing thing;
+
+        if (hf_resource_of_fd(fd, &thing) == 0)
+                hf_work_dispose(server, fd, &thing, NULL);
+}
+
 int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, struct hf_error *err)
 {
         int r = hf_listeners_adopt(server, err);
@@ -306,17 +330,22 @@ int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, st
                 r = adopt_owners(server);
         if (r >= 0)
                 r = adopt_sessions(server);
+        if (r >= 0)
+                r = hf_work_adopt(server);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot take over what the last server had");
         give_rest(server);
         carry_out(server);
+        for (size_t i = 0; i < adoption->files.n; i++)
+                give_orphan(server, adoption->files.fd[i]);
         for (size_t i = 0; i < adoption->accepted.n; i++)
                 hf_listeners_adopt_connection(server, adoption->accepted.fd[i]);
         if (adoption->rebuilt.damaged)
                 hf_log(HF_LOG_ERROR, MODULE, "%u records of the state were damaged and are lost",
                        adoption->rebuilt.damaged);
         hf_log(HF_LOG_DEBUG, MODULE, "%u holds, %u unfinished records, %u descriptors closed",
-               adoption->rebuilt.kept, adoption->rebuilt.unfinished, adoption->closed);
+               adoption->rebuilt.kept, adoption->rebuilt.unfinished,
+               adoption->closed + (unsigned int)adoption->files.n);
         return 0;
 }
 

@@ -7,15 +7,17 @@
  *
  * Everything in it has one writer, the server. What is read of it after a kill
  * is written before the store that makes it valid: for a session its word, for
- * a listener the count, for all of it `complete`.
+ * a listener the count, for all of it `complete`. A worker's record has a second
+ * one, the worker, which says by its last store that it has written.
  */
 
 #include "daemon/session.h"
+#include "daemon/work.h"
 
 #include <sys/un.h>
 
 /* Of the layout of the area and of the lock table: with every change of either another one. */
-#define HF_STATE_VERSION 1
+#define HF_STATE_VERSION 2
 
 /* A session, and its buffers on pages of their own. */
 struct hf_session_slot {
@@ -40,6 +42,7 @@ struct hf_area {
         uint64_t next_client_id[HF_SERVICE_KINDS];
         uint32_t n_listeners;
         struct hf_listener_record listeners[HF_LISTENERS_MAX];
+        struct hf_worker workers[HF_WORKERS_MAX];
         uint32_t n_slots;
         struct hf_session_slot slots[];
 };

@@ -98,7 +98,7 @@ static int make_server(struct daemon *d, struct hf_table *table, struct hf_error
                 (void)hf_table_free(table);
                 return hf_error_sys(err, -r, "cannot make an event loop");
         }
-        r = hf_server_new(d->event, &d->config, table, d->area, &d->server, err);
+        r = hf_server_new(d->event, &d->config, d->keeper, table, d->area, &d->server, err);
         if (r < 0)
                 return r;
         d->server->idle_timeout = (uint64_t)d->arguments.timeout * 1000000;
@@ -194,7 +194,7 @@ static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error
                 r = hf_adoption_apply(adoption, d->server, err);
         if (r < 0)
                 return r;
-        hf_adoption_leave(d->area, d->server->table, false);
+        hf_adoption_leave(d->keeper, d->area, d->server->table, false);
         rewrite_pid_files(d);
         hf_keeper_ready(d->keeper);
         say_why(d);

@@ -6,10 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sha2.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #define HASH_DIGITS (SHA256_DIGEST_LENGTH * 2)
 
@@ -103,17 +101,13 @@ static bool has_our_root(pid_t pid)
                own.st_ino == its.st_ino;
 }
 
-/* Nothing but a path is opened, and nothing but what is in memory is followed. */
+/* Nothing but what is in memory is followed. */
 static int identify_cached(struct search *search, const char *path)
 {
-        struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
         bool ours = has_our_root(search->pid);
-        hf_cleanup_fd int fd = -1;
 
-        if (ours)
-                fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-        if (fd >= 0)
-                return hf_resource_of_fd(fd, search->ret);
+        if (ours && hf_resource_identify_cached(path, search->ret) == 0)
+                return 0;
         search->unknown = true;
         (void)snprintf(search->path, PATH_MAX, "%s", ours ? path : "");
         return -EAGAIN;

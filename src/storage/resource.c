@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -93,11 +94,11 @@ void hf_resource_take(const struct hf_resource_request *request, struct hf_resou
                 ret->status = -EAGAIN;
 }
 
-static int open_cached(const char *path, int flags)
+static int open_cached(const char *path, int flags, uint64_t resolve)
 {
         struct open_how how = {
                 .flags = (uint64_t)(unsigned int)flags,
-                .resolve = RESOLVE_CACHED | RESOLVE_NO_SYMLINKS,
+                .resolve = RESOLVE_CACHED | resolve,
         };
 
         return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
@@ -128,10 +129,41 @@ int hf_resource_of_entry(int dir, const char *entry, struct hf_thing *ret)
         return thing_at(dir, entry, 0, ret);
 }
 
+/* To be named, not to be read: no filesystem is told of such a descriptor. */
+static int name_cached(const char *path, int *ret_fd)
+{
+        *ret_fd = open_cached(path, O_PATH | O_CLOEXEC, 0);
+        return *ret_fd < 0 ? -errno : 0;
+}
+
+int hf_resource_identify_cached(const char *path, struct hf_thing *ret)
+{
+        hf_cleanup_fd int fd = -1;
+        int r = name_cached(path, &fd);
+
+        return r < 0 ? r : hf_resource_of_fd(fd, ret);
+}
+
+int hf_resource_parent_cached(const char *path, uint64_t *ret_dev)
+{
+        const char *slash = strrchr(path, '/');
+        hf_cleanup_free char *parent = slash ? strndup(path, (size_t)(slash - path) + 1) : NULL;
+        hf_cleanup_fd int fd = -1;
+        struct statx sx;
+        int r = parent ? name_cached(parent, &fd) : -ENOENT;
+
+        if (r < 0)
+                return r;
+        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &sx) < 0)
+                return -errno;
+        *ret_dev = makedev(sx.stx_dev_major, sx.stx_dev_minor);
+        return 0;
+}
+
 /* Whether the kernel knows that path leads to the thing. */
 static bool is_cached_name(const char *path, const struct hf_thing *thing)
 {
-        hf_cleanup_fd int fd = open_cached(path, O_PATH | O_CLOEXEC);
+        hf_cleanup_fd int fd = open_cached(path, O_PATH | O_CLOEXEC, RESOLVE_NO_SYMLINKS);
         struct hf_thing named;
 
         return fd >= 0 && hf_resource_of_fd(fd, &named) == 0 && hf_thing_same(&named, thing);
@@ -142,7 +174,7 @@ bool hf_resource_take_cached(const struct hf_resource_request *request,
 {
         struct hf_resource_result result = {.fd = -1};
 
-        result.fd = open_cached(request->path, open_flags(request) & ~O_CREAT);
+        result.fd = open_cached(request->path, open_flags(request) & ~O_CREAT, RESOLVE_NO_SYMLINKS);
         if (result.fd < 0)
                 return false;
         result.status = hf_resource_of_fd(result.fd, &result.file);
@@ -175,6 +207,11 @@ void hf_resource_give(int fd, const char *unlink_path)
                 unlink_if_ours_alone(fd, unlink_path);
         (void)set_lock(fd, F_UNLCK);
         (void)close(fd);
+}
+
+void hf_resource_unlock(int fd)
+{
+        (void)set_lock(fd, F_UNLCK);
 }
 
 int hf_resource_create(const char *path)

@@ -57,6 +57,9 @@ bool hf_resource_take_cached(const struct hf_resource_request *request,
  */
 void hf_resource_give(int fd, const char *unlink_path);
 
+/* Frees the lock for every duplicate of the descriptor, which stays open. */
+void hf_resource_unlock(int fd);
+
 /* Creates an empty file, mode 0600, or leaves one that exists. */
 int hf_resource_create(const char *path);
 
@@ -65,6 +68,13 @@ int hf_resource_delete(const char *path);
 
 /* What is behind a path now; follows symlinks. Negative errno. */
 int hf_resource_identify(const char *path, struct hf_thing *ret);
+
+/*
+ * The same, and the device of the filesystem that its directory is on, as far as it
+ * is in memory; follows symlinks, on any filesystem. Negative errno; -EAGAIN: it is not.
+ */
+int hf_resource_identify_cached(const char *path, struct hf_thing *ret);
+int hf_resource_parent_cached(const char *path, uint64_t *ret_dev);
 
 /*
  * What a descriptor is, as far as the kernel knows it without asking anybody.
