@@ -121,32 +121,48 @@ static void fill_record(struct hf_works *works, struct hf_worker *worker, const 
         atomic_store_explicit(&worker->state, HF_WORKER_RUNS, memory_order_release);
 }
 
+/*
+ * Makes the process. With a full table of descriptors a lock can be given back all the
+ * same, at the cost of the one that is kept to be able to refuse clients.
+ */
+static int make_process(struct hf_works *works, struct hf_worker *worker)
+{
+        bool gives = worker->order.kind == HF_WORK_GIVE;
+        enum hf_keeper_table table = gives ? HF_KEEPER_TABLE_SHARED : HF_KEEPER_TABLE_OWN;
+        pid_t pid = hf_keeper_clone_worker(works->keeper, table, &worker->pidfd);
+
+        if (pid == -EMFILE && gives && works->server->spare_fd >= 0) {
+                hf_close_fd(&works->server->spare_fd);
+                pid = hf_keeper_clone_worker(works->keeper, table, &worker->pidfd);
+        }
+        if (pid != 0)
+                return pid;
+        hf_work_run(worker, works->keeper);
+        _exit(EXIT_SUCCESS);
+}
+
 /* Makes the worker for a job, in a free record. */
 static int launch(struct hf_works *works, int index, struct hf_job *job)
 {
         struct hf_worker *worker = worker_at(works, index);
-        pid_t pid;
+        int r = 0;
 
         fill_record(works, worker, job);
-        if (!works->keeper) {
+        if (works->keeper) {
+                r = make_process(works, worker);
+        } else {
                 hf_work_run(worker, NULL);
                 works->slots[index].fd = worker->outcome.fd;
-        } else {
-                pid = hf_keeper_clone_worker(works->keeper,
-                                             job->order.kind == HF_WORK_GIVE
-                                                     ? HF_KEEPER_TABLE_SHARED
-                                                     : HF_KEEPER_TABLE_OWN,
-                                             &worker->pidfd);
-                if (pid == 0) {
-                        hf_work_run(worker, works->keeper);
-                        _exit(EXIT_SUCCESS);
-                }
-                if (pid < 0) {
-                        atomic_store(&worker->state, HF_WORKER_NONE);
-                        return pid;
-                }
+        }
+        if (r < 0) {
+                atomic_store(&worker->state, HF_WORKER_NONE);
+                return r;
         }
         works->deleting += job->order.kind == HF_WORK_DELETE;
+        job->place->worker = index;
+        job->worker = index;
+        if (job->done)
+                works->slots[index].job = job;
         watch(works, index);
         return 0;
 }
@@ -201,18 +217,21 @@ static bool start_next(struct hf_works *works, struct hf_place *place)
                 tell(job, &outcome);
                 return false;
         }
-        if (launch(works, index, job) < 0) {
+        outcome.status = launch(works, index, job);
+        if (outcome.status >= 0) {
+                dequeue(job);
+                if (!job->done)
+                        job_delete(job);
+                return true;
+        }
+        /* A lock is given back for as long as it takes, others are told. */
+        if (job->order.kind == HF_WORK_GIVE) {
                 retry_later(works, RETRY_USEC);
                 return true;
         }
         dequeue(job);
-        place->worker = index;
-        job->worker = index;
-        if (job->done)
-                works->slots[index].job = job;
-        else
-                job_delete(job);
-        return true;
+        tell(job, &outcome);
+        return false;
 }
 
 static void start_all(struct hf_works *works)
@@ -314,6 +333,8 @@ static void finish(struct hf_works *works, int index)
                 place = place->next;
         if (place)
                 place->worker = -1;
+        if (works->server->spare_fd < 0)
+                works->server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (order.kind == HF_WORK_GIVE)
                 given(works, &order, closed);
         if (job || order.kind != HF_WORK_GIVE)
@@ -421,6 +442,7 @@ static int set_deadline(struct hf_job *job)
         struct hf_server *server = job->works->server;
         uint64_t timeout = (uint64_t)server->config->filesystem_timeout * 1000000;
 
+        job->deadline = sd_event_source_disable_unref(job->deadline);
         if (!job->done)
                 return 0;
         return sd_event_add_time(server->event, &job->deadline, CLOCK_MONOTONIC,
@@ -475,11 +497,35 @@ static int place_job(struct hf_works *works, struct hf_job *job, struct hf_error
                 job->worker = index;
                 job->begin = worker_at(works, index)->since;
                 works->slots[index].job = job;
-                return 0;
+                return set_deadline(job);
         }
         if (job->order.kind != HF_WORK_GIVE && job->place->waiting >= HF_WORK_WAITING_MAX)
                 return refuse_more(works, job->place, err);
+        return 1;
+}
+
+/*
+ * Begins at once where nobody is busy there. What has to be told of it is told later, so
+ * a removal, which is judged once more before it begins, always waits for its turn.
+ */
+static int begin_job(struct hf_works *works, struct hf_job *job, struct hf_error *err)
+{
+        enum hf_work_kind kind = job->order.kind;
+        int index = -1, r;
+
+        if (kind != HF_WORK_DELETE && !job->place->first && job->place->worker < 0)
+                index = free_worker(works, job->place);
+        r = index < 0 ? -EAGAIN : launch(works, index, job);
+        if (r >= 0) {
+                if (!job->done)
+                        job_delete(job);
+                return 0;
+        }
+        if (index >= 0 && kind != HF_WORK_GIVE)
+                return hf_error_sys(err, -r, "no process can be made to ask its filesystem");
         enqueue(job);
+        if (index >= 0 || job->place->worker < 0)
+                retry_later(works, index < 0 ? 0 : RETRY_USEC);
         return 0;
 }
 
@@ -503,24 +549,22 @@ int hf_work_start(struct hf_server *server, const struct hf_session *session,
                 .data = data,
                 .begin = now_usec(),
         };
-        r = place_job(works, job, err);
-        if (r < 0) {
-                free(job);
-                return r;
-        }
         r = set_deadline(job);
-        if (r < 0) {
-                (void)hf_job_free(job);
-                return hf_error_sys(err, -r, "cannot wait for its filesystem");
-        }
+        if (r < 0)
+                (void)hf_error_sys(err, -r, "cannot wait for its filesystem");
+        else
+                r = place_job(works, job, err);
         if (ret)
                 *ret = job;
-        /* Not from here where it would be told of at once. */
-        if (order->kind == HF_WORK_DELETE)
-                retry_later(works, 0);
-        else
-                (void)start_next(works, job->place);
-        return 0;
+        if (r > 0)
+                r = begin_job(works, job, err);
+        if (r >= 0)
+                return 0;
+        if (ret)
+                *ret = NULL;
+        job_delete(job);
+        retry_later(works, 0); /* the record of its place may be of no more use */
+        return r;
 }
 
 int hf_order_set_path(struct hf_order *order, const char *path)
