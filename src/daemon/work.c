@@ -686,31 +686,80 @@ int hf_work_adopt(struct hf_server *server)
         return 0;
 }
 
-/* How long workers that were killed may take to be gone, before the daemon ends without them. */
+/* How long workers may take at the end, before the daemon ends without them. */
 #define END_MS 100
 
-/* Returns whether one that shares our descriptors is left. */
-static bool end_workers(struct hf_works *works)
+static bool is_first_of_place(struct hf_server *server, uint32_t hold)
 {
-        uint64_t end = now_usec() + END_MS * 1000;
-        bool left = false;
+        const struct hf_lock *lock = hf_table_lock(server->table,
+                                                   hf_table_hold(server->table, hold)->lock);
 
-        for (int i = 0; i < HF_WORKERS_MAX; i++)
-                if (state_of(worker_at(works, i)) != HF_WORKER_NONE)
-                        (void)pidfd_send_signal(worker_at(works, i)->pidfd, SIGKILL, NULL, 0);
-        for (int i = 0; i < HF_WORKERS_MAX; i++) {
-                const struct hf_worker *worker = worker_at(works, i);
-                struct pollfd poll_fd = {.fd = worker->pidfd, .events = POLLIN};
-                uint64_t now = now_usec();
+        if (hf_work_closes(server, &lock->file))
+                return false;
+        for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i)) < hold;) {
+                const struct hf_lock *other = hf_table_lock(server->table,
+                                                            hf_table_hold(server->table, i)->lock);
 
-                if (state_of(worker) == HF_WORKER_NONE || worker->order.kind != HF_WORK_GIVE)
-                        continue;
-                left |= poll(&poll_fd, 1, now < end ? (int)((end - now) / 1000) : 0) == 0;
+                if (other->file.kind == lock->file.kind && other->file.dev == lock->file.dev)
+                        return false;
         }
-        return left;
+        return true;
 }
 
-/* As the end of the daemon does it, where nobody is left that has the same descriptors. */
+/* In a worker: closes all locks on the filesystem of a hold's lock. */
+static _Noreturn void close_locks(struct hf_server *server, uint32_t hold)
+{
+        struct hf_thing file =
+                hf_table_lock(server->table, hf_table_hold(server->table, hold)->lock)->file;
+
+        for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i));) {
+                const struct hf_lock *lock = hf_table_lock(server->table,
+                                                           hf_table_hold(server->table, i)->lock);
+
+                if (lock->file.kind == file.kind && lock->file.dev == file.dev)
+                        hf_resource_give(lock->fd, NULL);
+        }
+        _exit(EXIT_SUCCESS);
+}
+
+/*
+ * The last process that has a file open closes it at its end, and would wait there
+ * for a filesystem that hangs. So locks that are not local are closed by workers, one for
+ * each filesystem; one that hangs has our descriptors then, and the daemon can end.
+ */
+static void end_workers(struct hf_works *works)
+{
+        struct hf_server *server = works->server;
+        struct pollfd ends[HF_WORKERS_MAX * 2];
+        uint64_t end = now_usec() + END_MS * 1000;
+        nfds_t n = 0;
+
+        for (int i = 0; i < HF_WORKERS_MAX; i++) {
+                const struct hf_worker *worker = worker_at(works, i);
+
+                if (state_of(worker) == HF_WORKER_NONE)
+                        continue;
+                (void)pidfd_send_signal(worker->pidfd, SIGKILL, NULL, 0);
+                if (worker->order.kind == HF_WORK_GIVE)
+                        ends[n++] = (struct pollfd){.fd = worker->pidfd, .events = POLLIN};
+        }
+        for (uint32_t i = 0;
+             n < HF_ARRAY_LEN(ends) && (i = hf_table_next_hold(server->table, i));) {
+                ends[n] = (struct pollfd){.fd = -1, .events = POLLIN};
+                if (!is_first_of_place(server, i))
+                        continue;
+                if (hf_keeper_clone_worker(works->keeper, HF_KEEPER_TABLE_SHARED, &ends[n].fd) == 0)
+                        close_locks(server, i);
+                n++;
+        }
+        for (nfds_t i = 0; i < n; i++) {
+                uint64_t now = now_usec();
+
+                (void)poll(&ends[i], 1, now < end ? (int)((end - now) / 1000) : 0);
+        }
+}
+
+/* As the end of the daemon does it where nobody else has its descriptors. */
 static void unlock_all(struct hf_server *server)
 {
         for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i));) {
@@ -728,8 +777,10 @@ void hf_work_free(struct hf_server *server)
 
         if (!works)
                 return;
-        if (works->keeper && end_workers(works))
+        if (works->keeper) {
+                end_workers(works);
                 unlock_all(server);
+        }
         while (works->places) {
                 struct hf_place *place = works->places;
 

@@ -47,6 +47,7 @@ struct hf_keeper_header {
         int32_t probe_error;       /* errno with which the probe could not be executed; or 0 */
         char path[PATH_MAX];       /* of the program; "" if it could not be found out */
         uint32_t tables;           /* how often the descriptor table became another one */
+        int32_t end_fd;            /* behind our numbers, see numbers.c */
 };
 
 /*
@@ -121,8 +122,8 @@ void hf_keeper_numbers_forget_program(const struct hf_keeper *keeper);
 /* Notes in *keeper which numbers are open. */
 int hf_keeper_numbers_note(struct hf_keeper *keeper, struct hf_error *err);
 
-/* reconcile.c: as hf_keeper_reconcile; own is the first of our numbers, or -1. */
-void hf_keeper_scan(int own, const int *kept, size_t n, void (*found)(void *data, int fd),
+/* reconcile.c: as hf_keeper_reconcile; own is the first of our numbers, or -1, end behind them. */
+void hf_keeper_scan(int own, int end, const int *kept, size_t n, void (*found)(void *data, int fd),
                     void *data);
 
 /* clone.c */

@@ -21,8 +21,7 @@ static void enter(const struct hf_keeper *keeper, enum hf_keeper_table table)
         if (table == HF_KEEPER_TABLE_SHARED)
                 return;
         /* None of ours is closed by this: they are not taken over. */
-        if (close_range((unsigned int)keeper->header->first_fd + HF_KEEPER_FD_COUNT, ~0U,
-                        CLOSE_RANGE_UNSHARE) < 0)
+        if (close_range((unsigned int)keeper->header->end_fd, ~0U, CLOSE_RANGE_UNSHARE) < 0)
                 _exit(EXIT_FAILURE);
 }
 

@@ -26,7 +26,8 @@ static struct file {
 
 static struct file *find(const char *path)
 {
-        for (int i = 0; i < FILES; i++)
+        /* Of a file that was removed while it is open the path is not known. */
+        for (int i = 0; path && i < FILES; i++)
                 if (*files[i].path && !strcmp(files[i].path, path))
                         return &files[i];
         return NULL;
@@ -41,7 +42,7 @@ static int get_attributes(const char *path, struct stat *ret, struct fuse_file_i
         ret->st_mode = file ? S_IFREG | 0600 : S_IFDIR | 0755;
         ret->st_nlink = 1;
         ret->st_ino = file ? (ino_t)(file - files) + 2 : 1;
-        return file || !strcmp(path, "/") ? 0 : -ENOENT;
+        return file || (path && !strcmp(path, "/")) ? 0 : -ENOENT;
 }
 
 static int list(const char *path, void *to, fuse_fill_dir_t fill, off_t offset,
@@ -119,6 +120,7 @@ static void *begin(struct fuse_conn_info *connection, struct fuse_config *config
 {
         (void)connection;
         config->use_ino = 1;
+        config->hard_remove = config->nullpath_ok = 1;
         /* Whoever wants to know something has to ask. */
         config->entry_timeout = config->attr_timeout = config->negative_timeout = 0;
         return NULL;
