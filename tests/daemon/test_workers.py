@@ -139,6 +139,24 @@ def descriptors(daemon):
     return len(os.listdir(f"/proc/{daemon.server_pid}/fd"))
 
 
+def names_of_descriptors(daemon):
+    names = {}
+    for fd in os.listdir(f"/proc/{daemon.server_pid}/fd"):
+        try:
+            names[int(fd)] = os.readlink(f"/proc/{daemon.server_pid}/fd/{fd}")
+        except FileNotFoundError:
+            pass
+    return {fd: name for fd, name in sorted(names.items()) if name != "/dev/null"}
+
+
+def no_descriptor_is_left(daemon, before):
+    try:
+        until(lambda: descriptors(daemon) == before, "no descriptor is left")
+    except AssertionError:
+        raise AssertionError(f"{descriptors(daemon)} and not {before} descriptors: "
+                             f"{names_of_descriptors(daemon)}\n{daemon.log()}") from None
+
+
 def descriptors_at_rest(daemon):
     """Of a daemon of which nobody wants anything; it may still be busy with who has left."""
     least = descriptors(daemon)
@@ -183,7 +201,7 @@ def test_who_has_waited_too_long_is_told_for_what(still, holdfastd, nursery, dis
     until(lambda: not daemon.workers, "the worker has ended")
     assert is_free(daemon, nursery, path), "what was locked too late is given back"
     waiting.client.close()
-    until(lambda: descriptors(daemon) == before, "no descriptor is left")
+    no_descriptor_is_left(daemon, before)
 
 
 def test_no_more_wait_than_the_bound(still, inside, nursery):
@@ -268,7 +286,7 @@ def test_a_killed_server_leaves_no_second_worker(still, inside, nursery, disk):
     assert waiting.answer().ok
     assert waiting.client.release(path, serial=8).ok
     waiting.client.close()
-    until(lambda: descriptors(inside) == before, "no descriptor is left")
+    no_descriptor_is_left(inside, before)
 
 
 def test_a_release_is_answered_when_the_lock_is_free(still, inside, nursery, disk):
@@ -288,7 +306,7 @@ def test_a_release_is_answered_when_the_lock_is_free(still, inside, nursery, dis
         assert own.acquire(path).ok
         assert own.release(path).ok
     waiting.client.close()
-    until(lambda: descriptors(inside) == before, "no descriptor is left")
+    no_descriptor_is_left(inside, before)
 
 
 @CHANGES
@@ -368,11 +386,13 @@ def test_the_daemon_can_be_stopped_while_a_filesystem_hangs(still, inside, nurse
     with inside.connect_as(Owner("slow", vm.pid)) as own:
         assert own.acquire(path).ok and own.acquire(local).ok
         still.stop()
-        Waiting(inside, Owner("slow", vm.pid), Proc.RELEASE, path)
-        wait_for_lock(inside, nursery, still.path("other"))
+        waiting = [Waiting(inside, Owner("slow", vm.pid), proc, path)
+                   for proc in (Proc.RELEASE, Proc.ACQUIRE)]
+        until(lambda: inside.workers, "a worker is busy")
         begin = time.monotonic()
         inside.stop()
         assert time.monotonic() - begin < 5
+        assert all(call.client.is_closed() for call in waiting)
     still.go()
     inside.start()
     with inside.connect_as(Owner("slow", vm.pid)) as own:
@@ -432,7 +452,7 @@ def test_a_frozen_disk_delays_only_who_would_write_on_it(ext4, holdfastd, nurser
         assert waiting.client.release(lease, flags=0, serial=8).ok
     assert not os.path.exists(ext4.outside("lease"))
     waiting.client.close()
-    until(lambda: descriptors(daemon) == before, "no descriptor is left")
+    no_descriptor_is_left(daemon, before)
 
 
 def test_a_block_device_is_left_to_a_worker(daemon, nursery, folder):
@@ -452,5 +472,5 @@ def test_a_block_device_is_left_to_a_worker(daemon, nursery, folder):
         with daemon.connect_as(Owner("web2", nursery.sleeper().pid)) as other:
             assert other.acquire(device).verdict == BUSY
         assert client.release(device).ok
-    until(lambda: descriptors(daemon) == before, "no descriptor is left")
+    no_descriptor_is_left(daemon, before)
     assert not children(daemon.server_pid)
