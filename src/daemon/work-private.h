@@ -42,7 +42,7 @@ struct hf_works {
         struct hf_keeper *keeper;
         struct hf_mounts *mounts; /* NULL: nothing is known to be local */
         sd_event_source *mounts_watch;
-        sd_event_source *retry; /* looks after what could not be started, or watched */
+        sd_event_source *soon, *retry; /* look after what could not be started, or watched */
         struct hf_place *places;
         struct {
                 sd_event_source *watch;

@@ -41,10 +41,17 @@ static struct hf_worker *worker_at(struct hf_works *works, int index)
         return &works->server->area->workers[index];
 }
 
-static void retry_later(struct hf_works *works, uint64_t usec)
+/* What could not be done is tried again after a while. */
+static void retry_later(struct hf_works *works)
 {
-        (void)sd_event_source_set_time_relative(works->retry, usec);
+        (void)sd_event_source_set_time_relative(works->retry, RETRY_USEC);
         (void)sd_event_source_set_enabled(works->retry, SD_EVENT_ONESHOT);
+}
+
+/* What is not to be done from here is done in the loop's next turn. */
+static void go_on_soon(struct hf_works *works)
+{
+        (void)sd_event_source_set_enabled(works->soon, SD_EVENT_ON);
 }
 
 /* ---- the queue of a place ---- */
@@ -99,16 +106,24 @@ static void watch(struct hf_works *works, int index)
 {
         const struct hf_worker *worker = worker_at(works, index);
 
-        if (worker->pidfd < 0 || sd_event_add_io(works->server->event, &works->slots[index].watch,
-                                                 worker->pidfd, EPOLLIN, on_ended, works) < 0)
-                retry_later(works, worker->pidfd < 0 ? 0 : RETRY_USEC);
+        if (worker->pidfd < 0)
+                go_on_soon(works);
+        else if (sd_event_add_io(works->server->event, &works->slots[index].watch, worker->pidfd,
+                                 EPOLLIN, on_ended, works) < 0)
+                retry_later(works);
+}
+
+/* Which descriptors this server has. */
+static uint32_t table_of(const struct hf_works *works)
+{
+        return works->keeper ? hf_keeper_table(works->keeper) : 0;
 }
 
 static void fill_record(struct hf_works *works, struct hf_worker *worker, const struct hf_job *job)
 {
         worker->given_up = 0;
         worker->pidfd = -1;
-        worker->table = works->keeper ? hf_keeper_table(works->keeper) : 0;
+        worker->table = table_of(works);
         worker->since = now_usec();
         worker->number = worker->since > works->last_number ? worker->since
                                                             : works->last_number + 1;
@@ -226,7 +241,7 @@ static bool start_next(struct hf_works *works, struct hf_place *place)
         }
         /* A lock is given back for as long as it takes, others are told. */
         if (job->order.kind == HF_WORK_GIVE) {
-                retry_later(works, RETRY_USEC);
+                retry_later(works);
                 return true;
         }
         dequeue(job);
@@ -309,7 +324,7 @@ static void finish(struct hf_works *works, int index)
         struct hf_result outcome = worker->outcome;
         struct hf_job *job = works->slots[index].job;
         bool done = state_of(worker) == HF_WORKER_DONE;
-        bool closed = done && works->keeper && worker->table == hf_keeper_table(works->keeper);
+        bool closed = done && worker->table == table_of(works);
         struct hf_place *place = works->places;
 
         fetch_results(works);
@@ -362,12 +377,8 @@ static bool has_ended(const struct hf_worker *worker)
         return worker->pidfd < 0 || hf_process_pidfd_is_dead(worker->pidfd) != 0;
 }
 
-static int on_retry(sd_event_source *source, uint64_t usec, void *data)
+static void go_on(struct hf_works *works)
 {
-        struct hf_works *works = data;
-
-        (void)source;
-        (void)usec;
         for (int i = 0; i < HF_WORKERS_MAX; i++) {
                 struct hf_worker *worker = worker_at(works, i);
 
@@ -380,6 +391,24 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *data)
         }
         hf_release_retry(works->server);
         start_all(works);
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *data)
+{
+        (void)source;
+        (void)usec;
+        go_on(data);
+        return 0;
+}
+
+static int on_soon(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+        struct hf_server *server = data;
+
+        (void)fd;
+        (void)revents;
+        (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        go_on(server->works);
         return 0;
 }
 
@@ -524,8 +553,10 @@ static int begin_job(struct hf_works *works, struct hf_job *job, struct hf_error
         if (index >= 0 && kind != HF_WORK_GIVE)
                 return hf_error_sys(err, -r, "no process can be made to ask its filesystem");
         enqueue(job);
-        if (index >= 0 || job->place->worker < 0)
-                retry_later(works, index < 0 ? 0 : RETRY_USEC);
+        if (index >= 0)
+                retry_later(works);
+        else if (job->place->worker < 0)
+                go_on_soon(works);
         return 0;
 }
 
@@ -563,7 +594,7 @@ int hf_work_start(struct hf_server *server, const struct hf_session *session,
         if (ret)
                 *ret = NULL;
         job_delete(job);
-        retry_later(works, 0); /* the record of its place may be of no more use */
+        go_on_soon(works); /* the record of its place may be of no more use */
         return r;
 }
 
@@ -654,8 +685,10 @@ int hf_work_new(struct hf_server *server, struct hf_keeper *keeper)
         works->keeper = keeper;
         for (int i = 0; i < HF_WORKERS_MAX; i++)
                 works->slots[i].fd = -1;
-        r = sd_event_add_time_relative(server->event, &works->retry, CLOCK_MONOTONIC, 0, 0,
+        r = sd_event_add_time_relative(server->event, &works->retry, CLOCK_MONOTONIC, 0, 1000,
                                        on_retry, works);
+        if (r >= 0)
+                r = hf_server_add_background(server, on_soon, &works->soon);
         if (r >= 0)
                 r = sd_event_source_set_enabled(works->retry, SD_EVENT_OFF);
         if (r < 0)
@@ -797,6 +830,7 @@ void hf_work_free(struct hf_server *server)
                 (void)sd_event_source_disable_unref(works->slots[i].watch);
         (void)sd_event_source_disable_unref(works->mounts_watch);
         (void)sd_event_source_disable_unref(works->retry);
+        (void)sd_event_source_disable_unref(works->soon);
         (void)hf_mounts_free(works->mounts);
         free(works);
         server->works = NULL;

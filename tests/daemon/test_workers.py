@@ -386,8 +386,8 @@ def test_the_daemon_can_be_stopped_while_a_filesystem_hangs(still, inside, nurse
     with inside.connect_as(Owner("slow", vm.pid)) as own:
         assert own.acquire(path).ok and own.acquire(local).ok
         still.stop()
-        waiting = [Waiting(inside, Owner("slow", vm.pid), proc, path)
-                   for proc in (Proc.RELEASE, Proc.ACQUIRE)]
+        waiting = [Waiting(inside, Owner("slow", vm.pid), Proc.RELEASE, path),
+                   Waiting(inside, Owner("slow", vm.pid), Proc.ACQUIRE, still.path("other"))]
         until(lambda: inside.workers, "a worker is busy")
         begin = time.monotonic()
         inside.stop()
