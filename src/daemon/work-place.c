@@ -54,8 +54,10 @@ static struct hf_place_key key_of_path(struct hf_works *works, const char *path)
 
 struct hf_place_key hf_place_of(struct hf_works *works, const struct hf_order *order)
 {
-        return order->kind == HF_WORK_GIVE ? key_of_thing(&order->thing)
-                                           : key_of_path(works, order->path);
+        if (order->kind == HF_WORK_GIVE)
+                return key_of_thing(&order->thing);
+        /* A path that only a VM sees may be anywhere. */
+        return *order->path ? key_of_path(works, order->path) : key_of_text(order->hash);
 }
 
 /* For people: "nfs4 on /srv". */

@@ -3,6 +3,7 @@
 
 /* What the files of the work share. */
 
+#include "daemon/area.h"
 #include "daemon/server.h"
 #include "daemon/work.h"
 #include "storage/mounts.h"
@@ -52,6 +53,47 @@ struct hf_works {
         uint64_t last_number;
         unsigned int deleting; /* workers that remove a file */
 };
+
+static inline uint32_t hf_worker_state(const struct hf_worker *worker)
+{
+        return atomic_load_explicit(&worker->state, memory_order_acquire);
+}
+
+static inline struct hf_worker *hf_worker_at(struct hf_works *works, int index)
+{
+        return &works->server->area->workers[index];
+}
+
+/* work.c */
+
+/* CLOCK_MONOTONIC. */
+uint64_t hf_work_now_usec(void);
+
+/* What could not be done is tried again after a while; what is not to be done from here, soon. */
+void hf_work_retry_later(struct hf_works *works);
+void hf_work_go_on_soon(struct hf_works *works);
+
+/* Ends a job with what came of it. */
+void hf_job_tell(struct hf_job *job, const struct hf_result *result);
+
+/* Begins what can be begun. */
+void hf_work_start_all(struct hf_works *works);
+
+/* worker.c */
+
+/* A free record for a worker there; -1: there is none. */
+int hf_worker_find_free(struct hf_works *works, const struct hf_place *place);
+
+/* Makes the worker for a job, in a free record. Negative errno: there is no such process. */
+int hf_worker_launch(struct hf_works *works, int index, struct hf_job *job);
+
+/* Sees to workers that are not watched: those that have ended are done with. */
+void hf_workers_look_after(struct hf_works *works);
+
+/* work-end.c: workers and locks that would hold up the end of the daemon are left behind. */
+void hf_work_let_go(struct hf_works *works);
+
+/* work-place.c */
 
 /* The filesystem that an order is about. */
 struct hf_place_key hf_place_of(struct hf_works *works, const struct hf_order *order);

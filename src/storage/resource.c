@@ -209,11 +209,6 @@ void hf_resource_give(int fd, const char *unlink_path)
         (void)close(fd);
 }
 
-void hf_resource_unlock(int fd)
-{
-        (void)set_lock(fd, F_UNLCK);
-}
-
 int hf_resource_create(const char *path)
 {
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);

@@ -57,9 +57,6 @@ bool hf_resource_take_cached(const struct hf_resource_request *request,
  */
 void hf_resource_give(int fd, const char *unlink_path);
 
-/* Frees the lock for every duplicate of the descriptor, which stays open. */
-void hf_resource_unlock(int fd);
-
 /* Creates an empty file, mode 0600, or leaves one that exists. */
 int hf_resource_create(const char *path);
 

@@ -119,11 +119,6 @@ int hf_resource_parent_cached(const char *path, uint64_t *ret_dev)
         return -EAGAIN;
 }
 
-void hf_resource_unlock(int fd)
-{
-        (void)fd;
-}
-
 void hf_resource_give(int fd, const char *unlink_path)
 {
         (void)unlink_path;
