@@ -1,39 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/acquire.h"
+#include "daemon/acquire-private.h"
 
 #include "base/cleanup.h"
 #include "daemon/dispatch.h"
 #include "daemon/learn.h"
 #include "daemon/owner.h"
 #include "daemon/search.h"
-#include "lockspace/describe.h"
-#include "lockspace/rules.h"
 #include "storage/behind.h"
-#include "storage/resource.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* One acquire from its begin to its answer. */
-struct job {
-        struct hf_server *server;
-        struct hf_session *session; /* that asked; NULL: a claim of an earlier daemon */
-        void (*done)(struct hf_session *session, const struct hf_acquired *acquired);
-        char *path; /* of the file to be locked */
-        char *name;
-        const char *via;
-        uint64_t since;
-        struct hf_request request;
-        bool autocreate;
-        bool found; /* the thing behind its name was looked for */
-        struct hf_resource_result result;
-        struct hf_search *search;
-        struct hf_job *work; /* the step that a worker does */
-        uint32_t learned;    /* a lock whose thing is being asked for */
-        char hash[HF_WORK_HASH_SIZE];
-};
-
-static struct job *job_free(struct job *job)
+static struct hf_acquire_job *job_free(struct hf_acquire_job *job)
 {
         if (!job)
                 return NULL;
@@ -48,7 +26,7 @@ static struct job *job_free(struct job *job)
         return NULL;
 }
 
-static void job_freep(struct job **job)
+static void job_freep(struct hf_acquire_job **job)
 {
         *job = job_free(*job);
 }
@@ -75,115 +53,10 @@ int hf_check_resource_name(uint32_t lockspace, const char *name, struct hf_error
                             name);
 }
 
-static int enter(struct job *job, uint32_t lock, struct hf_error *err)
-{
-        struct hf_hold_info info = {
-                .lock = lock,
-                .owner = job->request.owner,
-                .lockspace = job->request.lockspace,
-                .name = job->name,
-                .via = job->via,
-                .since = job->since,
-        };
-        uint32_t hold;
-        int r = hf_table_add_hold(job->server->table, &info, &hold);
-
-        if (r < 0)
-                return hf_error_sys(err, -r, "cannot note the lock of %s", job->name);
-        /* It claims nothing before the answer stands. */
-        if (job->session)
-                hf_session_intend(job->session, HF_INTENT_CLAIM_HOLD, hold);
-        else
-                hf_table_claim_hold(job->server->table, hold);
-        return 0;
-}
-
-/* Of a lock whose thing was not known: it is now, where the request knows it. */
-static void note_thing(struct job *job, uint32_t lock)
-{
-        const struct hf_thing *thing = hf_rules_thing(&job->request);
-
-        if (thing->kind != HF_THING_NONE &&
-            hf_table_lock(job->server->table, lock)->thing.kind == HF_THING_NONE)
-                hf_table_set_thing(job->server->table, lock, thing);
-}
-
-/* Enters the lock that was just taken. */
-static int enter_new(struct job *job, struct hf_error *err)
-{
-        struct hf_table *table = job->server->table;
-        const struct hf_request *request = &job->request;
-        const struct hf_thing *thing = hf_rules_thing(request);
-        uint32_t flags = (request->shared ? HF_LOCK_SHARED : 0) |
-                         (job->autocreate ? HF_LOCK_AUTOCREATE : 0);
-        uint32_t lock;
-        int r;
-
-        if (thing->kind == HF_THING_NONE && hf_behind_is_hash(job->name))
-                flags |= HF_LOCK_SEARCHED;
-        r = hf_table_add_lock(table, &request->file, thing, job->result.fd, flags, &lock);
-        if (r < 0)
-                return hf_error_sys(err, -r, "cannot note the lock of %s", job->name);
-        r = enter(job, lock, err);
-        if (r < 0) {
-                hf_table_remove_lock(table, lock);
-                return r;
-        }
-        job->result.fd = -1;
-        return 0;
-}
-
-int hf_refuse(struct hf_server *server, uint32_t hold, const char *name, struct hf_error *err)
-{
-        char holder[HF_DESCRIPTION_MAX];
-
-        hf_describe_holder(server->table, hold, server->host, hf_server_wall_clock(server), holder);
-        return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE, "%s is held by %s",
-                            name, holder);
-}
-
-static void refuse(struct job *job, uint32_t hold, struct hf_acquired *ret)
-{
-        const struct hf_hold *held = hf_table_hold(job->server->table, hold);
-        const struct hf_lock *lock = hf_table_lock(job->server->table, held->lock);
-        bool same_mode = job->request.shared == !!(lock->flags & HF_LOCK_SHARED);
-
-        ret->hold = hold;
-        ret->status = hf_refuse(job->server, hold, job->name, &ret->error);
-        if (lock->flags & HF_LOCK_RELEASING)
-                hf_error_prefix(&ret->error, "it is just being given back, which its filesystem "
-                                             "has not answered yet");
-        else if (held->owner == job->request.owner)
-                hf_error_prefix(&ret->error, "this VM has it already %s",
-                                same_mode ? "for another file" : "in another mode");
-}
-
-/* Acts on a verdict. Returns false when it is "free": go on. */
-static bool settle(struct job *job, struct hf_verdict verdict, struct hf_acquired *ret)
-{
-        switch (verdict.kind) {
-        case HF_VERDICT_CONFLICT:
-                refuse(job, verdict.hold, ret);
-                return true;
-        case HF_VERDICT_HAVE:
-                note_thing(job, verdict.lock);
-                ret->had = true;
-                ret->status = 0;
-                return true;
-        case HF_VERDICT_JOIN:
-                ret->status = enter(job, verdict.lock, &ret->error);
-                if (ret->status >= 0)
-                        note_thing(job, verdict.lock);
-                return true;
-        default:
-                return false;
-        }
-}
-
 static void cancel_job(void *data);
 
 /* Lets the session wait for a completion. */
-static int wait_for(struct job *job)
+static int wait_for(struct hf_acquire_job *job)
 {
         job->session->cancel = cancel_job;
         job->session->job = job;
@@ -192,7 +65,7 @@ static int wait_for(struct job *job)
 
 static void on_tidied(void *data, const struct hf_result *result)
 {
-        cleanup_job struct job *job = data;
+        cleanup_job struct hf_acquire_job *job = data;
         struct hf_session *session = job->session;
 
         (void)result;
@@ -207,7 +80,7 @@ static void on_tidied(void *data, const struct hf_result *result)
  * What was locked and is not wanted is given back before the answer goes out, so that
  * a refusal leaves nothing behind. Returns whether a worker has to do so.
  */
-static bool tidy(struct job *job)
+static bool tidy(struct hf_acquire_job *job)
 {
         struct hf_order order;
 
@@ -226,9 +99,9 @@ static bool tidy(struct job *job)
         return true;
 }
 
-static void finish(struct job *job_arg, const struct hf_acquired *acquired, bool resume)
+static void finish(struct hf_acquire_job *job_arg, const struct hf_acquired *acquired, bool resume)
 {
-        cleanup_job struct job *job = job_arg;
+        cleanup_job struct hf_acquire_job *job = job_arg;
         struct hf_session *session = job->session;
 
         session->cancel = NULL;
@@ -240,25 +113,12 @@ static void finish(struct job *job_arg, const struct hf_acquired *acquired, bool
                 hf_session_resume(session);
 }
 
-static int refuse_foreign(const struct job *job, const struct hf_user *holder, struct hf_error *err)
-{
-        if (holder)
-                return hf_error_set(
-                        err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
-                        "%s is held by %s (pid %d, host %s), which does not say for whom",
-                        job->name, holder->comm, (int)holder->pid, job->server->host);
-        return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
-                            "%s is held by a process that cannot be seen from here: on another "
-                            "host, or another user's",
-                            job->name);
-}
-
 static void on_found(void *data, const struct hf_user *holder)
 {
         struct hf_acquired acquired = {0};
-        struct job *job = data;
+        struct hf_acquire_job *job = data;
 
-        acquired.status = refuse_foreign(job, holder, &acquired.error);
+        acquired.status = hf_acquire_refuse_foreign(job, holder, &acquired.error);
         finish(job, &acquired, true);
 }
 
@@ -269,7 +129,7 @@ static void cancel_job(void *data)
 }
 
 /* Starts to look for who holds it. On failure the refusal stays without a name. */
-static int search_foreign(struct job *job)
+static int search_foreign(struct hf_acquire_job *job)
 {
         int r = hf_search_new(job->server, &job->result.file, on_found, job, &job->search);
 
@@ -279,27 +139,8 @@ static int search_foreign(struct job *job)
         return 0;
 }
 
-/*
- * Whether the client means another file than the one of that name here: it sees
- * other mounts, or the file was replaced meanwhile. A lock on ours would not
- * protect the client's.
- */
-static bool means_another(const struct hf_request *request, const struct hf_thing *file)
-{
-        return request->lockspace == HF_LOCKSPACE_DEFAULT && request->thing.kind != HF_THING_NONE &&
-               !hf_thing_same(&request->thing, file);
-}
-
-static int refuse_another(const struct job *job, struct hf_error *err)
-{
-        return hf_error_sys(err, ESTALE,
-                            "%s is another file for the lock daemon than for the VM (mounts of its "
-                            "own?), or was replaced just now",
-                            job->path);
-}
-
 /* Judges what the step found. HF_PENDING when a search for a foreign holder has begun. */
-static int judge(struct job *job, struct hf_acquired *ret)
+static int judge(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
         int status = job->result.status;
 
@@ -309,14 +150,14 @@ static int judge(struct job *job, struct hf_acquired *ret)
                 return HF_ANSWERED;
         }
         job->request.file = job->result.file;
-        if (means_another(&job->request, &job->request.file)) {
-                ret->status = refuse_another(job, &ret->error);
+        if (hf_acquire_means_another(&job->request, &job->request.file)) {
+                ret->status = hf_acquire_refuse_another(job, &ret->error);
                 return HF_ANSWERED;
         }
-        if (settle(job, hf_rules_by_thing(job->server->table, &job->request), ret))
+        if (hf_acquire_settle(job, hf_rules_by_thing(job->server->table, &job->request), ret))
                 return HF_ANSWERED;
         if (status == 0) {
-                ret->status = enter_new(job, &ret->error);
+                ret->status = hf_acquire_enter_new(job, &ret->error);
                 return HF_ANSWERED;
         }
         if (job->session && search_foreign(job) == 0)
@@ -327,7 +168,7 @@ static int judge(struct job *job, struct hf_acquired *ret)
 }
 
 /* The file is there, or not. */
-static int complete(struct job *job, struct hf_acquired *ret)
+static int complete(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
         if (job->result.status >= 0 && hf_work_deletes(job->server, &job->result.file)) {
                 ret->status = hf_error_set(&ret->error, EBUSY, HF_ERR_RESOURCE_BUSY,
@@ -339,7 +180,7 @@ static int complete(struct job *job, struct hf_acquired *ret)
 }
 
 /* The step that a worker did has failed for another reason than what the filesystem said. */
-static bool has_failed(const struct job *job, const struct hf_result *result,
+static bool has_failed(const struct hf_acquire_job *job, const struct hf_result *result,
                        struct hf_acquired *ret)
 {
         if (!*result->error.text)
@@ -354,18 +195,18 @@ static bool has_failed(const struct job *job, const struct hf_result *result,
  * Others were served meanwhile: the owner may have gone, and the name may have
  * been taken.
  */
-static bool settle_again(struct job *job, struct hf_acquired *ret)
+static bool settle_again(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
         ret->status = hf_owner_bind(job->session, &ret->error);
         if (ret->status < 0)
                 return true;
-        return settle(job, hf_rules_by_name(job->server->table, &job->request), ret);
+        return hf_acquire_settle(job, hf_rules_by_name(job->server->table, &job->request), ret);
 }
 
-static int next_step(struct job *job, struct hf_acquired *ret);
+static int next_step(struct hf_acquire_job *job, struct hf_acquired *ret);
 
 /* Goes on behind a step, and answers if it was the last one. */
-static void go_on(struct job *job)
+static void go_on(struct hf_acquire_job *job)
 {
         struct hf_acquired acquired = {0};
 
@@ -376,7 +217,7 @@ static void go_on(struct job *job)
 static void on_taken(void *data, const struct hf_result *result)
 {
         struct hf_acquired acquired = {0};
-        struct job *job = data;
+        struct hf_acquire_job *job = data;
 
         job->work = NULL;
         job->result = (struct hf_resource_result){
@@ -390,7 +231,7 @@ static void on_taken(void *data, const struct hf_result *result)
 static void on_found_thing(void *data, const struct hf_result *result)
 {
         struct hf_acquired acquired = {0};
-        struct job *job = data;
+        struct hf_acquire_job *job = data;
 
         job->work = NULL;
         if (has_failed(job, result, &acquired)) {
@@ -406,7 +247,7 @@ static void on_found_thing(void *data, const struct hf_result *result)
 static void on_learned(void *data, const struct hf_result *result)
 {
         struct hf_acquired acquired = {0};
-        struct job *job = data;
+        struct hf_acquire_job *job = data;
 
         job->work = NULL;
         if (has_failed(job, result, &acquired)) {
@@ -419,7 +260,7 @@ static void on_learned(void *data, const struct hf_result *result)
 }
 
 /* Leaves a step to a worker. */
-static int have_done(struct job *job, const struct hf_order *order, hf_work_done done,
+static int have_done(struct hf_acquire_job *job, const struct hf_order *order, hf_work_done done,
                      struct hf_acquired *ret)
 {
         ret->status = hf_work_start(job->server, job->session, order, done, job, &job->work,
@@ -430,14 +271,14 @@ static int have_done(struct job *job, const struct hf_order *order, hf_work_done
         return HF_ANSWERED;
 }
 
-static bool is_behind_hash(const struct job *job)
+static bool is_behind_hash(const struct hf_acquire_job *job)
 {
         return job->request.lockspace != HF_LOCKSPACE_DEFAULT &&
                job->request.thing.kind == HF_THING_NONE && hf_behind_is_hash(job->name);
 }
 
 /* By a worker, if what the kernel has in memory does not tell. */
-static int find_thing_of_hash(struct job *job, struct hf_acquired *ret)
+static int find_thing_of_hash(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
         struct hf_order order = {.kind = HF_WORK_FIND};
 
@@ -449,7 +290,7 @@ static int find_thing_of_hash(struct job *job, struct hf_acquired *ret)
 }
 
 /* Finds the thing behind a hashed name. HF_DONE: it is known, or cannot be. */
-static int find_thing(struct job *job, struct hf_acquired *ret)
+static int find_thing(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
         if (job->found || !is_behind_hash(job))
                 return HF_DONE;
@@ -457,7 +298,7 @@ static int find_thing(struct job *job, struct hf_acquired *ret)
         return find_thing_of_hash(job, ret);
 }
 
-static int learn_by_worker(struct job *job, struct hf_acquired *ret)
+static int learn_by_worker(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
         struct hf_order order;
 
@@ -467,7 +308,7 @@ static int learn_by_worker(struct job *job, struct hf_acquired *ret)
 }
 
 /* Learns what locks protect that stand for a thing which may be the same. */
-static int learn_things(struct job *job, struct hf_acquired *ret)
+static int learn_things(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
         const struct hf_thing *thing = &job->request.thing;
 
@@ -475,7 +316,7 @@ static int learn_things(struct job *job, struct hf_acquired *ret)
         return job->learned ? learn_by_worker(job, ret) : HF_DONE;
 }
 
-static int take_by_worker(struct job *job, struct hf_acquired *ret)
+static int take_by_worker(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
         struct hf_order order = {
                 .kind = HF_WORK_TAKE, .shared = job->request.shared, .autocreate = job->autocreate};
@@ -489,7 +330,7 @@ static int take_by_worker(struct job *job, struct hf_acquired *ret)
 }
 
 /* Opens and locks the file: here, where that cannot block. */
-static int take(struct job *job, struct hf_acquired *ret)
+static int take(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
         struct hf_resource_request resource = {
                 .path = job->path,
@@ -504,7 +345,7 @@ static int take(struct job *job, struct hf_acquired *ret)
 }
 
 /* HF_ANSWERED with *ret filled in, or HF_PENDING. */
-static int next_step(struct job *job, struct hf_acquired *ret)
+static int next_step(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
         int outcome = find_thing(job, ret);
 
@@ -514,7 +355,7 @@ static int next_step(struct job *job, struct hf_acquired *ret)
 }
 
 /* All of it at once, however long it takes: before anybody is served. */
-static void take_waiting(struct job *job)
+static void take_waiting(struct hf_acquire_job *job)
 {
         struct hf_resource_request resource = {
                 .path = job->path,
@@ -529,9 +370,9 @@ static void take_waiting(struct job *job)
 }
 
 static int job_new(struct hf_server *server, uint32_t owner, const struct hf_acquire *acquire,
-                   uint32_t lockspace, struct job **ret)
+                   uint32_t lockspace, struct hf_acquire_job **ret)
 {
-        cleanup_job struct job *job = calloc(1, sizeof(*job));
+        cleanup_job struct hf_acquire_job *job = calloc(1, sizeof(*job));
 
         if (!job)
                 return -ENOMEM;
@@ -559,7 +400,7 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
 {
         struct hf_server *server = session->server;
         struct hf_acquired acquired = {0};
-        struct job *job;
+        struct hf_acquire_job *job;
         uint32_t lockspace;
         int outcome, r;
 
@@ -579,7 +420,7 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
         job->done = done;
         job->via = session->via;
         job->since = hf_server_wall_clock(server);
-        if (settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
+        if (hf_acquire_settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
                 finish(job, &acquired, false);
                 return HF_ANSWERED;
         }
@@ -592,7 +433,7 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
 int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,
                      const struct hf_user_scan *scan, struct hf_error *err)
 {
-        cleanup_job struct job *job = NULL;
+        cleanup_job struct hf_acquire_job *job = NULL;
         uint32_t lockspace = hf_table_find_lockspace(server->table, claim->lockspace);
         struct hf_acquire acquire = {.name = claim->name,
                                      .shared = claim->shared,
@@ -612,13 +453,13 @@ int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_c
                 return hf_error_sys(err, -r, "cannot lock %s", claim->name);
         job->via = claim->via;
         job->since = claim->since;
-        if (!settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
+        if (!hf_acquire_settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
                 take_waiting(job);
                 (void)judge(job, &acquired);
         }
         if (acquired.status == -EBUSY && !acquired.hold && scan)
-                (void)refuse_foreign(job, hf_search_holder(scan, &job->result.file),
-                                     &acquired.error);
+                (void)hf_acquire_refuse_foreign(job, hf_search_holder(scan, &job->result.file),
+                                                &acquired.error);
         if (acquired.status < 0 && err)
                 *err = acquired.error;
         return acquired.status;

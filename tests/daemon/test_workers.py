@@ -5,6 +5,7 @@ for others, not for a server that is killed or upgraded meanwhile, and for no lo
 The filesystem is tests/fault/stillfs, which is stopped and continued by signals, in a mount
 namespace of the test and its daemon; or an ext4 image under fsfreeze."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import subprocess
 import time
 
 import pytest
-from hftest.daemons import BUILD
+from hftest.daemons import BUILD, name_of
 from hftest.processes import children, is_there, state_of, until
 from hftest.wire import AUTOCREATE, Owner, Proc, frame, resource
 
@@ -397,6 +398,35 @@ def test_the_daemon_can_be_stopped_while_a_filesystem_hangs(still, inside, nurse
     inside.start()
     with inside.connect_as(Owner("slow", vm.pid)) as own:
         assert own.acquire(local).ok
+
+
+def name_in(path):
+    return hashlib.sha256(path.encode()).hexdigest()
+
+
+def test_a_hashed_name_of_something_that_hangs_is_waited_for(still, holdfastd, nursery, disk,
+                                                             folder):
+    daemon = holdfastd(wrapper=still.enter, conf="filesystem_timeout = 1\n")
+    path, space = still.make(), os.path.join(folder, "space")
+    slow = nursery.spawn([*still.enter, "sh", "-c", "sleep 600", path], stdin=subprocess.DEVNULL)
+    until(lambda: name_of(slow.pid) in ("sh", "sleep"), "the VM is there")
+    with daemon.connect_as(Owner("slow", slow.pid)) as client:
+        assert client.create_lockspace(space).ok
+        still.stop()
+        answer = client.acquire(name_in(path), space=space, flags=AUTOCREATE)
+        assert "has not answered" in answer.error.message
+        image = disk("quick.img")
+        quick = nursery.vm("quick", argv=[image])
+        with daemon.connect_as(quick.owner) as other:
+            assert other.acquire(name_in(image), space=space, flags=AUTOCREATE).ok
+        still.go()
+        assert client.acquire(name_in(path), space=space, flags=AUTOCREATE).ok
+    twin = nursery.spawn([*still.enter, "sh", "-c", "sleep 600", still.point + "/./disk"],
+                         stdin=subprocess.DEVNULL)
+    until(lambda: name_of(twin.pid) in ("sh", "sleep"), "the VM is there")
+    with daemon.connect_as(Owner("twin", twin.pid)) as client:
+        answer = client.acquire(name_in(still.point + "/./disk"), space=space, flags=AUTOCREATE)
+        assert answer.verdict == BUSY and "slow" in answer.error.message
 
 
 class Image(Namespace):
