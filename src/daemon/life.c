@@ -98,7 +98,9 @@ static int make_server(struct daemon *d, struct hf_table *table, struct hf_error
                 (void)hf_table_free(table);
                 return hf_error_sys(err, -r, "cannot make an event loop");
         }
-        r = hf_server_new(d->event, &d->config, d->keeper, table, d->area, &d->server, err);
+        /* Where nobody could go on for this process, none is made for it either. */
+        r = hf_server_new(d->event, &d->config, d->arguments.unsupervised ? NULL : d->keeper, table,
+                          d->area, &d->server, err);
         if (r < 0)
                 return r;
         d->server->idle_timeout = (uint64_t)d->arguments.timeout * 1000000;

@@ -190,7 +190,6 @@ static void finish(struct hf_works *works, int index)
                         hf_work_dispose(works->server, outcome.fd, &outcome.thing, NULL);
                 outcome.fd = -1;
         }
-        hf_keeper_reap_worker(pidfd);
         works->slots[index].watch = sd_event_source_disable_unref(works->slots[index].watch);
         works->slots[index].job = NULL;
         works->slots[index].fd = -1;

@@ -82,7 +82,7 @@ pid_t hf_keeper_clone(void)
         return clone_with(0, NULL);
 }
 
-pid_t hf_keeper_clone_beside(bool sibling, int32_t *ret_pidfd)
+pid_t hf_keeper_clone_beside(int32_t *ret_pidfd)
 {
-        return clone_with(CLONE_PIDFD | (sibling ? CLONE_PARENT : 0), ret_pidfd);
+        return clone_with(CLONE_PIDFD | CLONE_PARENT, ret_pidfd);
 }

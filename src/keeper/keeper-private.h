@@ -135,10 +135,10 @@ void hf_keeper_scan(int own, int end, const int *kept, size_t n, void (*found)(v
 pid_t hf_keeper_clone(void);
 
 /*
- * The same, as a child of our parent (`sibling`) or of ourselves; the kernel
- * stores its pidfd, close-on-exec, in *ret_pidfd before it runs.
+ * The same, as a child of our parent; the kernel stores its pidfd, close-on-exec, in
+ * *ret_pidfd before it runs.
  */
-pid_t hf_keeper_clone_beside(bool sibling, int32_t *ret_pidfd);
+pid_t hf_keeper_clone_beside(int32_t *ret_pidfd);
 
 /* supervisor.c */
 

@@ -8,10 +8,8 @@
 #include <linux/close_range.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* In the worker, before anything else. */
@@ -28,16 +26,11 @@ static void enter(const struct hf_keeper *keeper, enum hf_keeper_table table)
 pid_t hf_keeper_clone_worker(struct hf_keeper *keeper, enum hf_keeper_table table,
                              int32_t *ret_pidfd)
 {
-        pid_t pid = hf_keeper_clone_beside(keeper->supervised, ret_pidfd);
+        pid_t pid = hf_keeper_clone_beside(ret_pidfd);
 
         if (pid == 0)
                 enter(keeper, table);
         return pid;
-}
-
-void hf_keeper_reap_worker(int pidfd)
-{
-        (void)waitid(P_PIDFD, (id_t)pidfd, NULL, WEXITED | WNOHANG);
 }
 
 uint32_t hf_keeper_table(const struct hf_keeper *keeper)

@@ -26,16 +26,13 @@ enum hf_keeper_table {
 };
 
 /*
- * Makes a worker. Returns 0 in it, its pid in the server, or a negative errno. It
- * has the server's signal mask, so that a signal to all of the program is not
+ * Makes a worker, in a server that is supervised. Returns 0 in it, its pid in the server, or a
+ * negative errno. It has the server's signal mask, so that a signal to all of the program is not
  * its end, and ends with _exit. *ret_pidfd, which may lie in the area, is stored by
  * the kernel in the same call: there is no worker without it.
  */
 pid_t hf_keeper_clone_worker(struct hf_keeper *keeper, enum hf_keeper_table table,
                              int32_t *ret_pidfd);
-
-/* To be called when the pidfd says that it has ended: it may have been our own child. */
-void hf_keeper_reap_worker(int pidfd);
 
 /*
  * Which descriptor table this is: another number after an upgrade, or in an heir.
