@@ -338,7 +338,8 @@ static int take(struct hf_acquire_job *job, struct hf_acquired *ret)
                 .autocreate = job->autocreate,
         };
 
-        if (hf_work_is_local(job->server, job->path, job->autocreate) &&
+        if (!hf_work_is_under_way(job->server, job->session) &&
+            hf_work_is_local(job->server, job->path, job->autocreate) &&
             hf_resource_take_cached(&resource, &job->result))
                 return complete(job, ret);
         return take_by_worker(job, ret);

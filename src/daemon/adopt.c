@@ -194,6 +194,7 @@ int hf_adoption_new(const struct hf_keeper *keeper, struct hf_area *area, size_t
         adoption->area = area;
         adoption->descriptors = hf_keeper_table(keeper);
         hf_area_set_size(area, size);
+        hf_work_check(area->workers);
         r = hf_table_adopt(area->table_fd, area->table_is_kept, &adoption->table);
         if (r >= 0)
                 r = settle(adoption);

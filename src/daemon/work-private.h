@@ -49,8 +49,10 @@ struct hf_works {
                 sd_event_source *watch;
                 struct hf_job *job; /* NULL: nobody waits, or a GIVE */
                 int fd;             /* that it has sent */
+                bool adopted;       /* made by an earlier server, which may have begun to use it */
         } slots[HF_WORKERS_MAX];
         uint64_t last_number;
+        unsigned int adopted;  /* workers of earlier servers */
         unsigned int deleting; /* workers that remove a file */
 };
 
@@ -75,6 +77,9 @@ void hf_work_go_on_soon(struct hf_works *works);
 
 /* Ends a job with what came of it. */
 void hf_job_tell(struct hf_job *job, const struct hf_result *result);
+
+/* Puts a job into its place's queue once more. */
+void hf_job_again(struct hf_job *job);
 
 /* Begins what can be begun. */
 void hf_work_start_all(struct hf_works *works);

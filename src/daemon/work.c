@@ -53,6 +53,12 @@ static void enqueue(struct hf_job *job)
         place->waiting += job->order.kind != HF_WORK_GIVE;
 }
 
+void hf_job_again(struct hf_job *job)
+{
+        job->worker = -1;
+        enqueue(job);
+}
+
 static void dequeue(struct hf_job *job)
 {
         struct hf_place *place = job->place;

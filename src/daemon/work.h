@@ -102,8 +102,20 @@ int hf_work_new(struct hf_server *server, struct hf_keeper *keeper);
 /* The daemon ends. Of workers that do not, locks that can be freed without them are. */
 void hf_work_free(struct hf_server *server);
 
+/*
+ * Before a successor opens anything: a server that is killed while it makes a worker leaves
+ * a number of no pidfd, which is forgotten.
+ */
+void hf_work_check(struct hf_worker *workers);
+
 /* Goes on with the workers of earlier servers. */
 int hf_work_adopt(struct hf_server *server);
+
+/*
+ * Whether a worker of an earlier server does something for the session's request: what it
+ * may have locked already would stand against a second try.
+ */
+bool hf_work_is_under_way(struct hf_server *server, const struct hf_session *session);
 
 /*
  * Has it done for a session (which is not needed for a GIVE). Unless the job is

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/pidfd.h>
 
 /* A free record; -1: there is none. Paths of unknown filesystems may have half of all. */
 int hf_worker_find_free(struct hf_works *works, const struct hf_place *place)
@@ -175,7 +176,7 @@ static void finish(struct hf_works *works, int index)
         struct hf_order order = worker->order;
         struct hf_result outcome = worker->outcome;
         struct hf_job *job = works->slots[index].job;
-        bool done = hf_worker_state(worker) == HF_WORKER_DONE;
+        bool done = hf_worker_state(worker) == HF_WORKER_DONE, again = false;
         bool closed = done && worker->table == table_of(works);
         struct hf_place *place = works->places;
 
@@ -189,7 +190,12 @@ static void finish(struct hf_works *works, int index)
                 if (outcome.fd >= 0 && hf_resource_of_fd(outcome.fd, &outcome.thing) == 0)
                         hf_work_dispose(works->server, outcome.fd, &outcome.thing, NULL);
                 outcome.fd = -1;
+                /* The earlier server was killed while it made the worker, or had just fetched this.
+                 */
+                again = job && works->slots[index].adopted;
         }
+        works->adopted -= works->slots[index].adopted;
+        works->slots[index].adopted = false;
         works->slots[index].watch = sd_event_source_disable_unref(works->slots[index].watch);
         works->slots[index].job = NULL;
         works->slots[index].fd = -1;
@@ -203,7 +209,9 @@ static void finish(struct hf_works *works, int index)
                 works->server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (order.kind == HF_WORK_GIVE)
                 given(works, &order, closed);
-        if (job || order.kind != HF_WORK_GIVE)
+        if (again)
+                hf_job_again(job);
+        else if (job || order.kind != HF_WORK_GIVE)
                 complete(works, job, &order, &outcome);
         hf_work_start_all(works);
 }
@@ -242,6 +250,33 @@ void hf_workers_look_after(struct hf_works *works)
         }
 }
 
+bool hf_work_is_under_way(struct hf_server *server, const struct hf_session *session)
+{
+        struct hf_works *works = server->works;
+
+        for (int i = 0; works->adopted && i < HF_WORKERS_MAX; i++) {
+                const struct hf_worker *worker = hf_worker_at(works, i);
+
+                if (hf_worker_state(worker) != HF_WORKER_NONE && works->slots[i].adopted &&
+                    !worker->given_up && worker->client == session->id &&
+                    worker->service == (uint32_t)session->kind)
+                        return true;
+        }
+        return false;
+}
+
+void hf_work_check(struct hf_worker *workers)
+{
+        for (int i = 0; i < HF_WORKERS_MAX; i++) {
+                struct hf_worker *worker = &workers[i];
+
+                if (hf_worker_state(worker) != HF_WORKER_NONE && worker->pidfd >= 0 &&
+                    pidfd_send_signal(worker->pidfd, 0, NULL, 0) < 0 && errno != ESRCH &&
+                    errno != EPERM)
+                        worker->pidfd = -1;
+        }
+}
+
 int hf_work_adopt(struct hf_server *server)
 {
         struct hf_works *works = server->works;
@@ -256,6 +291,8 @@ int hf_work_adopt(struct hf_server *server)
                 if (!place)
                         return -ENOMEM;
                 place->worker = i;
+                works->slots[i].adopted = true;
+                works->adopted++;
                 works->deleting += worker->order.kind == HF_WORK_DELETE;
                 watch(works, i);
         }

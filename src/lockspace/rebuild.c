@@ -177,7 +177,9 @@ static void judge_holds(struct rebuild *b, bool releasing)
                         continue;
                 if (right && keep_hold(b, i))
                         b->found.kept++;
-                else if (hold->check && (right || !releasing))
+                else if (right && releasing)
+                        b->found.unfinished++; /* closed already, and its number taken */
+                else if (hold->check && !releasing)
                         b->found.damaged++;
         }
 }
