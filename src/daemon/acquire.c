@@ -1,48 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/acquire.h"
+#include "daemon/acquire-private.h"
 
 #include "base/cleanup.h"
 #include "daemon/dispatch.h"
 #include "daemon/learn.h"
 #include "daemon/owner.h"
 #include "daemon/search.h"
-#include "lockspace/describe.h"
-#include "lockspace/rules.h"
 #include "storage/behind.h"
-#include "storage/resource.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* One acquire from its begin to its answer. */
-struct job {
-        struct hf_server *server;
-        struct hf_session *session; /* that asked; NULL: a claim of an earlier daemon */
-        void (*done)(struct hf_session *session, const struct hf_acquired *acquired);
-        char *path; /* of the file to be locked */
-        char *name;
-        const char *via;
-        uint64_t since;
-        struct hf_request request;
-        bool autocreate;
-        struct hf_resource_result result;
-        struct hf_search *search;
-};
-
-static struct job *job_free(struct job *job)
+static struct hf_acquire_job *job_free(struct hf_acquire_job *job)
 {
         if (!job)
                 return NULL;
         (void)hf_search_free(job->search);
+        (void)hf_job_free(job->work);
         if (job->result.fd >= 0)
-                hf_resource_give(job->result.fd, job->autocreate ? job->path : NULL);
+                hf_work_dispose(job->server, job->result.fd, &job->result.file,
+                                job->autocreate ? job->path : NULL);
         free(job->path);
         free(job->name);
         free(job);
         return NULL;
 }
 
-static void job_freep(struct job **job)
+static void job_freep(struct hf_acquire_job **job)
 {
         *job = job_free(*job);
 }
@@ -69,139 +53,72 @@ int hf_check_resource_name(uint32_t lockspace, const char *name, struct hf_error
                             name);
 }
 
-static int enter(struct job *job, uint32_t lock, struct hf_error *err)
-{
-        struct hf_hold_info info = {
-                .lock = lock,
-                .owner = job->request.owner,
-                .lockspace = job->request.lockspace,
-                .name = job->name,
-                .via = job->via,
-                .since = job->since,
-        };
-        uint32_t hold;
-        int r = hf_table_add_hold(job->server->table, &info, &hold);
+static void cancel_job(void *data);
 
-        if (r < 0)
-                return hf_error_sys(err, -r, "cannot note the lock of %s", job->name);
-        /* It claims nothing before the answer stands. */
-        if (job->session)
-                hf_session_intend(job->session, HF_INTENT_CLAIM_HOLD, hold);
-        else
-                hf_table_claim_hold(job->server->table, hold);
-        return 0;
+/* Lets the session wait for a completion. */
+static int wait_for(struct hf_acquire_job *job)
+{
+        job->session->cancel = cancel_job;
+        job->session->job = job;
+        return HF_PENDING;
 }
 
-/* Of a lock whose thing was not known: it is now, where the request knows it. */
-static void note_thing(struct job *job, uint32_t lock)
+static void on_tidied(void *data, const struct hf_result *result)
 {
-        const struct hf_thing *thing = hf_rules_thing(&job->request);
+        cleanup_job struct hf_acquire_job *job = data;
+        struct hf_session *session = job->session;
 
-        if (thing->kind != HF_THING_NONE &&
-            hf_table_lock(job->server->table, lock)->thing.kind == HF_THING_NONE)
-                hf_table_set_thing(job->server->table, lock, thing);
+        (void)result;
+        job->work = NULL;
+        session->cancel = NULL;
+        session->job = NULL;
+        session->state = HF_SESSION_SENDING;
+        hf_session_resume(session);
 }
 
-/* Enters the lock that was just taken. */
-static int enter_new(struct job *job, struct hf_error *err)
+/*
+ * What was locked and is not wanted is given back before the answer goes out, so that
+ * a refusal leaves nothing behind. Returns whether a worker has to do so.
+ */
+static bool tidy(struct hf_acquire_job *job)
 {
-        struct hf_table *table = job->server->table;
-        const struct hf_request *request = &job->request;
-        const struct hf_thing *thing = hf_rules_thing(request);
-        uint32_t flags = (request->shared ? HF_LOCK_SHARED : 0) |
-                         (job->autocreate ? HF_LOCK_AUTOCREATE : 0);
-        uint32_t lock;
-        int r;
+        struct hf_order order;
 
-        if (thing->kind == HF_THING_NONE && hf_behind_is_hash(job->name))
-                flags |= HF_LOCK_SEARCHED;
-        r = hf_table_add_lock(table, &request->file, thing, job->result.fd, flags, &lock);
-        if (r < 0)
-                return hf_error_sys(err, -r, "cannot note the lock of %s", job->name);
-        r = enter(job, lock, err);
-        if (r < 0) {
-                hf_table_remove_lock(table, lock);
-                return r;
-        }
-        job->result.fd = -1;
-        return 0;
-}
-
-int hf_refuse(struct hf_server *server, uint32_t hold, const char *name, struct hf_error *err)
-{
-        char holder[HF_DESCRIPTION_MAX];
-
-        hf_describe_holder(server->table, hold, server->host, hf_server_wall_clock(server), holder);
-        return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE, "%s is held by %s",
-                            name, holder);
-}
-
-static void refuse(struct job *job, uint32_t hold, struct hf_acquired *ret)
-{
-        const struct hf_hold *held = hf_table_hold(job->server->table, hold);
-        const struct hf_lock *lock = hf_table_lock(job->server->table, held->lock);
-        bool same_mode = job->request.shared == !!(lock->flags & HF_LOCK_SHARED);
-
-        ret->hold = hold;
-        ret->status = hf_refuse(job->server, hold, job->name, &ret->error);
-        if (held->owner == job->request.owner)
-                hf_error_prefix(&ret->error, "this VM has it already %s",
-                                same_mode ? "for another file" : "in another mode");
-}
-
-/* Acts on a verdict. Returns false when it is "free": go on. */
-static bool settle(struct job *job, struct hf_verdict verdict, struct hf_acquired *ret)
-{
-        switch (verdict.kind) {
-        case HF_VERDICT_CONFLICT:
-                refuse(job, verdict.hold, ret);
-                return true;
-        case HF_VERDICT_HAVE:
-                note_thing(job, verdict.lock);
-                ret->had = true;
-                ret->status = 0;
-                return true;
-        case HF_VERDICT_JOIN:
-                ret->status = enter(job, verdict.lock, &ret->error);
-                if (ret->status >= 0)
-                        note_thing(job, verdict.lock);
-                return true;
-        default:
+        if (job->result.fd < 0 ||
+            (!job->autocreate && hf_work_closes(job->server, &job->result.file)))
                 return false;
-        }
+        order = (struct hf_order){
+                .kind = HF_WORK_GIVE, .fd = job->result.fd, .thing = job->result.file};
+        if (job->autocreate)
+                (void)hf_order_set_path(&order, job->path);
+        if (hf_work_start(job->server, job->session, &order, on_tidied, job, &job->work, NULL) < 0)
+                return false;
+        job->result.fd = -1;
+        (void)wait_for(job);
+        job->session->state = HF_SESSION_SETTLING;
+        return true;
 }
 
-static void finish(struct job *job_arg, const struct hf_acquired *acquired, bool resume)
+static void finish(struct hf_acquire_job *job_arg, const struct hf_acquired *acquired, bool resume)
 {
-        cleanup_job struct job *job = job_arg;
+        cleanup_job struct hf_acquire_job *job = job_arg;
         struct hf_session *session = job->session;
 
         session->cancel = NULL;
         session->job = NULL;
         job->done(session, acquired);
+        if (tidy(job))
+                (void)hf_steal_ptr(job);
         if (resume)
                 hf_session_resume(session);
-}
-
-static int refuse_foreign(const struct job *job, const struct hf_user *holder, struct hf_error *err)
-{
-        if (holder)
-                return hf_error_set(
-                        err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
-                        "%s is held by %s (pid %d, host %s), which does not say for whom",
-                        job->name, holder->comm, (int)holder->pid, job->server->host);
-        return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
-                            "%s is held by a process that cannot be seen from here: on another "
-                            "host, or another user's",
-                            job->name);
 }
 
 static void on_found(void *data, const struct hf_user *holder)
 {
         struct hf_acquired acquired = {0};
-        struct job *job = data;
+        struct hf_acquire_job *job = data;
 
-        acquired.status = refuse_foreign(job, holder, &acquired.error);
+        acquired.status = hf_acquire_refuse_foreign(job, holder, &acquired.error);
         finish(job, &acquired, true);
 }
 
@@ -212,38 +129,18 @@ static void cancel_job(void *data)
 }
 
 /* Starts to look for who holds it. On failure the refusal stays without a name. */
-static int search_foreign(struct job *job)
+static int search_foreign(struct hf_acquire_job *job)
 {
         int r = hf_search_new(job->server, &job->result.file, on_found, job, &job->search);
 
         if (r < 0)
                 return r;
-        job->session->cancel = cancel_job;
-        job->session->job = job;
+        (void)wait_for(job);
         return 0;
 }
 
-/*
- * Whether the client means another file than the one of that name here: it sees
- * other mounts, or the file was replaced meanwhile. A lock on ours would not
- * protect the client's.
- */
-static bool means_another(const struct hf_request *request, const struct hf_thing *file)
-{
-        return request->lockspace == HF_LOCKSPACE_DEFAULT && request->thing.kind != HF_THING_NONE &&
-               !hf_thing_same(&request->thing, file);
-}
-
-static int refuse_another(const struct job *job, struct hf_error *err)
-{
-        return hf_error_sys(err, ESTALE,
-                            "%s is another file for the lock daemon than for the VM (mounts of its "
-                            "own?), or was replaced just now",
-                            job->path);
-}
-
 /* Judges what the step found. HF_PENDING when a search for a foreign holder has begun. */
-static int judge(struct job *job, struct hf_acquired *ret)
+static int judge(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
         int status = job->result.status;
 
@@ -253,14 +150,14 @@ static int judge(struct job *job, struct hf_acquired *ret)
                 return HF_ANSWERED;
         }
         job->request.file = job->result.file;
-        if (means_another(&job->request, &job->request.file)) {
-                ret->status = refuse_another(job, &ret->error);
+        if (hf_acquire_means_another(&job->request, &job->request.file)) {
+                ret->status = hf_acquire_refuse_another(job, &ret->error);
                 return HF_ANSWERED;
         }
-        if (settle(job, hf_rules_by_thing(job->server->table, &job->request), ret))
+        if (hf_acquire_settle(job, hf_rules_by_thing(job->server->table, &job->request), ret))
                 return HF_ANSWERED;
         if (status == 0) {
-                ret->status = enter_new(job, &ret->error);
+                ret->status = hf_acquire_enter_new(job, &ret->error);
                 return HF_ANSWERED;
         }
         if (job->session && search_foreign(job) == 0)
@@ -270,41 +167,213 @@ static int judge(struct job *job, struct hf_acquired *ret)
         return HF_ANSWERED;
 }
 
-/* The completion of the step. */
-static int complete(struct job *job)
+/* The file is there, or not. */
+static int complete(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
-        struct hf_acquired acquired = {0};
-        int outcome = judge(job, &acquired);
-
-        if (outcome == HF_ANSWERED)
-                finish(job, &acquired, false);
-        return outcome;
+        if (job->result.status >= 0 && hf_work_deletes(job->server, &job->result.file)) {
+                ret->status = hf_error_set(&ret->error, EBUSY, HF_ERR_RESOURCE_BUSY,
+                                           HF_FROM_LOCKSPACE, "%s is just being deleted",
+                                           job->name);
+                return HF_ANSWERED;
+        }
+        return judge(job, ret);
 }
 
-/* The step that may block on a slow filesystem. */
-static void take(struct job *job)
+/* The step that a worker did has failed for another reason than what the filesystem said. */
+static bool has_failed(const struct hf_acquire_job *job, const struct hf_result *result,
+                       struct hf_acquired *ret)
 {
-        const struct hf_request *request = &job->request;
+        if (!*result->error.text)
+                return false;
+        ret->error = result->error;
+        hf_error_prefix(&ret->error, "cannot lock the resource %s", job->path);
+        ret->status = result->status;
+        return true;
+}
+
+/*
+ * Others were served meanwhile: the owner may have gone, and the name may have
+ * been taken.
+ */
+static bool settle_again(struct hf_acquire_job *job, struct hf_acquired *ret)
+{
+        ret->status = hf_owner_bind(job->session, &ret->error);
+        if (ret->status < 0)
+                return true;
+        return hf_acquire_settle(job, hf_rules_by_name(job->server->table, &job->request), ret);
+}
+
+static int next_step(struct hf_acquire_job *job, struct hf_acquired *ret);
+
+/* Goes on behind a step, and answers if it was the last one. */
+static void go_on(struct hf_acquire_job *job)
+{
+        struct hf_acquired acquired = {0};
+
+        if (settle_again(job, &acquired) || next_step(job, &acquired) == HF_ANSWERED)
+                finish(job, &acquired, true);
+}
+
+static void on_taken(void *data, const struct hf_result *result)
+{
+        struct hf_acquired acquired = {0};
+        struct hf_acquire_job *job = data;
+
+        job->work = NULL;
+        job->result = (struct hf_resource_result){
+                .status = result->status, .fd = result->fd, .file = result->thing};
+        if (has_failed(job, result, &acquired) || settle_again(job, &acquired) ||
+            complete(job, &acquired) == HF_ANSWERED)
+                finish(job, &acquired, true);
+}
+
+/* What is behind the name that is asked for. */
+static void on_found_thing(void *data, const struct hf_result *result)
+{
+        struct hf_acquired acquired = {0};
+        struct hf_acquire_job *job = data;
+
+        job->work = NULL;
+        if (has_failed(job, result, &acquired)) {
+                finish(job, &acquired, true);
+                return;
+        }
+        if (result->status == 0)
+                job->request.thing = result->thing;
+        go_on(job);
+}
+
+/* What is behind the name of a lock that stands, perhaps for the same thing. */
+static void on_learned(void *data, const struct hf_result *result)
+{
+        struct hf_acquired acquired = {0};
+        struct hf_acquire_job *job = data;
+
+        job->work = NULL;
+        if (has_failed(job, result, &acquired)) {
+                finish(job, &acquired, true);
+                return;
+        }
+        if (result->status == 0)
+                hf_learn_found(job->server, job->learned, job->hash, &result->thing);
+        go_on(job);
+}
+
+/* Leaves a step to a worker. */
+static int have_done(struct hf_acquire_job *job, const struct hf_order *order, hf_work_done done,
+                     struct hf_acquired *ret)
+{
+        ret->status = hf_work_start(job->server, job->session, order, done, job, &job->work,
+                                    &ret->error);
+        if (ret->status >= 0)
+                return wait_for(job);
+        hf_error_prefix(&ret->error, "cannot lock the resource %s", job->path);
+        return HF_ANSWERED;
+}
+
+static bool is_behind_hash(const struct hf_acquire_job *job)
+{
+        return job->request.lockspace != HF_LOCKSPACE_DEFAULT &&
+               job->request.thing.kind == HF_THING_NONE && hf_behind_is_hash(job->name);
+}
+
+/* By a worker, if what the kernel has in memory does not tell. */
+static int find_thing_of_hash(struct hf_acquire_job *job, struct hf_acquired *ret)
+{
+        struct hf_order order = {.kind = HF_WORK_FIND};
+
+        order.pid = hf_table_owner(job->server->table, job->request.owner)->pid;
+        if (hf_behind_find_cached(order.pid, job->name, &job->request.thing, order.path) != -EAGAIN)
+                return HF_DONE;
+        (void)snprintf(order.hash, sizeof(order.hash), "%s", job->name);
+        return have_done(job, &order, on_found_thing, ret);
+}
+
+/* Finds the thing behind a hashed name. HF_DONE: it is known, or cannot be. */
+static int find_thing(struct hf_acquire_job *job, struct hf_acquired *ret)
+{
+        if (job->found || !is_behind_hash(job))
+                return HF_DONE;
+        job->found = true;
+        return find_thing_of_hash(job, ret);
+}
+
+static int learn_by_worker(struct hf_acquire_job *job, struct hf_acquired *ret)
+{
+        struct hf_order order;
+
+        hf_learn_order(job->server, job->learned, &order);
+        memcpy(job->hash, order.hash, sizeof(job->hash));
+        return have_done(job, &order, on_learned, ret);
+}
+
+/* Learns what locks protect that stand for a thing which may be the same. */
+static int learn_things(struct hf_acquire_job *job, struct hf_acquired *ret)
+{
+        const struct hf_thing *thing = &job->request.thing;
+
+        job->learned = hf_learn_things(job->server, thing->kind == HF_THING_FILE ? thing->dev : 0);
+        return job->learned ? learn_by_worker(job, ret) : HF_DONE;
+}
+
+static int take_by_worker(struct hf_acquire_job *job, struct hf_acquired *ret)
+{
+        struct hf_order order = {
+                .kind = HF_WORK_TAKE, .shared = job->request.shared, .autocreate = job->autocreate};
+
+        ret->status = hf_order_set_path(&order, job->path);
+        if (ret->status >= 0)
+                return have_done(job, &order, on_taken, ret);
+        ret->status = hf_error_sys(&ret->error, ENAMETOOLONG, "cannot lock the resource %s",
+                                   job->path);
+        return HF_ANSWERED;
+}
+
+/* Opens and locks the file: here, where that cannot block. */
+static int take(struct hf_acquire_job *job, struct hf_acquired *ret)
+{
         struct hf_resource_request resource = {
                 .path = job->path,
-                .shared = request->shared,
+                .shared = job->request.shared,
                 .autocreate = job->autocreate,
         };
 
-        /* What an earlier daemon held is looked at one by one, once. */
-        if (job->session)
-                hf_learn_things(job->server);
-        if (request->lockspace != HF_LOCKSPACE_DEFAULT && request->thing.kind == HF_THING_NONE &&
-            hf_behind_is_hash(job->name))
-                (void)hf_behind_find(hf_table_owner(job->server->table, request->owner)->pid,
+        if (!hf_work_is_under_way(job->server, job->session) &&
+            hf_work_is_local(job->server, job->path, job->autocreate) &&
+            hf_resource_take_cached(&resource, &job->result))
+                return complete(job, ret);
+        return take_by_worker(job, ret);
+}
+
+/* HF_ANSWERED with *ret filled in, or HF_PENDING. */
+static int next_step(struct hf_acquire_job *job, struct hf_acquired *ret)
+{
+        int outcome = find_thing(job, ret);
+
+        if (outcome == HF_DONE)
+                outcome = learn_things(job, ret);
+        return outcome == HF_DONE ? take(job, ret) : outcome;
+}
+
+/* All of it at once, however long it takes: before anybody is served. */
+static void take_waiting(struct hf_acquire_job *job)
+{
+        struct hf_resource_request resource = {
+                .path = job->path,
+                .shared = job->request.shared,
+                .autocreate = job->autocreate,
+        };
+
+        if (is_behind_hash(job))
+                (void)hf_behind_find(hf_table_owner(job->server->table, job->request.owner)->pid,
                                      job->name, &job->request.thing);
         hf_resource_take(&resource, &job->result);
 }
 
 static int job_new(struct hf_server *server, uint32_t owner, const struct hf_acquire *acquire,
-                   uint32_t lockspace, struct job **ret)
+                   uint32_t lockspace, struct hf_acquire_job **ret)
 {
-        cleanup_job struct job *job = calloc(1, sizeof(*job));
+        cleanup_job struct hf_acquire_job *job = calloc(1, sizeof(*job));
 
         if (!job)
                 return -ENOMEM;
@@ -332,9 +401,9 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
 {
         struct hf_server *server = session->server;
         struct hf_acquired acquired = {0};
-        struct job *job;
+        struct hf_acquire_job *job;
         uint32_t lockspace;
-        int r;
+        int outcome, r;
 
         lockspace = hf_find_lockspace(server, acquire->lockspace, err);
         if (!lockspace)
@@ -352,17 +421,19 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
         job->done = done;
         job->via = session->via;
         job->since = hf_server_wall_clock(server);
-        if (settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
+        if (hf_acquire_settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
                 finish(job, &acquired, false);
                 return HF_ANSWERED;
         }
-        take(job);
-        return complete(job);
+        outcome = next_step(job, &acquired);
+        if (outcome == HF_ANSWERED)
+                finish(job, &acquired, false);
+        return outcome;
 }
 
 /* The step for a claim: its own descriptor, where it was kept, or another one. */
-static void take_again(struct job *job, const struct hf_claim *claim, struct hf_kept *kept,
-                       struct hf_acquired *ret)
+static void take_again(struct hf_acquire_job *job, const struct hf_claim *claim,
+                       struct hf_kept *kept, struct hf_acquired *ret)
 {
         struct hf_table *table = job->server->table;
         int fd = -1;
@@ -370,7 +441,7 @@ static void take_again(struct job *job, const struct hf_claim *claim, struct hf_
         if (hf_kept_take(kept, job->request.owner, claim, &job->result))
                 fd = job->result.fd;
         else
-                take(job);
+                take_waiting(job);
         (void)judge(job, ret);
         if (fd >= 0 && job->result.fd == fd)
                 hf_kept_untake(kept, hf_steal_fd(&job->result.fd));
@@ -381,7 +452,7 @@ static void take_again(struct job *job, const struct hf_claim *claim, struct hf_
 int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,
                      struct hf_kept *kept, const struct hf_user_scan *scan, struct hf_error *err)
 {
-        cleanup_job struct job *job = NULL;
+        cleanup_job struct hf_acquire_job *job = NULL;
         uint32_t lockspace = hf_table_find_lockspace(server->table, claim->lockspace);
         struct hf_acquire acquire = {.name = claim->name,
                                      .shared = claim->shared,
@@ -401,11 +472,11 @@ int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_c
                 return hf_error_sys(err, -r, "cannot lock %s", claim->name);
         job->via = claim->via;
         job->since = claim->since;
-        if (!settle(job, hf_rules_by_name(server->table, &job->request), &acquired))
+        if (!hf_acquire_settle(job, hf_rules_by_name(server->table, &job->request), &acquired))
                 take_again(job, claim, kept, &acquired);
         if (acquired.status == -EBUSY && !acquired.hold && scan)
-                (void)refuse_foreign(job, hf_search_holder(scan, &job->result.file),
-                                     &acquired.error);
+                (void)hf_acquire_refuse_foreign(job, hf_search_holder(scan, &job->result.file),
+                                                &acquired.error);
         if (acquired.status < 0 && err)
                 *err = acquired.error;
         return acquired.status;

@@ -4,9 +4,11 @@
 /*
  * Taking locks.
  *
- * An acquire goes: bind the owner; judge by name; then, in one step that may be
- * done elsewhere, find the thing behind a hashed name, open and lock the file;
- * judge by what was found; enter it into the table. A refusal by a holder that
+ * An acquire goes: bind the owner; judge by name; find the thing behind a hashed
+ * name; open and lock the file; judge by what was found; enter it into the table.
+ * What of this is in the kernel's memory is done at once, and for the rest a worker
+ * asks the filesystem, while others are served (work.h); then owner and name are
+ * judged again. A refusal by a holder that
  * is not in our table is completed by looking for that holder in /proc, in
  * slices, so that it can be named.
  */

@@ -16,7 +16,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #define MODULE "daemon.adopt"
@@ -33,7 +33,9 @@ struct hf_adoption {
         struct hf_table *table;
         struct hf_rebuilt rebuilt;
         bool crashed;            /* the last server, by a fault of its own */
+        uint32_t descriptors;    /* which table of them this is */
         struct numbers accepted; /* connections that were not recorded */
+        struct numbers files;    /* of files, which may be locked */
         unsigned int damaged;    /* sessions */
         unsigned int closed;     /* descriptors that nobody told of */
 };
@@ -71,11 +73,13 @@ static bool is_closing(const struct hf_session *session)
         return hf_exchange_word(&session->exchange) & HF_SESSION_CLOSING;
 }
 
+/* Asks no filesystem, whatever it is. */
 static bool is_socket(int fd)
 {
-        struct stat st;
+        socklen_t len = sizeof(int);
+        int type;
 
-        return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+        return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
 }
 
 /* What a session's answer commits to is made valid, and what was only intended is forgotten. */
@@ -130,8 +134,10 @@ static void each_of_table(struct hf_table *table, each_fn each, void *data)
                 each(data, hf_table_lock(table, hf_table_hold(table, i)->lock)->fd);
 }
 
-static void each_of_area(struct hf_area *area, each_fn each, void *data)
+/* Also those that workers use which have these descriptors: of the table of that number. */
+static void each_of_area(struct hf_area *area, uint32_t descriptors, each_fn each, void *data)
 {
+        hf_work_each_fd(area->workers, descriptors, each, data);
         each(data, area->pid_fd);
         each(data, area->stock_pid_fd);
         for (uint32_t i = 0; i < area->n_listeners; i++)
@@ -158,15 +164,21 @@ static bool is_accepted(int fd)
                getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0;
 }
 
-/* A lock that nobody was told of goes with its descriptor, also where others have it open. */
+/*
+ * A lock that nobody was told of goes with its descriptor, also where others have
+ * it open; that may have to wait for a filesystem, so the server will see to it.
+ */
 static void on_orphan(void *data, int fd)
 {
         struct hf_adoption *adoption = data;
+        struct hf_thing thing;
 
         if (is_accepted(fd)) {
                 add_number(&adoption->accepted, fd);
+        } else if (hf_resource_of_fd(fd, &thing) == 0) {
+                add_number(&adoption->files, fd);
         } else {
-                hf_resource_give(fd, NULL);
+                (void)close(fd);
                 adoption->closed++;
         }
 }
@@ -175,7 +187,7 @@ static int reconcile(struct hf_adoption *adoption, const struct hf_keeper *keepe
 {
         struct numbers kept = {0};
 
-        each_of_area(adoption->area, add_number, &kept);
+        each_of_area(adoption->area, adoption->descriptors, add_number, &kept);
         each_of_table(adoption->table, add_number, &kept);
         /* What is not in the list would be closed. */
         if (!kept.incomplete)
@@ -201,7 +213,9 @@ int hf_adoption_new(const struct hf_keeper *keeper, struct hf_area *area, size_t
                 return -ENOMEM;
         adoption->area = area;
         adoption->crashed = is_crash(hf_keeper_last_status(keeper));
+        adoption->descriptors = hf_keeper_table(keeper);
         hf_area_set_size(area, size);
+        hf_work_check(area->workers);
         r = hf_table_adopt(area->table_fd, area->table_is_kept, &adoption->table);
         if (r >= 0)
                 r = settle(adoption);
@@ -218,17 +232,20 @@ static void set_flags(void *data, int fd)
         (void)fcntl(fd, F_SETFD, *(const int *)data);
 }
 
-void hf_adoption_leave(struct hf_area *area, struct hf_table *table, bool stays)
+void hf_adoption_leave(const struct hf_keeper *keeper, struct hf_area *area, struct hf_table *table,
+                       bool stays)
 {
+        uint32_t descriptors = hf_keeper_table(keeper);
         int flags = stays ? 0 : FD_CLOEXEC;
 
-        each_of_area(area, set_flags, &flags);
+        each_of_area(area, descriptors, set_flags, &flags);
         each_of_table(table, set_flags, &flags);
 }
 
 void hf_adoption_free(struct hf_adoption *adoption)
 {
         free(adoption->accepted.fd);
+        free(adoption->files.fd);
         free(adoption);
 }
 
@@ -316,6 +333,14 @@ static void carry_out(struct hf_server *server)
                 hf_departure_adopt(server, i);
 }
 
+static void give_orphan(struct hf_server *server, int fd)
+{
+        struct hf_thing thing;
+
+        if (hf_resource_of_fd(fd, &thing) == 0)
+                hf_work_dispose(server, fd, &thing, NULL);
+}
+
 int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, struct hf_error *err)
 {
         int r = hf_listeners_adopt(server, err);
@@ -324,11 +349,15 @@ int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, st
                 r = adopt_owners(server);
         if (r >= 0)
                 r = adopt_sessions(server);
+        if (r >= 0)
+                r = hf_work_adopt(server);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot take over what the last server had");
         hf_parking_adopt(server);
         give_rest(server);
         carry_out(server);
+        for (size_t i = 0; i < adoption->files.n; i++)
+                give_orphan(server, adoption->files.fd[i]);
         for (size_t i = 0; i < adoption->accepted.n; i++)
                 hf_listeners_adopt_connection(server, adoption->accepted.fd[i]);
         if (adoption->rebuilt.damaged || adoption->damaged)
@@ -336,7 +365,8 @@ int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, st
                        "%u records of locks and %u of connections were damaged and are lost",
                        adoption->rebuilt.damaged, adoption->damaged);
         hf_log(HF_LOG_DEBUG, MODULE, "%u holds, %u unfinished records, %u descriptors closed",
-               adoption->rebuilt.kept, adoption->rebuilt.unfinished, adoption->closed);
+               adoption->rebuilt.kept, adoption->rebuilt.unfinished,
+               adoption->closed + (unsigned int)adoption->files.n);
         return 0;
 }
 

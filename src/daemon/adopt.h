@@ -45,4 +45,5 @@ void hf_adoption_resume(struct hf_server *server);
  * Before another program is executed in this one's place: all that the area and
  * the table tell of stays open in it (`stays`), or does not, as it is otherwise.
  */
-void hf_adoption_leave(struct hf_area *area, struct hf_table *table, bool stays);
+void hf_adoption_leave(const struct hf_keeper *keeper, struct hf_area *area, struct hf_table *table,
+                       bool stays);

@@ -7,10 +7,12 @@
  *
  * Everything in it has one writer, the server. What is read of it after a kill
  * is written before the store that makes it valid: for a session its word, for
- * a listener the count, for all of it `complete`.
+ * a listener the count, for all of it `complete`. A worker's record has a second
+ * one, the worker, which says by its last store that it has written.
  */
 
 #include "daemon/session.h"
+#include "daemon/work.h"
 
 #include <sys/un.h>
 
@@ -49,6 +51,7 @@ struct hf_area {
         struct hf_lot_record lots[2]; /* one, and while it is being emptied, that beside it */
         _Atomic uint32_t lot;         /* which of them is in use */
         uint32_t last_serial;         /* that a parked descriptor was given */
+        struct hf_worker workers[HF_WORKERS_MAX];
         uint32_t n_slots;
         uint32_t n_touched; /* slots from here on were never used, and are no memory yet */
         struct hf_session_slot slots[];

@@ -12,11 +12,20 @@
 /* A client costs a descriptor and a slot; more than this no descriptor table here can hold. */
 #define CLIENTS_LIMIT 100000
 
+/*
+ * A hard NFS mount asks its server again after a minute at first; who starts a VM waits
+ * half of that and gets an error with a reason, before tools lose patience without one.
+ */
+#define FILESYSTEM_TIMEOUT 30
+
 const struct hf_conf_key hf_config_keys[] = {
         KEY(UINT, max_clients, "max_clients", .min = 1, .max = CLIENTS_LIMIT, .def = 1024,
             .help = "connections served at once; one more is refused with an error"),
         KEY(UINT, admin_max_clients, "admin_max_clients", .min = 1, .max = CLIENTS_LIMIT,
             .def = 5000, .help = "the same for the admin socket"),
+        KEY(UINT, filesystem_timeout, "filesystem_timeout", .min = 1, .max = 3600,
+            .def = FILESYSTEM_TIMEOUT,
+            .help = "seconds that a request waits for a filesystem that does not answer"),
         KEY(INT, log_level, "log_level", .min = 1, .max = 4, .def = 3,
             .help = "1 debug, 2 information, 3 warnings, 4 errors"),
         KEY(STRING, log_filters, "log_filters",

@@ -36,6 +36,24 @@ static bool is_gone(const struct hf_owner *owner)
         return owner->connections == 0 && has_ended(owner);
 }
 
+/* Gives back up to `most` locks of an owner, and returns how many. */
+static unsigned int give_some(struct hf_server *server, uint32_t owner, unsigned int most)
+{
+        struct hf_table *table = server->table;
+        unsigned int given = 0;
+
+        for (uint32_t next, i = hf_table_owner(table, owner)->first_hold; i && given < most;
+             i = next) {
+                next = hf_table_hold(table, i)->next_in_owner;
+                /* A worker may be busy with it. */
+                if (hf_table_lock(table, hf_table_hold(table, i)->lock)->flags & HF_LOCK_RELEASING)
+                        continue;
+                (void)hf_give(server, i);
+                given++;
+        }
+        return given;
+}
+
 int hf_departures_serve(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
         struct hf_server *server = data;
@@ -45,13 +63,10 @@ int hf_departures_serve(sd_event_source *source, int fd, uint32_t revents, void 
         (void)revents;
         for (uint32_t i = hf_table_next_owner(server->table, 0); i;
              i = hf_table_next_owner(server->table, i)) {
-                const struct hf_owner *owner = hf_table_owner(server->table, i);
-
-                if (!owner->leaving)
+                if (!hf_table_owner(server->table, i)->leaving)
                         continue;
-                while (owner->first_hold && given++ < GIVE_PER_TURN)
-                        hf_give(server, owner->first_hold);
-                if (given > GIVE_PER_TURN)
+                given += give_some(server, i, GIVE_PER_TURN - given);
+                if (given == GIVE_PER_TURN)
                         return 0;
                 hf_owner_drop_unused(server, i);
         }

@@ -22,14 +22,19 @@ void hf_intent_carry_out(struct hf_session *session)
         if (intent->kind == HF_INTENT_NONE)
                 return;
         hf_intent_claim(session->server->table, intent);
+        if (intent->kind == HF_INTENT_RELEASE &&
+            !hf_release_named(session->server, intent->index)) {
+                session->state = HF_SESSION_SETTLING;
+                return;
+        }
         if (intent->kind == HF_INTENT_CLAIM_HOLD)
                 hf_parking_park(session->server, intent->index);
-        else if (intent->kind == HF_INTENT_RELEASE)
-                hf_release_named(session->server, intent->index);
         else if (intent->kind == HF_INTENT_RELEASE_ALL)
                 hf_release_everything(session->server);
         else if (intent->kind == HF_INTENT_RESTRICT)
                 session->restricted = true;
         atomic_signal_fence(memory_order_seq_cst);
         intent->kind = HF_INTENT_NONE;
+        if (session->state == HF_SESSION_SETTLING)
+                session->state = HF_SESSION_SENDING;
 }

@@ -30,7 +30,11 @@ struct hf_intent {
 struct hf_session;
 struct hf_table;
 
-/* Carries out what the session's answer commits to, if anything, and forgets it. */
+/*
+ * Carries out what the session's answer commits to, if anything, and forgets it. What
+ * a worker has to do first stays, and the session is HF_SESSION_SETTLING: its answer is
+ * sent when that has been done (hf_sessions_settle).
+ */
 void hf_intent_carry_out(struct hf_session *session);
 
 /*

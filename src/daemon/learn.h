@@ -10,6 +10,19 @@
  */
 
 #include "daemon/server.h"
+#include "daemon/work.h"
 
-/* Looks again for the things that are searched for, as often as the searches may cost. */
-void hf_learn_things(struct hf_server *server);
+/*
+ * Looks again for the things that are searched for, as often as the searches may cost,
+ * in what the kernel has in memory. Returns a lock, or 0, whose thing is on the filesystem of
+ * that device, which has to be asked (HF_WORK_FIND) by who wants something there; such a
+ * lock is returned once in a while, and those of other filesystems are left alone.
+ */
+uint32_t hf_learn_things(struct hf_server *server, uint64_t dev);
+
+/* Fills in the order to find out what such a lock protects. */
+void hf_learn_order(struct hf_server *server, uint32_t lock, struct hf_order *ret);
+
+/* What came of it: the lock may be another one by now. */
+void hf_learn_found(struct hf_server *server, uint32_t lock, const char *hash,
+                    const struct hf_thing *thing);

@@ -98,7 +98,9 @@ static int make_server(struct daemon *d, struct hf_table *table, struct hf_error
 
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot make an event loop");
-        r = hf_server_new(d->event, &d->config, table, d->area, &d->server, err);
+        /* Where nobody could go on for this process, none is made for it either. */
+        r = hf_server_new(d->event, &d->config, d->arguments.unsupervised ? NULL : d->keeper, table,
+                          d->area, &d->server, err);
         if (r < 0)
                 return r;
         d->server->idle_timeout = (uint64_t)d->arguments.timeout * 1000000;
@@ -232,7 +234,7 @@ static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error
         if (r < 0)
                 return r;
         lock_memory(d);
-        hf_adoption_leave(d->area, d->server->table, false);
+        hf_adoption_leave(d->keeper, d->area, d->server->table, false);
         rewrite_pid_files(d);
         hf_keeper_ready(d->keeper);
         say_why(d);

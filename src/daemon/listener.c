@@ -334,6 +334,9 @@ void hf_listeners_close(struct hf_server *server)
                 (void)sd_event_source_disable_unref(listener->source);
                 if (*listener->path)
                         (void)unlink(listener->path);
+                /* Also where a worker that hangs has a copy of it; but not for others that have. */
+                if (*listener->path)
+                        (void)shutdown(listener->fd, SHUT_RDWR);
                 hf_close_fd(&listener->fd);
         }
         server->area->n_listeners = 0;

@@ -9,82 +9,147 @@
 #include "storage/resource.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 
-void hf_give(struct hf_server *server, uint32_t index)
+/* The order to give a lock back, that of its last hold. */
+static void fill_order(struct hf_server *server, uint32_t index, struct hf_order *ret)
 {
         const struct hf_hold *hold = hf_table_hold(server->table, index);
         const struct hf_lock *lock = hf_table_lock(server->table, hold->lock);
-        uint32_t lock_index = hold->lock;
-        const char *unlink_path = NULL;
         char buf[HF_RULES_PATH_MAX];
+
+        *ret = (struct hf_order){
+                .kind = HF_WORK_GIVE, .fd = lock->fd, .lock = hold->lock, .thing = lock->file};
+        if (!(lock->flags & HF_LOCK_AUTOCREATE))
+                return;
+        (void)hf_order_set_path(
+                ret, hf_rules_put_path(hf_table_lockspace_path(server->table, hold->lockspace),
+                                       hf_table_string(server->table, hold->name), buf));
+}
+
+static void remove_lock(struct hf_server *server, uint32_t hold)
+{
+        uint32_t lock = hf_table_hold(server->table, hold)->lock;
+
+        hf_parking_released(server, hf_table_lock(server->table, lock));
+        hf_table_remove_hold(server->table, hold);
+        hf_table_remove_lock(server->table, lock);
+}
+
+/* By a worker, which may be busy with it already. */
+static void give_elsewhere(struct hf_server *server, uint32_t hold)
+{
+        struct hf_order order;
+
+        if (hf_work_gives(server, hf_table_hold(server->table, hold)->lock))
+                return;
+        fill_order(server, hold, &order);
+        /* What fails for want of memory is tried again, see hf_release_retry. */
+        (void)hf_work_start(server, NULL, &order, NULL, NULL, NULL, NULL);
+}
+
+bool hf_give(struct hf_server *server, uint32_t index)
+{
+        uint32_t lock_index = hf_table_hold(server->table, index)->lock;
+        const struct hf_lock *lock = hf_table_lock(server->table, lock_index);
 
         if (lock->holds > 1) {
                 hf_table_remove_hold(server->table, index);
-                return;
+                return true;
         }
-        if (lock->flags & HF_LOCK_AUTOCREATE)
-                unlink_path = hf_rules_put_path(
-                        hf_table_lockspace_path(server->table, hold->lockspace),
-                        hf_table_string(server->table, hold->name), buf);
         /* A successor begins here again, for as long as there is the record. */
         hf_table_set_releasing(server->table, lock_index);
-        hf_resource_give(lock->fd, unlink_path);
-        hf_parking_released(server, lock);
-        hf_table_remove_hold(server->table, index);
-        hf_table_remove_lock(server->table, lock_index);
+        if ((lock->flags & HF_LOCK_AUTOCREATE) || !hf_work_closes(server, &lock->file)) {
+                give_elsewhere(server, index);
+                return false;
+        }
+        hf_resource_give(lock->fd, NULL);
+        remove_lock(server, index);
+        return true;
 }
 
 /* Whether the number is still the lock's: it may have been closed, and taken by another file. */
 static bool is_open(const struct hf_lock *lock)
 {
         struct hf_thing thing;
-        struct stat st;
 
-        return fstat(lock->fd, &st) == 0 && hf_thing_of(&st, &thing) == 0 &&
-               hf_thing_same(&thing, &lock->file);
+        return hf_resource_of_fd(lock->fd, &thing) == 0 && hf_thing_same(&thing, &lock->file);
 }
 
 void hf_give_again(struct hf_server *server, uint32_t index)
 {
         struct hf_lock *lock = hf_table_lock(server->table, index);
 
-        if (is_open(lock)) {
-                hf_give(server, lock->first_hold);
+        if (hf_work_gives(server, index))
                 return;
-        }
-        hf_table_remove_hold(server->table, lock->first_hold);
-        hf_table_remove_lock(server->table, index);
+        if (is_open(lock))
+                (void)hf_give(server, lock->first_hold);
+        else
+                remove_lock(server, lock->first_hold);
 }
 
-/* Another hold of the same owner by the same name, or 0. */
-static uint32_t find_twin(struct hf_table *table, uint32_t index)
+void hf_given(struct hf_server *server, const struct hf_order *order, bool closed)
+{
+        const struct hf_lock *lock = hf_table_lock(server->table, order->lock);
+        uint32_t hold = lock->first_hold, owner;
+
+        /* The record may be another lock's by now, where the table had to be repaired. */
+        if (!hold || !(lock->flags & HF_LOCK_RELEASING) || lock->fd != order->fd ||
+            !hf_thing_same(&lock->file, &order->thing))
+                return;
+        owner = hf_table_hold(server->table, hold)->owner;
+        if (closed)
+                remove_lock(server, hold);
+        else
+                hf_give_again(server, order->lock);
+        hf_owner_drop_unused(server, owner);
+        hf_sessions_settle(server);
+        hf_server_check_idle(server);
+}
+
+void hf_release_retry(struct hf_server *server)
+{
+        for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i));) {
+                uint32_t lock = hf_table_hold(server->table, i)->lock;
+
+                if (hf_table_lock(server->table, lock)->flags & HF_LOCK_RELEASING)
+                        give_elsewhere(server, i);
+        }
+}
+
+/* Another hold of the same owner by the same name, behind `after` if that is one; or 0. */
+static uint32_t find_twin(struct hf_table *table, uint32_t index, uint32_t after)
 {
         const struct hf_hold *hold = hf_table_hold(table, index);
-        uint32_t i = hf_table_find_name(table, hold->lockspace, hf_table_string(table, hold->name));
+        uint32_t i = after ? hf_table_next_name(table, after)
+                           : hf_table_find_name(table, hold->lockspace,
+                                                hf_table_string(table, hold->name));
 
         while (i && (i == index || hf_table_hold(table, i)->owner != hold->owner))
                 i = hf_table_next_name(table, i);
         return i;
 }
 
-void hf_release_named(struct hf_server *server, uint32_t index)
+bool hf_release_named(struct hf_server *server, uint32_t index)
 {
         uint32_t owner = hf_table_hold(server->table, index)->owner, twin;
+        bool gone;
 
         if (!owner)
-                return;
+                return true;
         /* More than one where the file was replaced while it was locked. */
-        while ((twin = find_twin(server->table, index)))
-                hf_give(server, twin);
-        hf_give(server, index);
+        for (uint32_t next = find_twin(server->table, index, 0); (twin = next);) {
+                next = find_twin(server->table, index, twin);
+                (void)hf_give(server, twin);
+        }
+        gone = hf_give(server, index);
         hf_owner_drop_unused(server, owner);
+        return gone;
 }
 
 void hf_release_everything(struct hf_server *server)
 {
         for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i));)
-                hf_give(server, i);
+                (void)hf_give(server, i);
         for (uint32_t i = 0; (i = hf_table_next_owner(server->table, i));)
                 hf_owner_drop_unused(server, i);
 }

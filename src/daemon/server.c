@@ -7,6 +7,7 @@
 #include "daemon/departure.h"
 #include "daemon/search.h"
 #include "daemon/session.h"
+#include "daemon/work.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,8 +85,9 @@ static void server_freep(struct hf_server **server)
         *server = hf_server_free(*server);
 }
 
-int hf_server_new(sd_event *event, struct hf_config *config, struct hf_table *table,
-                  struct hf_area *area, struct hf_server **ret, struct hf_error *err)
+int hf_server_new(sd_event *event, struct hf_config *config, struct hf_keeper *keeper,
+                  struct hf_table *table, struct hf_area *area, struct hf_server **ret,
+                  struct hf_error *err)
 {
         hf_cleanup(server_freep) struct hf_server *server = calloc(1, sizeof(*server));
         int r;
@@ -100,6 +102,8 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_table *ta
         if (gethostname(server->host, sizeof(server->host) - 1) < 0)
                 server->host[0] = '\0';
         r = make_parts(server);
+        if (r >= 0)
+                r = hf_work_new(server, keeper);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot start the server");
         server->table = table;
@@ -127,6 +131,7 @@ struct hf_server *hf_server_free(struct hf_server *server)
         (void)sd_event_source_disable_unref(server->parker);
         (void)sd_event_source_disable_unref(server->parker_timer);
         (void)sd_event_source_disable_unref(server->idle_timer);
+        hf_work_free(server);
         (void)hf_table_free(server->table);
         (void)sd_event_source_disable_unref(server->poll_source);
         (void)sd_event_source_disable_unref(server->reader_poll_source);

@@ -12,14 +12,16 @@
  *   learn.c      what a lock protects, found out later
  *   search.c     who holds what is not in our table
  *   release.c    giving locks back
+ *   work.c       what may have to wait for a filesystem: workers do it
  *   owner.c      which process a lock belongs to, and learning of its end
  *   recover.c    what an earlier daemon left
  *   departure.c  who left, and what happens to what it held
  *   parking.c    lock descriptors in the service manager's keeping
  *   kept.c       locks that were kept while no daemon ran
  *
- * Nothing here may block: what could (opening and locking a file, reading a
- * foreign process) is a step with a completion.
+ * Nothing here may block. What could wait for a filesystem (opening and locking a
+ * file that is not in memory) is done by a worker, in another process; reading
+ * foreign processes is done in slices. Each is a step with a completion.
  */
 
 #include "daemon/config.h"
@@ -33,6 +35,8 @@
 struct hf_search;
 struct hf_session;
 struct hf_area;
+struct hf_keeper;
+struct hf_works;
 
 /* The two servers that virt-admin shows; their names are virtlockd's. */
 enum hf_service_kind {
@@ -102,6 +106,7 @@ struct hf_server {
         uint32_t parked_dead;          /* about how many of those there are */
         bool parking_failed;           /* and that was said */
 
+        struct hf_works *works;      /* what may have to wait for a filesystem */
         struct hf_search *searches;  /* first in, first done */
         sd_event_source *searcher;   /* runs while there are any */
         sd_event_source *departures; /* runs while locks of ended owners wait to be given back */
@@ -112,11 +117,13 @@ struct hf_server {
 };
 
 /*
- * Makes a server. The event loop, config and area (with n_slots set) stay the
- * caller's; the table is the server's, on success.
+ * Makes a server. The event loop, config, keeper and area (with n_slots set) stay
+ * the caller's; the table is the server's, on success. keeper NULL: there are no
+ * workers, filesystems are waited for.
  */
-int hf_server_new(sd_event *event, struct hf_config *config, struct hf_table *table,
-                  struct hf_area *area, struct hf_server **ret, struct hf_error *err);
+int hf_server_new(sd_event *event, struct hf_config *config, struct hf_keeper *keeper,
+                  struct hf_table *table, struct hf_area *area, struct hf_server **ret,
+                  struct hf_error *err);
 
 /* The end of the daemon, but for its listeners. */
 struct hf_server *hf_server_free(struct hf_server *server);

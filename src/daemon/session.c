@@ -206,6 +206,8 @@ void hf_session_free(struct hf_session *session)
                 session->cancel(session->job);
         unlink_session(session);
         (void)epoll_ctl(poll_of(session), EPOLL_CTL_DEL, session->fd, NULL);
+        /* Its client learns of it also where a worker that hangs has a copy of the descriptor. */
+        (void)shutdown(session->fd, SHUT_RDWR);
         (void)close(session->fd);
         give_slot_back(session);
 }
@@ -410,7 +412,7 @@ static int advance(struct hf_session *session)
                 serve(session);
         }
         /* Room to write comes at once where only the turn is over. */
-        if (session->state == HF_SESSION_WORKING)
+        if (session->state == HF_SESSION_WORKING || session->state == HF_SESSION_SETTLING)
                 want(session, 0);
         else
                 want(session, session->state == HF_SESSION_SENDING || r > 0 ? EPOLLOUT : EPOLLIN);
@@ -434,7 +436,7 @@ static int take_in(struct hf_session *session, uint32_t events)
         if (session->state == HF_SESSION_READING && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
                 return read_more(session);
         /* Nobody is there to be answered. */
-        if (session->state == HF_SESSION_WORKING && (events & (EPOLLHUP | EPOLLERR)))
+        if (session->state != HF_SESSION_SENDING && (events & (EPOLLHUP | EPOLLERR)))
                 return -ECONNRESET;
         return 0;
 }
@@ -498,4 +500,17 @@ void hf_session_resume(struct hf_session *session)
 {
         if (advance(session) < 0)
                 hf_session_close(session);
+}
+
+void hf_sessions_settle(struct hf_server *server)
+{
+        for (struct hf_session *s = server->sessions; s; s = s->next)
+                if (s->state == HF_SESSION_SETTLING)
+                        hf_intent_carry_out(s);
+        /* They wait for nothing, in epoll's eyes, until they are told to go on. */
+        for (struct hf_session *next, *s = server->sessions; s; s = next) {
+                next = s->next;
+                if (s->state == HF_SESSION_SENDING && s->events == 0)
+                        hf_session_resume(s);
+        }
 }

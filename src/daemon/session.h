@@ -29,9 +29,10 @@ struct hf_peer;
 #define HF_SESSION_ANSWER_MAX (256 * 1024)
 
 enum hf_session_state {
-        HF_SESSION_READING, /* wants the rest of a request */
-        HF_SESSION_WORKING, /* a step of its request has not completed */
-        HF_SESSION_SENDING, /* its client has not taken the whole answer */
+        HF_SESSION_READING,  /* wants the rest of a request */
+        HF_SESSION_WORKING,  /* a step of its request has not completed */
+        HF_SESSION_SETTLING, /* what its answer commits to is being done by a worker */
+        HF_SESSION_SENDING,  /* its client has not taken the whole answer */
 };
 
 /* The program's bits in the word of its exchange. */
@@ -120,6 +121,12 @@ void hf_session_answer_error(struct hf_session *session, const struct hf_error *
 
 /* Sends a message that answers nothing (a pong). */
 void hf_session_send_message(struct hf_session *session, const struct hf_rpc_header *header);
+
+/*
+ * A worker has done something: what SETTLING sessions wait for is looked at again, of
+ * all of them before any of them goes on.
+ */
+void hf_sessions_settle(struct hf_server *server);
 
 /* The step of a WORKING session has completed and was answered: go on with the next request. */
 void hf_session_resume(struct hf_session *session);

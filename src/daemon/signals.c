@@ -52,7 +52,7 @@ static int end_probe(struct daemon *d)
                 return 0;
         }
         hf_log(HF_LOG_INFO, MODULE, "becoming the program that is installed now");
-        hf_adoption_leave(d->area, d->server->table, true);
+        hf_adoption_leave(d->keeper, d->area, d->server->table, true);
         hf_keeper_upgrade(d->keeper);
 }
 
@@ -117,9 +117,9 @@ static int on_supervisor_ended(sd_event_source *source, int fd, uint32_t revents
         (void)revents;
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
         hf_log(HF_LOG_WARNING, MODULE, "the supervisor was killed; taking its place");
-        hf_adoption_leave(d->area, d->server->table, true);
+        hf_adoption_leave(d->keeper, d->area, d->server->table, true);
         r = hf_keeper_inherit(d->keeper);
-        hf_adoption_leave(d->area, d->server->table, false);
+        hf_adoption_leave(d->keeper, d->area, d->server->table, false);
         hf_log(HF_LOG_ERROR, MODULE,
                "cannot take the supervisor's place: %s; serving on, but nobody will replace this "
                "process when it is killed",

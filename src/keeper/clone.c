@@ -42,20 +42,22 @@ static void read_thread_words(struct thread_words *ret)
 /*
  * Sandboxes that cannot look into the arguments of clone3 pretend that there is
  * none. The older call knows two orders of its last arguments, by machine; one of
- * the two is not used here, so both are the same.
+ * the two is not used here, so both are the same. It has one place for the pidfd
+ * and for what is not asked for here.
  */
-static long clone_as_before(uint64_t flags, pid_t *tid)
+static long clone_as_before(uint64_t flags, int32_t *pidfd, pid_t *tid)
 {
 #ifdef __s390__
-        return syscall(SYS_clone, 0, flags | SIGCHLD, NULL, tid, tid);
+        return syscall(SYS_clone, 0, flags | SIGCHLD, pidfd, tid, tid);
 #else
-        return syscall(SYS_clone, flags | SIGCHLD, 0, NULL, tid, tid);
+        return syscall(SYS_clone, flags | SIGCHLD, 0, pidfd, tid, tid);
 #endif
 }
 
-pid_t hf_keeper_clone(void)
+static pid_t clone_with(uint64_t flags, int32_t *pidfd)
 {
-        struct clone_args args = {.flags = CLONE_FILES, .exit_signal = SIGCHLD};
+        struct clone_args args = {.flags = CLONE_FILES | CLONE_CLEAR_SIGHAND | flags,
+                                  .pidfd = (uint64_t)(uintptr_t)pidfd};
         struct thread_words words;
         long pid;
 
@@ -63,13 +65,24 @@ pid_t hf_keeper_clone(void)
         if (words.tid)
                 args.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
         args.child_tid = (uint64_t)(uintptr_t)words.tid;
-        args.flags |= CLONE_CLEAR_SIGHAND;
+        /* A sibling has the signal that we have. */
+        args.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD;
         pid = syscall(SYS_clone3, &args, sizeof(args));
         if (pid < 0 && errno == ENOSYS)
-                pid = clone_as_before(args.flags & ~CLONE_CLEAR_SIGHAND, words.tid);
+                pid = clone_as_before(args.flags & ~CLONE_CLEAR_SIGHAND, pidfd, words.tid);
         if (pid < 0)
                 return -errno;
         if (pid == 0 && words.robust)
                 (void)syscall(SYS_set_robust_list, words.robust, words.robust_size);
         return (pid_t)pid;
+}
+
+pid_t hf_keeper_clone(void)
+{
+        return clone_with(0, NULL);
+}
+
+pid_t hf_keeper_clone_beside(int32_t *ret_pidfd)
+{
+        return clone_with(CLONE_PIDFD | CLONE_PARENT, ret_pidfd);
 }

@@ -13,9 +13,11 @@
  * below the program's, so that a probe's table is cut off behind them.
  */
 enum hf_keeper_number {
-        HF_KEEPER_FD_AREA,       /* the memfd */
-        HF_KEEPER_FD_PROGRAM,    /* what an upgrade executes; else /dev/null, to have the number */
-        HF_KEEPER_FD_SUPERVISOR, /* pidfd of the supervisor, opened by itself */
+        HF_KEEPER_FD_AREA,        /* the memfd */
+        HF_KEEPER_FD_PROGRAM,     /* what an upgrade executes; else /dev/null, to have the number */
+        HF_KEEPER_FD_SUPERVISOR,  /* pidfd of the supervisor, opened by itself */
+        HF_KEEPER_FD_RESULTS_IN,  /* of a pair of sockets: where workers send what they opened */
+        HF_KEEPER_FD_RESULTS_OUT, /* and where a server fetches it */
         HF_KEEPER_FD_COUNT,
 };
 
@@ -44,6 +46,8 @@ struct hf_keeper_header {
         int32_t probe;             /* its pid, until it is reaped; or 0 */
         int32_t probe_error;       /* errno with which the probe could not be executed; or 0 */
         char path[PATH_MAX];       /* of the program; "" if it could not be found out */
+        uint32_t tables;           /* how often the descriptor table became another one */
+        int32_t end_fd;            /* behind our numbers, see numbers.c */
 };
 
 /*
@@ -118,8 +122,8 @@ void hf_keeper_numbers_forget_program(const struct hf_keeper *keeper);
 /* Notes in *keeper which numbers are open. */
 int hf_keeper_numbers_note(struct hf_keeper *keeper, struct hf_error *err);
 
-/* reconcile.c: as hf_keeper_reconcile; own is the first of our numbers, or -1. */
-void hf_keeper_scan(int own, const int *kept, size_t n, void (*found)(void *data, int fd),
+/* reconcile.c: as hf_keeper_reconcile; own is the first of our numbers, or -1, end behind them. */
+void hf_keeper_scan(int own, int end, const int *kept, size_t n, void (*found)(void *data, int fd),
                     void *data);
 
 /* clone.c */
@@ -129,6 +133,12 @@ void hf_keeper_scan(int own, const int *kept, size_t n, void (*found)(void *data
  * it, as fork does. The signal mask is the caller's to set.
  */
 pid_t hf_keeper_clone(void);
+
+/*
+ * The same, as a child of our parent; the kernel stores its pidfd, close-on-exec, in
+ * *ret_pidfd before it runs.
+ */
+pid_t hf_keeper_clone_beside(int32_t *ret_pidfd);
 
 /* supervisor.c */
 

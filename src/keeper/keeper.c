@@ -64,6 +64,7 @@ static void take_over(struct hf_keeper *keeper)
         keeper->start = header->command == HF_KEEPER_DO_UPGRADE ? HF_KEEPER_UPGRADED
                                                                 : HF_KEEPER_HEIR;
         header->command = HF_KEEPER_GO_ON;
+        header->tables++;
 }
 
 static int enter(struct hf_keeper *keeper, struct hf_error *err)

@@ -5,24 +5,35 @@
 
 #include <fcntl.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 
 /*
  * Which descriptor has which number.
  *
  *   0, 1, 2         as the program was started with them, /dev/null where closed
  *   3 ...           what systemd passed, LISTEN_FDS of them; nearly always none
- *   the next three  the keeper's own (enum hf_keeper_number)
+ *   the next five   the keeper's own (enum hf_keeper_number)
+ *   up to 63        /dev/null, to have the numbers
  *   behind          the program's
  *
  * Low numbers of our own, taken before the program opens anything, make it cheap
  * to give a process a table without the program's descriptors: all behind a
  * number are cut off at once, and none of them is ever closed (closing a file of
- * a filesystem that hangs would hang). Where who started us left something open
- * at these numbers, ours are the next three that are free: what is not ours is
+ * a filesystem that hangs would hang). The kernel cuts between words of its bitmap of
+ * numbers only; what is behind the cut and in the same word would be copied, and closed. That
+ * is why the rest of the word is filled. Where who started us left something open
+ * at these numbers, ours are the next five that are free: what is not ours is
  * not closed.
  */
 
 #define FIRST_PASSED 3
+
+/* Numbers in a word of the kernel's bitmap. */
+#define WORD ((int)sizeof(long) * 8)
+
+/* Who may have fewer descriptors than this has none to fill up with. */
+#define FILL_LIMIT 512
 
 static int open_null(void)
 {
@@ -93,6 +104,55 @@ int hf_keeper_numbers_place(int fd, int number)
         return r;
 }
 
+/* The pair for what workers send; an earlier program's is kept with what waits in it. */
+static int fill_results(const struct hf_keeper *keeper)
+{
+        int in = hf_keeper_fd(keeper, HF_KEEPER_FD_RESULTS_IN);
+        int out = hf_keeper_fd(keeper, HF_KEEPER_FD_RESULTS_OUT);
+        int pair[2], r;
+
+        if (keeper->start != HF_KEEPER_FIRST) {
+                (void)fcntl(in, F_SETFD, FD_CLOEXEC);
+                return fcntl(out, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+        }
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        /* Either may have got the number that is meant for the other. */
+        if (pair[1] == in || pair[0] == out) {
+                int first = pair[0];
+
+                pair[0] = pair[1];
+                pair[1] = first;
+        }
+        r = hf_keeper_numbers_place(pair[0], in);
+        return r < 0 ? r : hf_keeper_numbers_place(pair[1], out);
+}
+
+/* Where the program's numbers begin, decided once; and the rest of the word. */
+static int fill_word(const struct hf_keeper *keeper)
+{
+        struct hf_keeper_header *header = keeper->header;
+        int end = header->first_fd + HF_KEEPER_FD_COUNT;
+        struct rlimit limit;
+        hf_cleanup_fd int null = -1;
+
+        if (!header->end_fd) {
+                if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max >= FILL_LIMIT)
+                        end = (end + WORD - 1) / WORD * WORD;
+                header->end_fd = end;
+        }
+        null = open_null();
+        if (null < 0)
+                return -errno;
+        for (int fd = header->first_fd + HF_KEEPER_FD_COUNT; fd < header->end_fd; fd++)
+                if (fd != null && fcntl(fd, F_GETFD) < 0 && dup3(null, fd, O_CLOEXEC) < 0)
+                        return -errno;
+        /* Its own number, if that is one of these, is filled by staying open. */
+        if (null < header->end_fd)
+                (void)hf_steal_fd(&null);
+        return 0;
+}
+
 int hf_keeper_numbers_fill(const struct hf_keeper *keeper, struct hf_error *err)
 {
         int fd, r;
@@ -108,7 +168,11 @@ int hf_keeper_numbers_fill(const struct hf_keeper *keeper, struct hf_error *err)
                    : hf_keeper_numbers_place(fd, hf_keeper_fd(keeper, HF_KEEPER_FD_SUPERVISOR));
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot open a pidfd");
-        return 0;
+        r = fill_results(keeper);
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot make a pair of sockets");
+        r = fill_word(keeper);
+        return r < 0 ? hf_error_sys(err, -r, "cannot open /dev/null") : 0;
 }
 
 void hf_keeper_numbers_forget_program(const struct hf_keeper *keeper)
@@ -142,7 +206,7 @@ int hf_keeper_numbers_note(struct hf_keeper *keeper, struct hf_error *err)
 {
         struct note note = {0};
 
-        hf_keeper_scan(-1, NULL, 0, note_number, &note);
+        hf_keeper_scan(-1, -1, NULL, 0, note_number, &note);
         keeper->given = note.numbers;
         keeper->n_given = note.n;
         return note.failed ? hf_error_sys(err, ENOMEM, "cannot note open descriptors") : 0;

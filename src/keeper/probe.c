@@ -65,8 +65,11 @@ static _Noreturn void be_probe(struct hf_keeper *keeper, pid_t server)
                 _exit(NOT_EXECUTED);
         (void)snprintf(version, sizeof(version), "%u", keeper->header->version);
         argv = make_argv(keeper->argv, version);
-        if (argv && close_range((unsigned int)keeper->header->first_fd + HF_KEEPER_FD_COUNT, ~0U,
-                                CLOSE_RANGE_UNSHARE) >= 0) {
+        if (argv &&
+            close_range((unsigned int)keeper->header->end_fd, ~0U, CLOSE_RANGE_UNSHARE) >= 0) {
+                /* What our starter left open among our numbers is not the program's business. */
+                (void)close_range((unsigned int)keeper->header->first_fd + HF_KEEPER_FD_COUNT, ~0U,
+                                  CLOSE_RANGE_CLOEXEC);
                 (void)sigemptyset(&none);
                 (void)sigprocmask(SIG_SETMASK, &none, NULL);
                 (void)syscall(SYS_execveat, program, "", argv, keeper->env + 1, AT_EMPTY_PATH);

@@ -57,7 +57,7 @@ static int table_size(void)
         return (int)limit.rlim_max;
 }
 
-static void scan_stretch(int first, int end, int own, const int *kept, size_t n,
+static void scan_stretch(int first, int end, const int own[static 2], const int *kept, size_t n,
                          void (*found)(void *data, int fd), void *data)
 {
         unsigned char map[STRETCH / 8] = {0};
@@ -68,25 +68,26 @@ static void scan_stretch(int first, int end, int own, const int *kept, size_t n,
         for (int fd = first; fd < end; fd++) {
                 if (map[(fd - first) / 8] & 1 << (fd - first) % 8)
                         continue;
-                if (own >= 0 && fd >= own && fd < own + HF_KEEPER_FD_COUNT)
+                if (own[0] >= 0 && fd >= own[0] && fd < own[1])
                         continue;
                 if (fcntl(fd, F_GETFD) >= 0)
                         found(data, fd);
         }
 }
 
-void hf_keeper_scan(int own, const int *kept, size_t n, void (*found)(void *data, int fd),
+void hf_keeper_scan(int own, int end, const int *kept, size_t n, void (*found)(void *data, int fd),
                     void *data)
 {
+        const int ours[2] = {own, end};
         int size = table_size();
 
         for (int first = STDERR_FILENO + 1; first < size; first += STRETCH)
-                scan_stretch(first, size - first > STRETCH ? first + STRETCH : size, own, kept, n,
+                scan_stretch(first, size - first > STRETCH ? first + STRETCH : size, ours, kept, n,
                              found, data);
 }
 
 void hf_keeper_reconcile(const struct hf_keeper *keeper, const int *kept, size_t n,
                          void (*orphan)(void *data, int fd), void *data)
 {
-        hf_keeper_scan(keeper->header->first_fd, kept, n, orphan, data);
+        hf_keeper_scan(keeper->header->first_fd, keeper->header->end_fd, kept, n, orphan, data);
 }

@@ -15,8 +15,9 @@
  *
  * Whoever executes has to be alone with the descriptor table then, or it would
  * get a copy of it: the locks that belong to a table (POSIX) would be lost, and
- * the end of the other process would close every file once more. So for an
- * upgrade the server has to go first. It does not go by itself, since at that
+ * the end of the other process would close every file once more. (A worker that
+ * hangs in closing one of our files keeps the old table then: see worker.h.)
+ * So for an upgrade the server has to go first. It does not go by itself, since at that
  * moment the supervisor may have been killed: it says what it wants (one store),
  * nudges the supervisor, and waits for the end at its hands or for the
  * supervisor's end, after which it is the heir. Killed by somebody else
@@ -34,9 +35,14 @@
 /* How long to wait before trying again what has to succeed. */
 #define RETRY_MS 100
 
+/* What a successor needs: the area, and what workers have sent and will send. */
 static void keep_area(const struct hf_keeper *keeper, bool keep)
 {
-        (void)fcntl(hf_keeper_fd(keeper, HF_KEEPER_FD_AREA), F_SETFD, keep ? 0 : FD_CLOEXEC);
+        static const enum hf_keeper_number kept[] = {HF_KEEPER_FD_AREA, HF_KEEPER_FD_RESULTS_IN,
+                                                     HF_KEEPER_FD_RESULTS_OUT};
+
+        for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+                (void)fcntl(hf_keeper_fd(keeper, kept[i]), F_SETFD, keep ? 0 : FD_CLOEXEC);
 }
 
 int hf_keeper_execute(struct hf_keeper *keeper)

@@ -234,7 +234,9 @@ static bool judge_holds(struct rebuild *b, bool releasing)
                         left_out = true;
                 else if (right && keep_hold(b, i))
                         b->found.kept++;
-                else if (hold->check && (right || !releasing))
+                else if (right && releasing)
+                        b->found.unfinished++; /* closed already, and its number taken */
+                else if (hold->check && !releasing)
                         b->found.damaged++;
         }
         return left_out;

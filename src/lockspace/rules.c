@@ -14,6 +14,10 @@ static uint32_t opposing_hold(struct hf_table *table, uint32_t index,
         const struct hf_lock *lock = hf_table_lock(table, index);
         bool shared = lock->flags & HF_LOCK_SHARED;
 
+        /* Its file may be unlocked at any moment: nobody can join it, nor its owner have it again.
+         */
+        if (lock->flags & HF_LOCK_RELEASING)
+                return lock->first_hold;
         if (shared && request->shared)
                 return 0;
         for (uint32_t i = lock->first_hold; i; i = hf_table_hold(table, i)->next_in_lock)

@@ -2,10 +2,10 @@
 #include "storage/behind.h"
 
 #include "base/cleanup.h"
+#include "storage/resource.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sha2.h>
 #include <string.h>
 
@@ -83,7 +83,35 @@ struct search {
         const char *hash;
         struct hf_thing *ret;
         size_t hashed; /* bytes so far */
+        char *path;    /* NULL: filesystems may be asked; else for a path where that is needed */
+        bool unknown;  /* there was one */
 };
+
+/* Whether the process sees the files that we see. */
+static bool has_our_root(pid_t pid)
+{
+        struct stat own, its;
+        char name[64], root[2];
+
+        (void)snprintf(name, sizeof(name), "/proc/%d/root", (int)pid);
+        if (readlink(name, root, sizeof(root)) != 1)
+                return false;
+        (void)snprintf(name, sizeof(name), "/proc/%d/ns/mnt", (int)pid);
+        return stat(name, &its) == 0 && stat("/proc/self/ns/mnt", &own) == 0 &&
+               own.st_ino == its.st_ino;
+}
+
+/* Nothing but what is in memory is followed. */
+static int identify_cached(struct search *search, const char *path)
+{
+        bool ours = has_our_root(search->pid);
+
+        if (ours && hf_resource_identify_cached(path, search->ret) == 0)
+                return 0;
+        search->unknown = true;
+        (void)snprintf(search->path, PATH_MAX, "%s", ours ? path : "");
+        return -EAGAIN;
+}
 
 /* Follows the path with the eyes of the process: it may have mounts of its own. */
 static int identify_in_process(const struct search *search, const char *path)
@@ -115,7 +143,10 @@ static int try_path(const char *path, void *data)
 
         if (!spend(search, path))
                 return -E2BIG;
-        return has_hash(path, search->hash) && identify_in_process(search, path) == 0;
+        if (!has_hash(path, search->hash))
+                return 0;
+        return (search->path ? identify_cached(search, path) : identify_in_process(search, path)) ==
+               0;
 }
 
 static int search_command_line(struct search *search)
@@ -148,7 +179,6 @@ static int search_open_files(struct search *search)
         hf_cleanup_dir DIR *dir = NULL;
         char name[64], path[PATH_MAX];
         struct dirent *entry;
-        struct stat st;
 
         (void)snprintf(name, sizeof(name), "/proc/%d/fd", (int)search->pid);
         dir = opendir(name);
@@ -164,11 +194,20 @@ static int search_open_files(struct search *search)
                 if (!spend(search, path))
                         return -E2BIG;
                 if (has_hash(path, search->hash) &&
-                    fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 &&
-                    hf_thing_of(&st, search->ret) == 0)
+                    hf_resource_of_entry(dirfd(dir), entry->d_name, search->ret) == 0)
                         return 0;
         }
         return -ENOENT;
+}
+
+int hf_behind_find_cached(pid_t pid, const char *hash, struct hf_thing *ret,
+                          char path[static PATH_MAX])
+{
+        struct search search = {.pid = pid, .hash = hash, .ret = ret, .path = path};
+
+        if (search_command_line(&search) == 0 || search_open_files(&search) == 0)
+                return 0;
+        return search.unknown ? -EAGAIN : -ENOENT;
 }
 
 int hf_behind_find(pid_t pid, const char *hash, struct hf_thing *ret)

@@ -13,6 +13,7 @@
 
 #include "base/thing.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -24,6 +25,14 @@ bool hf_behind_is_hash(const char *name);
  * leads to as that process sees it, -ENOENT when it has no such path.
  */
 int hf_behind_find(pid_t pid, const char *hash, struct hf_thing *ret);
+
+/*
+ * The same as far as the kernel knows it without asking a filesystem. -EAGAIN: there
+ * is such a path, and hf_behind_find may have to wait for what it leads to; path
+ * is it then, or "" where it is seen by the process alone.
+ */
+int hf_behind_find_cached(pid_t pid, const char *hash, struct hf_thing *ret,
+                          char path[static PATH_MAX]);
 
 /*
  * The parsing part, for tests and fuzzing: calls found() with every part of one

@@ -5,7 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* virtlockd's byte. */
@@ -93,6 +97,102 @@ void hf_resource_take(const struct hf_resource_request *request, struct hf_resou
 int hf_resource_prove(int fd, bool shared)
 {
         return set_lock(fd, shared ? F_RDLCK : F_WRLCK);
+}
+
+static int open_cached(const char *path, int flags, uint64_t resolve)
+{
+        struct open_how how = {
+                .flags = (uint64_t)(unsigned int)flags,
+                .resolve = RESOLVE_CACHED | resolve,
+        };
+
+        return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+}
+
+static int thing_at(int dir, const char *name, int flags, struct hf_thing *ret)
+{
+        struct statx sx;
+        struct stat st;
+
+        if (statx(dir, name, flags | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_INO,
+                  &sx) < 0)
+                return -errno;
+        st = (struct stat){.st_mode = sx.stx_mode,
+                           .st_ino = sx.stx_ino,
+                           .st_dev = makedev(sx.stx_dev_major, sx.stx_dev_minor),
+                           .st_rdev = makedev(sx.stx_rdev_major, sx.stx_rdev_minor)};
+        return hf_thing_of(&st, ret);
+}
+
+int hf_resource_of_fd(int fd, struct hf_thing *ret)
+{
+        return thing_at(fd, "", AT_EMPTY_PATH, ret);
+}
+
+int hf_resource_of_entry(int dir, const char *entry, struct hf_thing *ret)
+{
+        return thing_at(dir, entry, 0, ret);
+}
+
+/* To be named, not to be read: no filesystem is told of such a descriptor. */
+static int name_cached(const char *path, int *ret_fd)
+{
+        *ret_fd = open_cached(path, O_PATH | O_CLOEXEC, 0);
+        return *ret_fd < 0 ? -errno : 0;
+}
+
+int hf_resource_identify_cached(const char *path, struct hf_thing *ret)
+{
+        hf_cleanup_fd int fd = -1;
+        int r = name_cached(path, &fd);
+
+        return r < 0 ? r : hf_resource_of_fd(fd, ret);
+}
+
+int hf_resource_parent_cached(const char *path, uint64_t *ret_dev)
+{
+        const char *slash = strrchr(path, '/');
+        hf_cleanup_free char *parent = slash ? strndup(path, (size_t)(slash - path) + 1) : NULL;
+        hf_cleanup_fd int fd = -1;
+        struct statx sx;
+        int r = parent ? name_cached(parent, &fd) : -ENOENT;
+
+        if (r < 0)
+                return r;
+        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &sx) < 0)
+                return -errno;
+        *ret_dev = makedev(sx.stx_dev_major, sx.stx_dev_minor);
+        return 0;
+}
+
+/* Whether the kernel knows that path leads to the thing. */
+static bool is_cached_name(const char *path, const struct hf_thing *thing)
+{
+        hf_cleanup_fd int fd = open_cached(path, O_PATH | O_CLOEXEC, RESOLVE_NO_SYMLINKS);
+        struct hf_thing named;
+
+        return fd >= 0 && hf_resource_of_fd(fd, &named) == 0 && hf_thing_same(&named, thing);
+}
+
+bool hf_resource_take_cached(const struct hf_resource_request *request,
+                             struct hf_resource_result *ret)
+{
+        struct hf_resource_result result = {.fd = -1};
+
+        result.fd = open_cached(request->path, open_flags(request) & ~O_CREAT, RESOLVE_NO_SYMLINKS);
+        if (result.fd < 0)
+                return false;
+        result.status = hf_resource_of_fd(result.fd, &result.file);
+        if (result.status >= 0)
+                result.status = set_lock(result.fd, request->shared ? F_RDLCK : F_WRLCK);
+        /* Replaced, or perhaps so: a lock of it would be none. */
+        if (result.status >= 0 && request->autocreate &&
+            !is_cached_name(request->path, &result.file)) {
+                hf_resource_give(result.fd, NULL);
+                return false;
+        }
+        *ret = result;
+        return true;
 }
 
 static void unlink_if_ours_alone(int fd, const char *path)

@@ -10,7 +10,9 @@
  * 1) and of QEMU's image locks (bytes 100 and 200 onwards).
  *
  * Taking is one step with one completion, so that it can be done elsewhere when
- * the filesystem may hang.
+ * the filesystem may hang. Functions called "cached" never wait: they work with
+ * what the kernel has in memory, or not at all. They are for paths on local mounts
+ * (mounts.h), and only where no symbolic link is on the way.
  */
 
 #include "base/error.h"
@@ -45,6 +47,15 @@ void hf_resource_take(const struct hf_resource_request *request, struct hf_resou
 int hf_resource_prove(int fd, bool shared);
 
 /*
+ * The same for what the kernel has in memory. False: it cannot be done so, and
+ * nothing has been done. A file that has to be made is never in memory. The
+ * descriptor is the caller's also where the status is negative, since closing it
+ * may wait; with autocreate only for mounts where it does not.
+ */
+bool hf_resource_take_cached(const struct hf_resource_request *request,
+                             struct hf_resource_result *ret);
+
+/*
  * Gives a lock back: an explicit unlock, which frees it for every duplicate of
  * the descriptor, then close. With unlink_path the file is removed first, while
  * the lock is still held, provided that nobody else shares it, it is still the
@@ -60,3 +71,19 @@ int hf_resource_delete(const char *path);
 
 /* What is behind a path now; follows symlinks. Negative errno. */
 int hf_resource_identify(const char *path, struct hf_thing *ret);
+
+/*
+ * The same, and the device of the filesystem that its directory is on, as far as it
+ * is in memory; follows symlinks, on any filesystem. Negative errno; -EAGAIN: it is not.
+ */
+int hf_resource_identify_cached(const char *path, struct hf_thing *ret);
+int hf_resource_parent_cached(const char *path, uint64_t *ret_dev);
+
+/*
+ * What a descriptor is, as far as the kernel knows it without asking anybody.
+ * Negative errno, as hf_thing_of.
+ */
+int hf_resource_of_fd(int fd, struct hf_thing *ret);
+
+/* The same of what an entry of /proc/PID/fd leads to; dir is open there. */
+int hf_resource_of_entry(int dir, const char *entry, struct hf_thing *ret);

@@ -3,14 +3,13 @@
 
 #include "base/cleanup.h"
 #include "base/process.h"
+#include "storage/resource.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 /* Users reported for one thing; who has more readers than this knows enough. */
 #define USERS_MAX 64
@@ -105,27 +104,6 @@ static struct target *find_target(const struct hf_user_scan *scan, const struct 
 }
 
 /*
- * What a descriptor of another process is, without asking a file server that may
- * not answer.
- */
-static int identify(int dir, const char *fd, struct hf_thing *ret)
-{
-        struct statx sx;
-
-        if (statx(dir, fd, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_INO, &sx) < 0)
-                return -errno;
-        if (S_ISBLK(sx.stx_mode))
-                *ret = (struct hf_thing){HF_THING_BLOCK,
-                                         makedev(sx.stx_rdev_major, sx.stx_rdev_minor), 0};
-        else if (S_ISREG(sx.stx_mode))
-                *ret = (struct hf_thing){HF_THING_FILE, makedev(sx.stx_dev_major, sx.stx_dev_minor),
-                                         sx.stx_ino};
-        else
-                return -ENOTSUP;
-        return 0;
-}
-
-/*
  * One line of fdinfo. A lock line reads "lock:\tN: KIND  ADVISORY  WRITE PID
  * MAJOR:MINOR:INODE START END" (fs/locks.c); flags are in octal.
  */
@@ -190,7 +168,8 @@ static void scan_process(struct hf_user_scan *scan, pid_t pid)
                 struct target *target;
                 struct hf_user *user;
 
-                if (entry->d_name[0] == '.' || identify(dirfd(dir), entry->d_name, &thing) < 0)
+                if (entry->d_name[0] == '.' ||
+                    hf_resource_of_entry(dirfd(dir), entry->d_name, &thing) < 0)
                         continue;
                 target = find_target(scan, &thing);
                 user = target ? note_user(target, pid) : NULL;
@@ -229,7 +208,8 @@ int hf_user_lock_fds(pid_t pid, const struct hf_thing *thing, bool shared, int *
         while (dir && n < max && (entry = readdir(dir))) {
                 struct hf_thing found;
 
-                if (entry->d_name[0] != '.' && identify(dirfd(dir), entry->d_name, &found) == 0 &&
+                if (entry->d_name[0] != '.' &&
+                    hf_resource_of_entry(dirfd(dir), entry->d_name, &found) == 0 &&
                     hf_thing_same(&found, thing) && has_lock(pid, entry->d_name, shared))
                         numbers[n++] = atoi(entry->d_name);
         }

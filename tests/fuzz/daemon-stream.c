@@ -307,7 +307,8 @@ static void play(const uint8_t *data, size_t size)
 
 static void begin(void)
 {
-        static struct hf_config config = {.max_clients = 16, .admin_max_clients = 2};
+        static struct hf_config config = {
+                .max_clients = 16, .admin_max_clients = 2, .filesystem_timeout = 30};
         static struct hf_area *area;
         static bool initialised;
         struct hf_table *table;
@@ -326,7 +327,7 @@ static void begin(void)
         FUZZ_PROMISE(sd_event_new(&event) >= 0);
         FUZZ_PROMISE(hf_table_new(&table) == 0);
         hf_area_init(area, hf_area_size(&config));
-        FUZZ_PROMISE(hf_server_new(event, &config, table, area, &server, NULL) == 0);
+        FUZZ_PROMISE(hf_server_new(event, &config, NULL, table, area, &server, NULL) == 0);
         for (size_t i = 0; i < CLIENTS; i++) {
                 clients[i].came = false;
                 clients[i].fd = -1;

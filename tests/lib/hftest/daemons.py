@@ -23,6 +23,18 @@ HOLDFASTD = os.path.join(BUILD, "src", "daemon", "holdfastd")
 START_DEADLINE = 10.0
 
 
+# As ps shows one.
+WORKER = "holdfast-worker"
+
+
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as text:
+            return text.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def virtlockd():
     """The stock binary; its absence is a failure, since nothing can be compared without it."""
     path = shutil.which("virtlockd", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
@@ -316,8 +328,13 @@ class Holdfastd(Daemon):
 
     @property
     def server_pid(self):
-        servers = children(self.pid)
+        servers = [pid for pid in children(self.pid) if name_of(pid) != WORKER]
         return servers[0] if servers else self.pid
+
+    @property
+    def workers(self):
+        """Processes that ask a filesystem for it."""
+        return [pid for pid in children(self.pid) if name_of(pid) == WORKER]
 
     def signal(self, number):
         """As above; to be stopped is meant for the one that serves."""

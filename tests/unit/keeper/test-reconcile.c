@@ -46,7 +46,7 @@ static void those_not_kept_are_found_in_order(void **state)
                 if (fd != BASE + 9)
                         open_at(fd);
         /* Ours are BASE + 3 to BASE + 5. */
-        hf_keeper_scan(BASE + 3, kept, sizeof(kept) / sizeof(kept[0]), note, &found);
+        hf_keeper_scan(BASE + 3, BASE + 6, kept, sizeof(kept) / sizeof(kept[0]), note, &found);
         assert_int_equal(found.n, 6);
         assert_int_equal(found.fds[0], BASE);
         assert_int_equal(found.fds[1], BASE + 1);
@@ -67,10 +67,10 @@ static void the_highest_possible_number_is_found(void **state)
         assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
         highest = limit.rlim_cur > 200000 ? 200000 : (int)limit.rlim_cur - 1;
         open_at(highest);
-        hf_keeper_scan(-1, NULL, 0, note, &found);
+        hf_keeper_scan(-1, -1, NULL, 0, note, &found);
         assert_int_equal(found.n, 1);
         assert_int_equal(found.fds[0], highest);
-        hf_keeper_scan(-1, &highest, 1, note, &found);
+        hf_keeper_scan(-1, -1, &highest, 1, note, &found);
         assert_int_equal(found.n, 1);
         (void)close(highest);
 }
@@ -86,7 +86,7 @@ static void a_full_table_is_searched_as_well(void **state)
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &small), 0);
         while (open("/dev/null", O_RDONLY) >= 0)
                 ;
-        hf_keeper_scan(-1, NULL, 0, note, &found);
+        hf_keeper_scan(-1, -1, NULL, 0, note, &found);
         assert_int_equal(found.n, MANY / 2);
         (void)close_range(BASE, ~0U, 0);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files about taking locks share. */
+
+#include "daemon/acquire.h"
+#include "daemon/work.h"
+#include "lockspace/rules.h"
+#include "storage/resource.h"
+
+struct hf_search;
+
+/* One acquire from its begin to its answer. */
+struct hf_acquire_job {
+        struct hf_server *server;
+        struct hf_session *session; /* that asked; NULL: a claim of an earlier daemon */
+        void (*done)(struct hf_session *session, const struct hf_acquired *acquired);
+        char *path; /* of the file to be locked */
+        char *name;
+        const char *via;
+        uint64_t since;
+        struct hf_request request;
+        bool autocreate;
+        bool found; /* the thing behind its name was looked for */
+        struct hf_resource_result result;
+        struct hf_search *search;
+        struct hf_job *work; /* the step that a worker does */
+        uint32_t learned;    /* a lock whose thing is being asked for */
+        char hash[HF_WORK_HASH_SIZE];
+};
+
+/* acquire-enter.c: what the rules and the table make of it. */
+
+/* Acts on a verdict. Returns false when it is "free": go on. */
+bool hf_acquire_settle(struct hf_acquire_job *job, struct hf_verdict verdict,
+                       struct hf_acquired *ret);
+
+/* Enters the lock that was just taken. Negative errno. */
+int hf_acquire_enter_new(struct hf_acquire_job *job, struct hf_error *err);
+
+/* The refusal of what is held by somebody who is not in our table; NULL: nobody knows who. */
+int hf_acquire_refuse_foreign(const struct hf_acquire_job *job, const struct hf_user *holder,
+                              struct hf_error *err);
+
+/*
+ * Whether the client means another file than the one of that name here: it sees
+ * other mounts, or the file was replaced meanwhile. A lock on ours would not
+ * protect the client's. And the refusal then.
+ */
+bool hf_acquire_means_another(const struct hf_request *request, const struct hf_thing *file);
+int hf_acquire_refuse_another(const struct hf_acquire_job *job, struct hf_error *err);

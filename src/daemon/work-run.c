@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What a worker does. It may wait here for ever, so it touches nothing of the
+ * server but its own record.
+ */
+#include "base/path.h"
+#include "daemon/work.h"
+#include "storage/behind.h"
+#include "storage/resource.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+typedef void (*run_fn)(struct hf_worker *worker, struct hf_keeper *keeper);
+
+static void run_take(struct hf_worker *worker, struct hf_keeper *keeper)
+{
+        const struct hf_order *order = &worker->order;
+        struct hf_resource_request request = {
+                .path = order->path, .shared = order->shared, .autocreate = order->autocreate};
+        struct hf_resource_result result;
+        int r;
+
+        hf_resource_take(&request, &result);
+        worker->outcome.thing = result.file;
+        worker->outcome.status = result.status;
+        worker->outcome.fd = result.fd;
+        if (result.fd < 0 || !keeper)
+                return;
+        r = hf_keeper_send_result(keeper, worker->number, result.fd);
+        if (r >= 0)
+                return;
+        hf_resource_give(result.fd, order->autocreate ? order->path : NULL);
+        worker->outcome.status = r;
+        worker->outcome.fd = -1;
+}
+
+static void run_give(struct hf_worker *worker, struct hf_keeper *keeper)
+{
+        const struct hf_order *order = &worker->order;
+
+        (void)keeper;
+        hf_resource_give(order->fd, *order->path ? order->path : NULL);
+}
+
+static void run_find(struct hf_worker *worker, struct hf_keeper *keeper)
+{
+        const struct hf_order *order = &worker->order;
+
+        (void)keeper;
+        worker->outcome.status = hf_behind_find(order->pid, order->hash, &worker->outcome.thing);
+}
+
+static void run_identify(struct hf_worker *worker, struct hf_keeper *keeper)
+{
+        (void)keeper;
+        worker->outcome.status = hf_resource_identify(worker->order.path, &worker->outcome.thing);
+}
+
+static int make_lockspace(const char *path, struct hf_error *err)
+{
+        struct stat st;
+        int r;
+
+        if (stat(path, &st) == 0) {
+                if (S_ISDIR(st.st_mode))
+                        return 0;
+                return hf_error_set(err, ENOTDIR, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
+                                    "the lockspace %s exists and is not a directory", path);
+        }
+        if (errno != ENOENT)
+                return hf_error_sys(err, errno, "cannot use the lockspace %s", path);
+        r = hf_path_make_dirs(path, 0700, err);
+        if (r == -EEXIST) /* a symlink that leads nowhere */
+                r = -ENOTDIR;
+        return r < 0 ? hf_error_sys(err, -r, "cannot make the lockspace %s", path) : 0;
+}
+
+static void run_lockspace(struct hf_worker *worker, struct hf_keeper *keeper)
+{
+        (void)keeper;
+        worker->outcome.status = make_lockspace(worker->order.path, &worker->outcome.error);
+}
+
+static void run_create(struct hf_worker *worker, struct hf_keeper *keeper)
+{
+        (void)keeper;
+        worker->outcome.status = hf_resource_create(worker->order.path);
+}
+
+static void run_delete(struct hf_worker *worker, struct hf_keeper *keeper)
+{
+        (void)keeper;
+        worker->outcome.status = hf_resource_delete(worker->order.path);
+}
+
+static const run_fn runs[] = {
+        [HF_WORK_TAKE] = run_take,           [HF_WORK_GIVE] = run_give,
+        [HF_WORK_FIND] = run_find,           [HF_WORK_IDENTIFY] = run_identify,
+        [HF_WORK_LOCKSPACE] = run_lockspace, [HF_WORK_CREATE] = run_create,
+        [HF_WORK_DELETE] = run_delete,
+};
+
+void hf_work_run(struct hf_worker *worker, struct hf_keeper *keeper)
+{
+        runs[worker->order.kind](worker, keeper);
+        atomic_store_explicit(&worker->state, HF_WORKER_DONE, memory_order_release);
+}

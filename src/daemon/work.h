@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Work: what may have to wait for a filesystem, done by workers (keeper/worker.h).
+ *
+ * One worker at a time is busy with a filesystem, so that one that hangs costs
+ * one process; what else is to be done there waits its turn, up to a bound. A
+ * disk is a filesystem of its own here, and so is a path of which the kernel
+ * cannot say without asking where it leads.
+ *
+ * Each worker has a record in the area, with all it needs, and all it found: a
+ * server that is killed meanwhile is followed by one that waits for the same
+ * worker. A request that has waited too long, or whose client has left, gives its
+ * worker up: nobody waits for the outcome, and what it has locked by then is
+ * given back. A lock that is to be given back waits for as long as it takes.
+ */
+
+#include "base/error.h"
+#include "base/thing.h"
+#include "keeper/worker.h"
+
+#include <limits.h>
+#include <stdatomic.h>
+
+struct hf_server;
+struct hf_session;
+
+/* Workers at one time, thus filesystems that may hang: more than a host has at its worst. */
+#define HF_WORKERS_MAX 32
+
+/* Requests that wait for one filesystem: as many VMs as start together. */
+#define HF_WORK_WAITING_MAX 64
+
+enum hf_work_kind {
+        HF_WORK_TAKE,      /* opens path and locks it */
+        HF_WORK_GIVE,      /* gives a lock back; with path: and removes its file */
+        HF_WORK_FIND,      /* what is behind the hash, for a process */
+        HF_WORK_IDENTIFY,  /* what path leads to */
+        HF_WORK_LOCKSPACE, /* makes a directory */
+        HF_WORK_CREATE,    /* makes a file */
+        HF_WORK_DELETE,    /* removes it; thing is what it was seen to be */
+};
+
+/* For a resource's hash and its end. */
+#define HF_WORK_HASH_SIZE 65
+
+struct hf_order {
+        enum hf_work_kind kind;
+        bool shared, autocreate; /* TAKE */
+        int fd;                  /* GIVE */
+        pid_t pid;               /* FIND */
+        uint32_t lock;           /* GIVE: its record in the table, or 0 */
+        struct hf_thing thing;   /* GIVE, DELETE */
+        char hash[HF_WORK_HASH_SIZE];
+        char path[PATH_MAX]; /* for FIND: where it is looked for, as far as known */
+};
+
+struct hf_result {
+        int status; /* 0, or a negative errno; TAKE: -EAGAIN, another one has the lock */
+        int fd;     /* TAKE: the locked file, the receiver's */
+        struct hf_thing thing;
+        struct hf_error error; /* with a status that is not the filesystem's own answer, the words
+                                  for it; else no text */
+};
+
+enum hf_worker_state {
+        HF_WORKER_NONE,
+        HF_WORKER_RUNS,
+        HF_WORKER_DONE, /* said by the worker itself: the outcome is true */
+};
+
+/* Which filesystem. */
+struct hf_place_key {
+        uint32_t kind;
+        uint64_t number;
+};
+
+/* A worker, in the area. It writes the outcome and then the state, and nothing else. */
+struct hf_worker {
+        _Atomic uint32_t state; /* enum hf_worker_state */
+        uint32_t given_up;      /* nobody waits */
+        int32_t pidfd;
+        uint32_t table;   /* of a GIVE: the descriptor table that it works in */
+        uint64_t number;  /* of its message with a descriptor */
+        uint64_t since;   /* CLOCK_MONOTONIC microseconds */
+        uint64_t client;  /* the session's id, and */
+        uint32_t service; /* its kind */
+        struct hf_place_key where;
+        struct hf_order order;
+        struct hf_result outcome;
+};
+
+/* What waits for an outcome. */
+struct hf_job;
+
+typedef void (*hf_work_done)(void *data, const struct hf_result *outcome);
+
+/* Makes the workers' part of a server; keeper NULL: all work is done at once, in this process. */
+int hf_work_new(struct hf_server *server, struct hf_keeper *keeper);
+
+/* The daemon ends. Of workers that do not, locks that can be freed without them are. */
+void hf_work_free(struct hf_server *server);
+
+/*
+ * Before a successor opens anything: a server that is killed while it makes a worker leaves
+ * a number of no pidfd, which is forgotten.
+ */
+void hf_work_check(struct hf_worker *workers);
+
+/* Goes on with the workers of earlier servers. */
+int hf_work_adopt(struct hf_server *server);
+
+/*
+ * Whether a worker of an earlier server does something for the session's request: what it
+ * may have locked already would stand against a second try.
+ */
+bool hf_work_is_under_way(struct hf_server *server, const struct hf_session *session);
+
+/*
+ * Has it done for a session (which is not needed for a GIVE). Unless the job is
+ * freed before, done is called once, later, from the loop; the job is gone then. The same
+ * order of the same session finds the worker of an earlier server. -EAGAIN where
+ * too many wait for that filesystem, -ENOMEM, -ENAMETOOLONG, with *err.
+ */
+int hf_work_start(struct hf_server *server, const struct hf_session *session,
+                  const struct hf_order *order, hf_work_done done, void *data, struct hf_job **ret,
+                  struct hf_error *err);
+
+/* Fills in a path; -ENAMETOOLONG. */
+int hf_order_set_path(struct hf_order *order, const char *path);
+
+/* Nobody waits for it any more. NULL is fine. */
+struct hf_job *hf_job_free(struct hf_job *job);
+
+/* Whether a lock is being given back by a worker, or waits for one. */
+bool hf_work_gives(struct hf_server *server, uint32_t lock);
+
+/* Whether the file is being removed. */
+bool hf_work_deletes(struct hf_server *server, const struct hf_thing *thing);
+
+/*
+ * Gives a locked descriptor back that no record tells of: at once where that
+ * cannot block, else by a worker. With path its file is removed, as by
+ * hf_resource_give.
+ */
+void hf_work_dispose(struct hf_server *server, int fd, const struct hf_thing *thing,
+                     const char *path);
+
+/* Whether closing a file never waits. */
+bool hf_work_closes(struct hf_server *server, const struct hf_thing *thing);
+
+/* Whether opening a path that is in memory never waits. */
+bool hf_work_is_local(struct hf_server *server, const char *path, bool and_closes);
+
+/* Whether a path is, by its text, on the filesystem of that device. */
+bool hf_work_is_on(struct hf_server *server, const char *path, uint64_t dev);
+
+/* Each descriptor that the workers' records tell of. */
+void hf_work_each_fd(const struct hf_worker *workers, uint32_t table,
+                     void (*each)(void *data, int fd), void *data);
+
+/* In a worker: does it. Where it has to send a descriptor, it does so. */
+void hf_work_run(struct hf_worker *worker, struct hf_keeper *keeper);

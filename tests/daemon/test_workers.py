@@ -1,0 +1,506 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A filesystem that does not answer delays who wants something there, and nobody else: not
+for others, not for a server that is killed or upgraded meanwhile, and for no longer than said.
+
+The filesystem is tests/fault/stillfs, which is stopped and continued by signals, in a mount
+namespace of the test and its daemon; or an ext4 image under fsfreeze."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from hftest.daemons import BUILD, name_of
+from hftest.processes import children, is_there, state_of, until
+from hftest.wire import AUTOCREATE, Owner, Proc, frame, resource
+
+BUSY = (87, 51)
+SYSTEM = 38
+STILLFS = os.path.join(BUILD, "tests", "fault", "stillfs")
+OTHERS = 200
+
+
+def is_stopped(pid):
+    return state_of(pid) == "T"
+
+
+class Namespace:
+    """Mounts of our own."""
+
+    def __init__(self, nursery, folder):
+        self.nursery = nursery
+        self.point = os.path.join(folder, "mnt")
+        os.mkdir(self.point)
+        self.holder = nursery.spawn(["unshare", "-m", "--propagation", "private", "sleep", "600"],
+                                    stdin=subprocess.DEVNULL)
+        ours = os.readlink("/proc/self/ns/mnt")
+        until(lambda: os.readlink(f"/proc/{self.holder.pid}/ns/mnt") != ours, "a namespace")
+        self.enter = ["nsenter", "-t", str(self.holder.pid), "-m", "--"]
+
+    def path(self, name):
+        """For those inside."""
+        return os.path.join(self.point, name)
+
+    def outside(self, name):
+        """The same file, for us."""
+        return f"/proc/{self.holder.pid}/root{self.point}/{name}"
+
+    def make(self, name="disk"):
+        with open(self.outside(name), "wb"):
+            pass
+        return self.path(name)
+
+    def run(self, *words):
+        subprocess.run([*self.enter, *words], check=True, stdin=subprocess.DEVNULL,
+                       capture_output=True, timeout=20)
+
+
+class Still(Namespace):
+    """A filesystem that stops answering when it is told to."""
+
+    def __init__(self, nursery, folder):
+        super().__init__(nursery, folder)
+        self.process = nursery.spawn([*self.enter, STILLFS, "-f", "-s", self.point],
+                                     stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        until(lambda: os.path.ismount(f"/proc/{self.holder.pid}/root{self.point}") or
+              self.process.poll() is not None, "stillfs is mounted")
+        assert self.process.poll() is None, self.process.stderr.read()
+        nursery.at_end(self.go)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGSTOP)
+        until(lambda: is_stopped(self.process.pid), "stillfs has stopped")
+
+    def go(self):
+        self.process.send_signal(signal.SIGCONT)
+
+
+def need_mounts():
+    if os.geteuid() != 0:
+        pytest.skip("mounts need root")
+
+
+@pytest.fixture
+def still(nursery, folder):
+    need_mounts()
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("no /dev/fuse here")
+    if not os.access(STILLFS, os.X_OK):
+        pytest.skip("stillfs was not built: libfuse3 is missing (Debian: libfuse3-dev)")
+    return Still(nursery, folder)
+
+
+@pytest.fixture
+def inside(still, holdfastd):
+    """A daemon that sees the filesystem."""
+    return holdfastd(wrapper=still.enter)
+
+
+class Waiting:
+    """A client whose call is not answered yet."""
+
+    def __init__(self, daemon, who, proc, path, flags=0):
+        self.client = daemon.connect_as(who)
+        self.client.send(frame(proc, resource("", path, flags), serial=7))
+
+    def is_answered(self, timeout=0.0):
+        answer = self.client.receive(timeout)
+        if answer.outcome == "silence":
+            return None
+        assert answer.outcome == "reply" and answer.serial == 7, answer
+        return answer
+
+    def answer(self):
+        answer = self.is_answered(10)
+        assert answer, "no answer"
+        assert self.is_answered(0) is None, "a second one"
+        return answer
+
+
+def wait_for_lock(daemon, nursery, path, flags=0):
+    """A client whose acquire has reached the filesystem."""
+    before = len(daemon.workers)
+    waiting = Waiting(daemon, Owner("slow", nursery.sleeper().pid), Proc.ACQUIRE, path, flags)
+    until(lambda: len(daemon.workers) > before, "a worker is busy")
+    return waiting
+
+
+def others_are_served(daemon, nursery, disk, n=OTHERS):
+    path = disk("other.img")
+    with daemon.connect_as(Owner("other", nursery.sleeper().pid)) as other:
+        for _ in range(n):
+            assert other.acquire(path).ok
+            assert other.release(path).ok
+
+
+def descriptors(daemon):
+    return len(os.listdir(f"/proc/{daemon.server_pid}/fd"))
+
+
+def names_of_descriptors(daemon):
+    names = {}
+    for fd in os.listdir(f"/proc/{daemon.server_pid}/fd"):
+        try:
+            names[int(fd)] = os.readlink(f"/proc/{daemon.server_pid}/fd/{fd}")
+        except FileNotFoundError:
+            pass
+    return {fd: name for fd, name in sorted(names.items()) if name != "/dev/null"}
+
+
+def no_descriptor_is_left(daemon, before):
+    try:
+        until(lambda: descriptors(daemon) == before, "no descriptor is left")
+    except AssertionError:
+        raise AssertionError(f"{descriptors(daemon)} and not {before} descriptors: "
+                             f"{names_of_descriptors(daemon)}\n{daemon.log()}") from None
+
+
+def descriptors_at_rest(daemon):
+    """Of a daemon of which nobody wants anything; it may still be busy with who has left."""
+    least = descriptors(daemon)
+    for _ in range(20):
+        with daemon.connect() as client:
+            client.ping()
+        least = min(least, descriptors(daemon))
+    return least
+
+
+def is_free(daemon, nursery, path):
+    """Somebody else can have it."""
+    with daemon.connect_as(Owner("probe", nursery.sleeper().pid)) as probe:
+        return probe.acquire(path).ok and probe.release(path).ok
+
+
+def test_while_one_waits_for_a_filesystem_all_others_are_served(still, inside, nursery, disk):
+    path = still.make()
+    still.stop()
+    waiting = wait_for_lock(inside, nursery, path)
+    others_are_served(inside, nursery, disk)
+    assert waiting.is_answered() is None
+    still.go()
+    assert waiting.answer().ok
+    with inside.connect_as(Owner("late", nursery.sleeper().pid)) as late:
+        answer = late.acquire(path)
+        assert answer.verdict == BUSY and "slow" in answer.error.message
+
+
+def test_who_has_waited_too_long_is_told_for_what(still, holdfastd, nursery, disk):
+    daemon = holdfastd(wrapper=still.enter, conf="filesystem_timeout = 1\n")
+    path = still.make()
+    before = descriptors_at_rest(daemon)
+    still.stop()
+    waiting = wait_for_lock(daemon, nursery, path)
+    answer = waiting.answer()
+    assert answer.error.code == SYSTEM
+    assert f"fuse.stillfs on {still.point}" in answer.error.message
+    assert "has not answered for 1 s" in answer.error.message
+    others_are_served(daemon, nursery, disk, 10)
+    still.go()
+    until(lambda: not daemon.workers, "the worker has ended")
+    assert is_free(daemon, nursery, path), "what was locked too late is given back"
+    waiting.client.close()
+    no_descriptor_is_left(daemon, before)
+
+
+def test_no_more_wait_than_the_bound(still, inside, nursery):
+    path, bound = still.make(), 64
+    still.stop()
+    first = wait_for_lock(inside, nursery, path)
+    owner = Owner("many", nursery.sleeper().pid)
+    queue = [Waiting(inside, owner, Proc.ACQUIRE, path) for _ in range(bound)]
+    assert all(waiting.is_answered() is None for waiting in queue)
+    last = Waiting(inside, owner, Proc.ACQUIRE, path).answer()
+    assert f"{bound} requests wait" in last.error.message and still.point in last.error.message
+    assert len(inside.workers) == 1
+    still.go()
+    assert first.answer().ok
+    assert all(waiting.answer().verdict == BUSY for waiting in queue)
+
+
+@pytest.mark.parametrize("flags", [0, AUTOCREATE], ids=["file", "lease"])
+def test_who_leaves_while_it_waits_gets_nothing(still, inside, nursery, flags):
+    path = still.path("lease") if flags else still.make()
+    before = descriptors_at_rest(inside)
+    still.stop()
+    wait_for_lock(inside, nursery, path, flags).client.close()
+    until(lambda: descriptors(inside) == before + 1, "the client is gone, the worker's pidfd stays")
+    still.go()
+    until(lambda: descriptors(inside) == before and not inside.workers, "nothing is left")
+    if flags:
+        assert not os.path.exists(still.outside("lease"))
+    else:
+        assert is_free(inside, nursery, path)
+
+
+def kill_server(daemon):
+    pid = daemon.server_pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_there(pid), "the server is gone")
+
+
+def upgrade(daemon):
+    pid = daemon.server_pid
+    daemon.signal(signal.SIGUSR1)
+    until(lambda: not is_there(pid), "the server has been replaced")
+
+
+def kill_supervisor(daemon):
+    pid = daemon.pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_there(pid), "the supervisor is gone")
+    daemon.expected_to_live = False
+    daemon.nursery.adopt(until(lambda: daemon.pid if daemon.pid != pid else None, "an heir"))
+
+
+CHANGES = pytest.mark.parametrize("change", [kill_server, upgrade, kill_supervisor],
+                                  ids=lambda f: f.__name__)
+
+
+@CHANGES
+def test_a_pending_lock_survives_the_server(still, inside, nursery, disk, change):
+    path = still.make()
+    still.stop()
+    waiting = wait_for_lock(inside, nursery, path)
+    for _ in range(3):
+        change(inside)
+        others_are_served(inside, nursery, disk, 10)
+        assert waiting.is_answered() is None
+    still.go()
+    assert waiting.answer().ok
+    assert waiting.client.release(path, serial=8).ok
+    assert is_free(inside, nursery, path)
+
+
+def test_a_killed_server_leaves_no_second_worker(still, inside, nursery, disk):
+    path = still.make()
+    before = descriptors_at_rest(inside)
+    still.stop()
+    waiting = wait_for_lock(inside, nursery, path)
+    worker = inside.workers
+    kill_server(inside)
+    others_are_served(inside, nursery, disk, 1)
+    assert inside.workers == worker
+    still.go()
+    assert waiting.answer().ok
+    assert waiting.client.release(path, serial=8).ok
+    waiting.client.close()
+    no_descriptor_is_left(inside, before)
+
+
+def test_a_release_is_answered_when_the_lock_is_free(still, inside, nursery, disk):
+    path, vm = still.make(), nursery.sleeper()
+    before = descriptors_at_rest(inside)
+    with inside.connect_as(Owner("slow", vm.pid)) as own:
+        assert own.acquire(path).ok
+        still.stop()
+        waiting = Waiting(inside, Owner("slow", vm.pid), Proc.RELEASE, path)
+        until(lambda: inside.workers, "a worker is busy")
+        others_are_served(inside, nursery, disk, 20)
+        answer = own.acquire(path)
+        assert answer.verdict == BUSY and "being given back" in answer.error.message
+        assert waiting.is_answered() is None
+        still.go()
+        assert waiting.answer().ok
+        assert own.acquire(path).ok
+        assert own.release(path).ok
+    waiting.client.close()
+    no_descriptor_is_left(inside, before)
+
+
+@CHANGES
+def test_a_pending_release_survives_the_server(still, inside, nursery, disk, change):
+    path, vm = still.make(), nursery.sleeper()
+    with inside.connect_as(Owner("slow", vm.pid)) as own:
+        assert own.acquire(path).ok
+    still.stop()
+    waiting = Waiting(inside, Owner("slow", vm.pid), Proc.RELEASE, path)
+    until(lambda: inside.workers, "a worker is busy")
+    for _ in range(2):
+        change(inside)
+        others_are_served(inside, nursery, disk, 10)
+        assert waiting.is_answered() is None
+    still.go()
+    assert waiting.answer().ok
+    assert is_free(inside, nursery, path)
+
+
+def test_who_leaves_after_a_release_has_released(still, inside, nursery):
+    path, vm = still.make(), nursery.sleeper()
+    with inside.connect_as(Owner("slow", vm.pid)) as own:
+        assert own.acquire(path).ok
+    still.stop()
+    waiting = Waiting(inside, Owner("slow", vm.pid), Proc.RELEASE, path)
+    until(lambda: inside.workers, "a worker is busy")
+    waiting.client.close()
+    kill_server(inside)
+    still.go()
+    until(lambda: not inside.workers, "the worker has ended")
+    assert is_free(inside, nursery, path)
+
+
+def test_the_locks_of_a_vm_that_dies_are_given_back_when_that_is_possible(still, inside, nursery,
+                                                                           disk):
+    paths = [still.make(f"disk{n}") for n in range(3)]
+    local = disk("local.img")
+    vm = nursery.vm("web1")
+    own = vm.own_connection(inside)
+    assert all(own.acquire(path).ok for path in [*paths, local])
+    still.stop()
+    vm.kill()
+    until(lambda: is_free(inside, nursery, local), "the lock elsewhere is free")
+    others_are_served(inside, nursery, disk, 10)
+    kill_server(inside)
+    others_are_served(inside, nursery, disk, 10)
+    still.go()
+    for path in paths:
+        until(lambda p=path: is_free(inside, nursery, p), "the lock is free")
+
+
+def test_a_worker_that_is_killed_is_an_error_and_nothing_else(still, inside, nursery):
+    path = still.make()
+    still.stop()
+    waiting = wait_for_lock(inside, nursery, path)
+    os.kill(inside.workers[0], signal.SIGKILL)
+    answer = waiting.answer()
+    assert not answer.ok and "try again" in answer.error.message
+    still.go()
+    assert is_free(inside, nursery, path)
+
+
+def test_a_lockspace_on_a_filesystem_that_hangs_is_waited_for(still, holdfastd, nursery, disk):
+    daemon = holdfastd(wrapper=still.enter, conf="filesystem_timeout = 1\n")
+    still.stop()
+    with daemon.connect_as(Owner("slow", nursery.sleeper().pid)) as client:
+        answer = client.create_lockspace(still.path("space"))
+        assert not answer.ok and still.point in answer.error.message
+    for call in ("create_resource", "delete_resource"):
+        with daemon.connect_as(Owner("slow", nursery.sleeper().pid)) as client:
+            assert "has not answered" in getattr(client, call)(still.path("x")).error.message
+    others_are_served(daemon, nursery, disk, 10)
+
+
+def test_the_daemon_can_be_stopped_while_a_filesystem_hangs(still, inside, nursery, disk):
+    path, local, vm = still.make(), disk("local.img"), nursery.sleeper()
+    with inside.connect_as(Owner("slow", vm.pid)) as own:
+        assert own.acquire(path).ok and own.acquire(local).ok
+        still.stop()
+        waiting = [Waiting(inside, Owner("slow", vm.pid), Proc.RELEASE, path),
+                   Waiting(inside, Owner("slow", vm.pid), Proc.ACQUIRE, still.path("other"))]
+        until(lambda: inside.workers, "a worker is busy")
+        begin = time.monotonic()
+        inside.stop()
+        assert time.monotonic() - begin < 5
+        assert all(call.client.is_closed() for call in waiting)
+    still.go()
+    inside.start()
+    with inside.connect_as(Owner("slow", vm.pid)) as own:
+        assert own.acquire(local).ok
+
+
+def name_in(path):
+    return hashlib.sha256(path.encode()).hexdigest()
+
+
+def test_a_hashed_name_of_something_that_hangs_is_waited_for(still, holdfastd, nursery, disk,
+                                                             folder):
+    daemon = holdfastd(wrapper=still.enter, conf="filesystem_timeout = 1\n")
+    path, space = still.make(), os.path.join(folder, "space")
+    slow = nursery.spawn([*still.enter, "sh", "-c", "sleep 600", path], stdin=subprocess.DEVNULL)
+    until(lambda: name_of(slow.pid) in ("sh", "sleep"), "the VM is there")
+    with daemon.connect_as(Owner("slow", slow.pid)) as client:
+        assert client.create_lockspace(space).ok
+        still.stop()
+        answer = client.acquire(name_in(path), space=space, flags=AUTOCREATE)
+        assert "has not answered" in answer.error.message
+        image = disk("quick.img")
+        quick = nursery.vm("quick", argv=[image])
+        with daemon.connect_as(quick.owner) as other:
+            assert other.acquire(name_in(image), space=space, flags=AUTOCREATE).ok
+        still.go()
+        assert client.acquire(name_in(path), space=space, flags=AUTOCREATE).ok
+    twin = nursery.spawn([*still.enter, "sh", "-c", "sleep 600", still.point + "/./disk"],
+                         stdin=subprocess.DEVNULL)
+    until(lambda: name_of(twin.pid) in ("sh", "sleep"), "the VM is there")
+    with daemon.connect_as(Owner("twin", twin.pid)) as client:
+        answer = client.acquire(name_in(still.point + "/./disk"), space=space, flags=AUTOCREATE)
+        assert answer.verdict == BUSY and "slow" in answer.error.message
+
+
+class Image(Namespace):
+    """An ext4 of its own, which can be frozen."""
+
+    def __init__(self, nursery, folder):
+        super().__init__(nursery, folder)
+        image = os.path.join(folder, "ext4.img")
+        with open(image, "wb") as out:
+            out.truncate(16 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
+        try:
+            self.run("mount", "-o", "loop", image, self.point)
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"no loop mounts here: {error.stderr.decode()}")
+        nursery.at_end(lambda: self.run("umount", "-l", self.point))
+        self.frozen = False
+
+    def freeze(self):
+        self.run("fsfreeze", "-f", self.point)
+        self.frozen = True
+        self.nursery.at_end(self.thaw)
+
+    def thaw(self):
+        if self.frozen:
+            self.run("fsfreeze", "-u", self.point)
+        self.frozen = False
+
+
+@pytest.fixture
+def ext4(nursery, folder):
+    need_mounts()
+    for tool in ("mkfs.ext4", "fsfreeze"):
+        if not shutil.which(tool, path="/usr/sbin:/sbin:/usr/bin:/bin"):
+            pytest.skip(f"{tool} is not installed")
+    return Image(nursery, folder)
+
+
+def test_a_frozen_disk_delays_only_who_would_write_on_it(ext4, holdfastd, nursery, disk):
+    daemon = holdfastd(wrapper=ext4.enter)
+    path, lease = ext4.make(), ext4.path("lease")
+    before = descriptors_at_rest(daemon)
+    with daemon.connect_as(Owner("web1", nursery.sleeper().pid)) as client:
+        ext4.freeze()
+        waiting = wait_for_lock(daemon, nursery, lease, AUTOCREATE)
+        for _ in range(OTHERS):
+            assert client.acquire(path).ok and client.release(path).ok
+        kill_server(daemon)
+        others_are_served(daemon, nursery, disk, 10)
+        assert waiting.is_answered() is None
+        ext4.thaw()
+        assert waiting.answer().ok
+        assert waiting.client.release(lease, flags=0, serial=8).ok
+    assert not os.path.exists(ext4.outside("lease"))
+    waiting.client.close()
+    no_descriptor_is_left(daemon, before)
+
+
+def test_a_block_device_is_left_to_a_worker(daemon, nursery, folder):
+    need_mounts()
+    image = os.path.join(folder, "disk.img")
+    with open(image, "wb") as out:
+        out.truncate(1 << 20)
+    made = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True,
+                          check=False)
+    if made.returncode:
+        pytest.skip(f"no loop devices here: {made.stderr}")
+    device = made.stdout.strip()
+    nursery.at_end(lambda: subprocess.run(["losetup", "-d", device], check=True))
+    before = descriptors_at_rest(daemon)
+    with daemon.connect_as(Owner("web1", nursery.sleeper().pid)) as client:
+        assert client.acquire(device).ok
+        with daemon.connect_as(Owner("web2", nursery.sleeper().pid)) as other:
+            assert other.acquire(device).verdict == BUSY
+        assert client.release(device).ok
+    no_descriptor_is_left(daemon, before)
+    assert not children(daemon.server_pid)

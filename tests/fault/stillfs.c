@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * stillfs -f DIRECTORY: a filesystem of empty files, for tests of what happens when
+ * one does not answer: stop it (SIGSTOP) and it does not, continue it (SIGCONT) and it does.
+ *
+ * It grants locks itself, so that locking and unlocking ask it too, and it is told of each
+ * descriptor that is closed, as file servers are.
+ */
+#define FUSE_USE_VERSION 31
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FILES 256
+
+static struct file {
+        char path[256];
+        uint64_t owner; /* of the lock */
+        bool locked;
+} files[FILES];
+
+static struct file *find(const char *path)
+{
+        /* Of a file that was removed while it is open the path is not known. */
+        for (int i = 0; path && i < FILES; i++)
+                if (*files[i].path && !strcmp(files[i].path, path))
+                        return &files[i];
+        return NULL;
+}
+
+static int get_attributes(const char *path, struct stat *ret, struct fuse_file_info *info)
+{
+        const struct file *file = find(path);
+
+        (void)info;
+        memset(ret, 0, sizeof(*ret));
+        ret->st_mode = file ? S_IFREG | 0600 : S_IFDIR | 0755;
+        ret->st_nlink = 1;
+        ret->st_ino = file ? (ino_t)(file - files) + 2 : 1;
+        return file || (path && !strcmp(path, "/")) ? 0 : -ENOENT;
+}
+
+static int list(const char *path, void *to, fuse_fill_dir_t fill, off_t offset,
+                struct fuse_file_info *info, enum fuse_readdir_flags flags)
+{
+        (void)path;
+        (void)offset;
+        (void)info;
+        (void)flags;
+        for (int i = 0; i < FILES; i++)
+                if (*files[i].path)
+                        fill(to, files[i].path + 1, NULL, 0, 0);
+        return 0;
+}
+
+static int create(const char *path, mode_t mode, struct fuse_file_info *info)
+{
+        (void)mode;
+        (void)info;
+        for (int i = 0; i < FILES && !find(path); i++)
+                if (!*files[i].path) {
+                        files[i] = (struct file){0};
+                        (void)snprintf(files[i].path, sizeof(files[i].path), "%s", path);
+                }
+        return find(path) ? 0 : -ENOSPC;
+}
+
+static int open_file(const char *path, struct fuse_file_info *info)
+{
+        (void)info;
+        return find(path) ? 0 : -ENOENT;
+}
+
+static int remove_file(const char *path)
+{
+        struct file *file = find(path);
+
+        if (!file)
+                return -ENOENT;
+        *file->path = '\0';
+        return 0;
+}
+
+static int flush(const char *path, struct fuse_file_info *info)
+{
+        (void)path;
+        (void)info;
+        return 0;
+}
+
+/* Of one kind: exclusive, of the whole file. */
+static int lock(const char *path, struct fuse_file_info *info, int command, struct flock *lock)
+{
+        struct file *file = find(path);
+        bool free = !file || !file->locked || file->owner == info->lock_owner;
+
+        if (command == F_GETLK) {
+                lock->l_type = free ? F_UNLCK : F_WRLCK;
+                return 0;
+        }
+        if (!file)
+                return 0;
+        if (lock->l_type == F_UNLCK) {
+                file->locked = file->locked && !free;
+                return 0;
+        }
+        if (!free)
+                return -EAGAIN;
+        file->owner = info->lock_owner;
+        file->locked = true;
+        return 0;
+}
+
+static void *begin(struct fuse_conn_info *connection, struct fuse_config *config)
+{
+        (void)connection;
+        config->use_ino = 1;
+        config->hard_remove = config->nullpath_ok = 1;
+        /* Whoever wants to know something has to ask. */
+        config->entry_timeout = config->attr_timeout = config->negative_timeout = 0;
+        return NULL;
+}
+
+static const struct fuse_operations operations = {
+        .init = begin,
+        .getattr = get_attributes,
+        .readdir = list,
+        .create = create,
+        .open = open_file,
+        .unlink = remove_file,
+        .flush = flush,
+        .lock = lock,
+};
+
+int main(int argc, char **argv)
+{
+        return fuse_main(argc, argv, &operations, NULL);
+}
