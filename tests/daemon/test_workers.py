@@ -7,9 +7,11 @@ namespace of the test and its daemon; or an ext4 image under fsfreeze."""
 
 import hashlib
 import os
+import random
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -21,6 +23,9 @@ BUSY = (87, 51)
 SYSTEM = 38
 STILLFS = os.path.join(BUILD, "tests", "fault", "stillfs")
 OTHERS = 200
+
+# How often the server is killed at random. By hand: HF_KILLS=1000.
+KILLS = int(os.environ.get("HF_KILLS", "25"))
 
 
 def is_stopped(pid):
@@ -427,6 +432,43 @@ def test_a_hashed_name_of_something_that_hangs_is_waited_for(still, holdfastd, n
     with daemon.connect_as(Owner("twin", twin.pid)) as client:
         answer = client.acquire(name_in(still.point + "/./disk"), space=space, flags=AUTOCREATE)
         assert answer.verdict == BUSY and "slow" in answer.error.message
+
+
+def work_until(done, daemon, owner, resources, refused):
+    """Takes and gives back in turn; whatever is not granted is noted."""
+    with daemon.connect_as(owner) as client:
+        while not done.is_set() and not refused:
+            for path, flags in resources:
+                answers = client.acquire(path, flags=flags), client.release(path)
+                refused += [(path, answer) for answer in answers if not answer.ok]
+
+
+def test_no_kill_at_any_time_costs_a_request_or_a_descriptor(still, inside, nursery, folder):
+    chance, done, refused = random.Random(1), threading.Event(), []
+    before = descriptors_at_rest(inside)
+    threads = []
+    for n in range(3):
+        resources = [(still.make(f"disk{n}"), 0), (still.path(f"lease{n}"), AUTOCREATE),
+                     (os.path.join(folder, f"lease{n}"), AUTOCREATE)]
+        threads.append(threading.Thread(target=work_until, args=(
+            done, inside, Owner(f"vm{n}", nursery.sleeper().pid), resources, refused)))
+    for thread in threads:
+        thread.start()
+    for n in range(KILLS):
+        time.sleep(chance.uniform(0.01, 0.08))
+        server = until(lambda: inside.server_pid if inside.server_pid != inside.pid else 0,
+                       "a server")
+        if n % 8 == 7:
+            still.stop()
+        os.kill(server, signal.SIGKILL)
+        until(lambda pid=server: not is_there(pid), "the server is gone")
+        still.go()
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not refused
+    no_descriptor_is_left(inside, before)
+    assert "damaged" not in inside.log()
 
 
 class Image(Namespace):
