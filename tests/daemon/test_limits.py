@@ -216,7 +216,7 @@ def test_for_who_left_while_its_refusal_was_prepared_nothing_more_is_done(daemon
     path = disk()
     nursery.vm("foreign").lock(path, "posix", fcntl.F_WRLCK)
     owner = Owner("asking", nursery.sleeper().pid)
-    crowd = [daemon.connect_as(owner) for _ in range(400)]
+    crowd = [daemon.connect_as(owner) for _ in range(150)]
 
     def reads_while(action):
         """All ask and, before the daemon has seen it, do something; then one more asks."""
