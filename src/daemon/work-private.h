@@ -29,6 +29,7 @@ struct hf_job {
         struct hf_works *works;
         struct hf_place *place;
         int worker; /* -1: it waits for one */
+        int lost;   /* workers that were killed before they had done it */
         struct hf_order order;
         uint64_t client;
         uint32_t service;

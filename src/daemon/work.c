@@ -332,8 +332,10 @@ int hf_work_start(struct hf_server *server, const struct hf_session *session,
         struct hf_job *job = malloc(sizeof(*job));
         int r;
 
-        if (!job)
+        if (!job) {
+                hf_work_retry_later(works);
                 return hf_error_sys(err, ENOMEM, "cannot ask its filesystem");
+        }
         *job = (struct hf_job){
                 .works = works,
                 .worker = -1,

@@ -32,6 +32,9 @@ int hf_worker_find_free(struct hf_works *works, const struct hf_place *place)
         return found;
 }
 
+/* After so many workers that were killed at it, a job is to blame. */
+#define LOST_MAX 5
+
 static int on_ended(sd_event_source *source, int fd, uint32_t revents, void *data);
 
 static void watch(struct hf_works *works, int index)
@@ -190,9 +193,8 @@ static void finish(struct hf_works *works, int index)
                 if (outcome.fd >= 0 && hf_resource_of_fd(outcome.fd, &outcome.thing) == 0)
                         hf_work_dispose(works->server, outcome.fd, &outcome.thing, NULL);
                 outcome.fd = -1;
-                /* The earlier server was killed while it made the worker, or had just fetched this.
-                 */
-                again = job && works->slots[index].adopted;
+                /* What was begun by a worker that was killed can be done once more. */
+                again = job && order.kind != HF_WORK_GIVE && ++job->lost < LOST_MAX;
         }
         works->adopted -= works->slots[index].adopted;
         works->slots[index].adopted = false;

@@ -364,11 +364,25 @@ def test_the_locks_of_a_vm_that_dies_are_given_back_when_that_is_possible(still,
         until(lambda p=path: is_free(inside, nursery, p), "the lock is free")
 
 
-def test_a_worker_that_is_killed_is_an_error_and_nothing_else(still, inside, nursery):
+def test_what_a_worker_was_killed_at_is_done_by_another_one(still, inside, nursery):
     path = still.make()
     still.stop()
     waiting = wait_for_lock(inside, nursery, path)
-    os.kill(inside.workers[0], signal.SIGKILL)
+    killed = inside.workers[0]
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: inside.workers and inside.workers[0] != killed, "another worker")
+    still.go()
+    assert waiting.answer().ok
+
+
+def test_what_workers_are_killed_at_again_and_again_is_an_error(still, inside, nursery):
+    path = still.make()
+    still.stop()
+    waiting, killed = wait_for_lock(inside, nursery, path), []
+    while len(killed) < 5:
+        killed.append(until(lambda: [w for w in inside.workers if w not in killed],
+                            "another worker")[0])
+        os.kill(killed[-1], signal.SIGKILL)
     answer = waiting.answer()
     assert not answer.ok and "try again" in answer.error.message
     still.go()

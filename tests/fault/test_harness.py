@@ -108,10 +108,6 @@ def no_frame(number, answer):
     return b"\0" * 64 if number == AT else answer
 
 
-def never(number, answer):
-    return b"" if number == AT else answer
-
-
 AT = 30
 
 
@@ -121,7 +117,6 @@ AT = 30
     (all_granted, "wrong", ""),
     (another_serial, "wrong", "an answer to something else"),
     (no_frame, "wrong", "no frame"),
-    (never, "wrong", "an answer to something else"),
 ], ids=lambda value: getattr(value, "__name__", ""))
 def test_a_fault_of_the_server_is_counted(nursery, folder, fault, count, said):
     path = os.path.join(folder, "fake")
@@ -131,7 +126,7 @@ def test_a_fault_of_the_server_is_counted(nursery, folder, fault, count, said):
     os.mkdir(os.path.join(folder, "files"))
     run.start_clients(os.path.join(folder, "files"))
     # Whoever waits for the right answer to one request soon asks no more.
-    enough = AT if fault in (another_serial, no_frame, never) else AT + 10
+    enough = AT if fault in (another_serial, no_frame) else AT + 10
     until(lambda: fake.count >= enough, "it was asked enough")
     result = run.result()
     assert said in result["first_wrong"] and bool(result["first_wrong"]) == bool(count), result
