@@ -24,7 +24,7 @@ void hf_area_set_size(struct hf_area *area, size_t size)
 
 void hf_area_init(struct hf_area *area, size_t size)
 {
-        *area = (struct hf_area){.table_fd = -1, .pid_fd = -1, .stock_pid_fd = -1};
+        *area = (struct hf_area){.table_fd = -1, .pid_fd = -1, .stock_pid_fd = -1, .report_fd = -1};
         hf_area_set_size(area, size);
 }
 

@@ -44,7 +44,7 @@ struct daemon {
         struct arguments arguments;
         struct hf_paths paths;
         struct hf_config config;
-        int report_fd; /* for who waits for the daemon to serve; -1: nobody */
+        int report_fd; /* as the supervisor got it: of a first server only, then the area's */
 
         /* The server's. */
         struct hf_keeper *keeper;

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #define MODULE "daemon.life"
 
@@ -161,6 +162,7 @@ static int begin_anew(struct daemon *d)
         int with_virtlockd;
 
         hf_area_init(d->area, hf_keeper_area_size(d->keeper));
+        d->area->report_fd = d->report_fd;
         if (daemon_apply_log(d, &error) < 0)
                 return fail(EXIT_OTHER, &error);
         if (has_to_be_started_anew(d)) {
@@ -278,13 +280,28 @@ static void go_on(struct daemon *d)
         hf_adoption_free(adoption);
 }
 
+/*
+ * Who waits is told once. The number is free afterwards, for all servers to come: it
+ * is the area that knows of it, as what the supervisor remembers goes stale.
+ */
+static void report(struct daemon *d, int status)
+{
+        int fd = d->area->report_fd;
+
+        hf_daemonize_report(fd, status);
+        d->area->report_fd = -1;
+        atomic_signal_fence(memory_order_seq_cst);
+        if (fd >= 0)
+                (void)close(fd);
+}
+
 static int serve(struct daemon *d)
 {
         int r;
 
         hf_server_check_idle(d->server);
         (void)sd_notifyf(0, "READY=1\nMAINPID=%d", (int)hf_keeper_pid(d->keeper));
-        hf_daemonize_report(hf_steal_fd(&d->report_fd), EXIT_OK);
+        report(d, EXIT_OK);
         hf_log(HF_LOG_INFO, MODULE, "serving");
         r = sd_event_loop(d->event);
         (void)sd_notify(0, "STOPPING=1");
@@ -321,5 +338,6 @@ int daemon_live(struct hf_keeper *keeper, void *data)
         if (status == EXIT_OK)
                 status = serve(d);
         clear(d);
+        report(d, status);
         return status;
 }

@@ -133,9 +133,11 @@ static int run(struct daemon *d, char **argv)
                        error.text);
                 status = hf_keeper_run(&program, argv, false, &error);
         }
-        if (status < 0)
+        /* Else a server has said it, and the number is somebody else's by now. */
+        if (status < 0) {
                 status = fail(&error);
-        hf_daemonize_report(d->report_fd, status);
+                hf_daemonize_report(d->report_fd, status);
+        }
         return status;
 }
 
@@ -157,6 +159,8 @@ static int fill_standard_descriptors(void)
 }
 
 int main(int argc, char **argv)
+        /* Each server would have them from the supervisor's memory, by numbers used again since. */
+        hf_log_close_outputs();
 {
         struct daemon d = {.report_fd = -1};
         struct hf_error error = {0};
@@ -182,3 +186,4 @@ int main(int argc, char **argv)
         hf_log_close();
         return status;
 }
+        hf_keeper_close_inherited();

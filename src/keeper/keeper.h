@@ -89,6 +89,14 @@ int hf_keeper_run(const struct hf_keeper_program *program, char **argv, bool sup
  */
 bool hf_keeper_takes_over(void);
 
+/*
+ * Before hf_keeper_run, and before anything is opened: closes what whoever started
+ * this process left open, but for 0, 1, 2 and what systemd passed. A successor closes
+ * nothing. For programs that would take such descriptors for orphans of their own
+ * (hf_keeper_reconcile).
+ */
+void hf_keeper_close_inherited(void);
+
 /* All below: in the server. */
 
 /*
