@@ -304,6 +304,7 @@ static int serve(struct daemon *d)
         report(d, EXIT_OK);
         hf_log(HF_LOG_INFO, MODULE, "serving");
         r = sd_event_loop(d->event);
+        hf_keeper_end(d->keeper);
         (void)sd_notify(0, "STOPPING=1");
         hf_recover_leave(d->server, d->paths.state_file);
         return r < 0 ? EXIT_OTHER : EXIT_OK;
@@ -337,7 +338,7 @@ int daemon_live(struct hf_keeper *keeper, void *data)
                 status = begin_anew(d);
         if (status == EXIT_OK)
                 status = serve(d);
-        clear(d);
         report(d, status);
+        clear(d);
         return status;
 }

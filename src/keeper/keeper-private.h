@@ -24,6 +24,7 @@ enum hf_keeper_command {
         HF_KEEPER_GO_ON,
         HF_KEEPER_DO_UPGRADE, /* the supervisor ends the server and executes the program */
         HF_KEEPER_DO_INHERIT, /* the server has executed itself */
+        HF_KEEPER_DO_END,     /* the supervisor ends when the server has, whatever ended that */
 };
 
 /*

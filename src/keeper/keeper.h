@@ -134,6 +134,12 @@ int hf_keeper_listen_fds(const struct hf_keeper *keeper);
 void hf_keeper_ready(struct hf_keeper *keeper);
 
 /*
+ * The program ends: from now on the area tells of nothing any more, and no server
+ * follows this one, also where it is killed before it has ended by itself.
+ */
+void hf_keeper_end(struct hf_keeper *keeper);
+
+/*
  * A pidfd of the supervisor, to be watched: readable once it is dead. -1 if not
  * supervised. The keeper's to close.
  */

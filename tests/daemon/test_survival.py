@@ -424,3 +424,23 @@ def test_damaged_connections_cost_themselves_only(daemon, nursery, disk, seed):
     with daemon.connect_as(Owner("web3", nursery.sleeper().pid)) as late:
         assert late.acquire(path).ok and late.release(path).ok
     assert daemon.log().count("ended by signal") == 1, "no server crashed"
+
+
+# ---- what ends, ends; what is damaged costs itself ----------------------------------
+
+
+def test_a_server_that_is_killed_on_its_way_out_is_not_followed(holdfastd):
+    for turn in range(8):
+        daemon = holdfastd(subdir=f"d{turn}")
+        clients = [daemon.connect() for _ in range(100)]
+        assert clients[-1].ping().ok
+        supervisor, server = daemon.pid, daemon.server_pid
+        daemon.expected_to_live = False
+        # To the server alone: nobody notes that it was asked to stop.
+        os.kill(server, signal.SIGTERM)
+        assert clients[-1].receive() == wire.CLOSED
+        try:
+            os.kill(server, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it was faster
+        until(lambda: not is_there(supervisor), "the end of the daemon")
