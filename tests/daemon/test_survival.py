@@ -444,3 +444,29 @@ def test_a_server_that_is_killed_on_its_way_out_is_not_followed(holdfastd):
         except ProcessLookupError:
             pass  # it was faster
         until(lambda: not is_there(supervisor), "the end of the daemon")
+
+
+def test_a_watch_that_is_damaged_is_made_again(daemon, nursery, disk):
+    path, vm = disk(), nursery.sleeper()
+    with daemon.connect_as(Owner("web1", vm.pid)) as client, daemon.connect() as other:
+        assert client.acquire(path).ok
+        damage_pidfd(daemon, vm.pid)
+        kill_server(daemon)
+        assert other.ping().ok and lock_on_first_byte(path) == "write lock"
+    vm.kill()
+    vm.wait()
+    until(lambda: lock_on_first_byte(path) == "unlocked", "the end of the VM is noticed")
+
+
+def damage_pidfd(daemon, pid):
+    """The number that a record of an owner has for its watch leads nowhere."""
+    server = daemon.server_pid
+    number = next(int(fd) for fd in os.listdir(f"/proc/{server}/fdinfo")
+                  if f"Pid:\t{pid}\n" in open(f"/proc/{server}/fdinfo/{fd}").read())
+    with open(f"{daemon.run_dir}/holdfast/holdfastd.state", "r+b") as state:
+        data = state.read(64 << 20)
+        record = re.search(re.escape(struct.pack("i", pid)) + b".{68}" +
+                           re.escape(struct.pack("i", number)), data, re.S)
+        assert record, "the layout of an owner has changed"
+        state.seek(record.end() - 4)
+        state.write(struct.pack("i", 12345))
