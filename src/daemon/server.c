@@ -133,6 +133,21 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_table *ta
 }
 
 /*
+ * Not unlocked: whoever keeps a duplicate keeps the lock. Closed before the pid files
+ * are given up, so that a daemon that begins then finds none of them in its way.
+ */
+static void close_locks(struct hf_table *table)
+{
+        for (uint32_t i = 0; (i = hf_table_next_hold(table, i));) {
+                const struct hf_lock *lock = hf_table_lock(table, hf_table_hold(table, i)->lock);
+
+                /* Of a lock with several holds once. */
+                if (lock->first_hold == i)
+                        (void)close(lock->fd);
+        }
+}
+
+/*
  * The end of the daemon, which is nobody's fault: no session's end has any
  * consequence, no VM is touched.
  */
@@ -152,6 +167,8 @@ struct hf_server *hf_server_free(struct hf_server *server)
         (void)sd_event_source_disable_unref(server->parker);
         (void)sd_event_source_disable_unref(server->parker_timer);
         (void)sd_event_source_disable_unref(server->idle_timer);
+        if (server->table)
+                close_locks(server->table);
         (void)hf_table_free(server->table);
         (void)sd_event_source_disable_unref(server->poll_source);
         (void)sd_event_source_disable_unref(server->reader_poll_source);
