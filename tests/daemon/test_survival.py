@@ -9,13 +9,14 @@ import re
 import shutil
 import signal
 import struct
+import subprocess
 import threading
 
 import pytest
 from hftest import wire
-from hftest.daemons import HOLDFASTD, Holdfastd
+from hftest.daemons import HOLDFASTD, Holdfastd, read_pid
 from hftest.files import lock_on_first_byte
-from hftest.processes import children, is_there, until
+from hftest.processes import children, is_there, kill_family, until
 from hftest.wire import SHARED, Owner, Proc
 
 BUSY = (87, 51)
@@ -470,3 +471,24 @@ def damage_pidfd(daemon, pid):
         assert record, "the layout of an owner has changed"
         state.seek(record.end() - 4)
         state.write(struct.pack("i", 12345))
+
+
+# ---- in the background --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["upgrade", "heir"])
+def test_a_configuration_of_a_relative_path_is_found_again(nursery, folder, event):
+    """In the background the daemon is in another working directory."""
+    log = os.path.join(folder, "log")
+    daemon = Holdfastd(nursery, folder, start=False, conf=f'log_outputs = "1:file:{log}"\n'
+                                                          "log_level = 1\n")
+    daemon.exactly = ["-d", "-f", "daemon.conf", "-p", daemon.pidfile]
+    subprocess.run(daemon.command(), env=daemon.environment(), cwd=folder, check=True,
+                   stdin=subprocess.DEVNULL, timeout=20)
+    pid = read_pid(f"{folder}/holdfast/holdfastd.pid")
+    try:
+        os.kill(pid, signal.SIGUSR1 if event == "upgrade" else signal.SIGKILL)
+        said = "upgraded to" if event == "upgrade" else "replaced the supervisor"
+        until(lambda: said in open(log).read(), "the successor logs as configured")
+    finally:
+        kill_family(read_pid(f"{folder}/holdfast/holdfastd.pid"))
