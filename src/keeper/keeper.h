@@ -166,8 +166,9 @@ void hf_keeper_reconcile(const struct hf_keeper *keeper, const int *kept, size_t
  * with *err. Called before that, it ends the probe and says -ETIMEDOUT: how long
  * a probe may take is for the caller to judge.
  *
- * -EOPNOTSUPP if not supervised, -EAGAIN before hf_keeper_ready, -EBUSY while a
- * probe runs, or why the program could not be opened or started.
+ * -EOPNOTSUPP if not supervised, -ESRCH if the supervisor is dead, -EAGAIN before
+ * hf_keeper_ready, -EBUSY while a probe runs, or why the program could not be opened
+ * or started.
  */
 int hf_keeper_probe_begin(struct hf_keeper *keeper, int *ret_pidfd, struct hf_error *err);
 int hf_keeper_probe_end(struct hf_keeper *keeper, struct hf_error *err);
