@@ -51,7 +51,8 @@ struct hf_keeper_program {
          * version and it could start, else with another status.
          */
         uint32_t version;
-        size_t area_size; /* bytes, not 0. An upgrade may make it larger, never smaller */
+        size_t area_size; /* bytes, not 0. An upgrade may make it larger, never smaller; a
+                             successor has to do with what there is (hf_keeper_area_size) */
         /*
          * Runs in each server, with SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1 and
          * SIGCHLD blocked and all others not. What it returns is the exit status
@@ -106,7 +107,10 @@ void hf_keeper_close_inherited(void);
  */
 void *hf_keeper_area(struct hf_keeper *keeper);
 
-/* Its size: what the program asked for, or more, which an earlier one did. */
+/*
+ * Its size: what the program asked for, or more, which an earlier one did; or, in a
+ * successor that could not have more (RLIMIT_FSIZE, RLIMIT_AS), what that had.
+ */
 size_t hf_keeper_area_size(const struct hf_keeper *keeper);
 
 enum hf_keeper_start hf_keeper_start(const struct hf_keeper *keeper);

@@ -39,6 +39,23 @@ def test_a_full_table_of_descriptors(holdfastd, nursery, disk):
     assert all(lock_on_first_byte(path) == "unlocked" for path in held)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a hard limit binds whoever is not root")
+@pytest.mark.parametrize("event", [signal.SIGUSR1, signal.SIGKILL], ids=["upgrade", "heir"])
+def test_a_successor_that_may_not_have_a_larger_area_does_with_what_there_is(holdfastd, folder,
+                                                                             event):
+    os.chmod(folder, 0o755)
+    limit = 3_000_000_000
+    daemon = holdfastd(uid=4321, wrapper=["prlimit", f"--fsize={limit}:{limit}", "--"],
+                       conf="max_clients = 100\n")
+    with open(daemon.conf, "w", encoding="ascii") as out:
+        out.write("max_clients = 20000\n")
+    server = daemon.server_pid
+    os.kill(daemon.pid, event)
+    until(lambda: (children(daemon.pid) or [server])[0] != server and daemon.accepts(),
+          "a successor that serves")
+    assert "a higher limit of clients needs an upgrade" in daemon.log()
+
+
 def test_a_vm_that_has_to_be_ended_while_the_table_is_full(holdfastd, nursery, disk):
     daemon, path, vm = holdfastd(rlimit_nofile=64), disk(), nursery.vm("web1")
     vm.ignore(signal.SIGTERM)
