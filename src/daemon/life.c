@@ -216,11 +216,14 @@ static void say_why(const struct daemon *d)
         }
 }
 
-/* The pid files name the supervisor, which may be another one now. */
-static void rewrite_pid_files(struct daemon *d)
+/* The supervisor may be another one now. */
+static void rewrite_pid_file(const struct daemon *d, const char *path, int fd)
 {
-        hf_pidfile_write(d->area->pid_fd, hf_keeper_pid(d->keeper));
-        hf_pidfile_write(d->area->stock_pid_fd, hf_keeper_pid(d->keeper));
+        int r = hf_pidfile_rewrite(path, fd, hf_keeper_pid(d->keeper));
+
+        if (r < 0)
+                hf_log(HF_LOG_ERROR, MODULE, "cannot write the pid %d into %s: %s",
+                       (int)hf_keeper_pid(d->keeper), path, strerrordesc_np(-r));
 }
 
 static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error *err)
@@ -235,7 +238,8 @@ static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error
                 return r;
         lock_memory(d);
         hf_adoption_leave(d->area, d->server->table, false);
-        rewrite_pid_files(d);
+        rewrite_pid_file(d, d->paths.pid_file, d->area->pid_fd);
+        rewrite_pid_file(d, stock_pid_file(d), d->area->stock_pid_fd);
         hf_keeper_ready(d->keeper);
         say_why(d);
         hf_adoption_resume(d->server);

@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 from hftest.competitor import F_OFD_SETLK, flock
@@ -107,3 +108,28 @@ def test_what_was_left_open_by_who_started_the_daemon_is_not_unlocked(holdfastd,
         assert lock_on_first_byte(path) == "write lock"
     finally:
         os.close(fd)
+
+
+# Of the pid file's number in the area: behind the keeper's header, see daemon/area.h.
+PID_FD_AT = 64 * 1024 + 12
+
+
+def test_a_number_that_is_not_the_pid_file_s_is_not_written_to(daemon, nursery, disk):
+    """What a server that crashed has written over leads to a disk."""
+    path = disk(content=MAGIC + b"guest data")
+    with daemon.connect_as(Owner("web1", nursery.sleeper().pid)) as client:
+        assert client.acquire(path).ok
+        fds = {os.readlink(f"/proc/{daemon.pid}/fd/{fd}"): int(fd)
+               for fd in os.listdir(f"/proc/{daemon.pid}/fd")}
+        area = fds["/memfd:holdfast-keeper (deleted)"]
+        with open(f"/proc/{daemon.pid}/fd/{area}", "r+b") as memory:
+            memory.seek(PID_FD_AT)
+            was = int.from_bytes(memory.read(4), sys.byteorder)
+            assert was == fds[f"{daemon.run_dir}/holdfast/holdfastd.pid"]
+            memory.seek(PID_FD_AT)
+            memory.write(fds[path].to_bytes(4, sys.byteorder))
+        kill_server(daemon.pid)
+        assert client.ping().ok
+        with open(path, "rb") as image:
+            assert image.read() == MAGIC + b"guest data"
+        assert lock_on_first_byte(path) == "write lock"
