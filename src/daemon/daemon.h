@@ -54,9 +54,6 @@ struct daemon {
         sd_event_source *probe, *probe_limit; /* while a newer program is being asked */
 };
 
-/* The pid file that stands for virtlockd's. */
-const char *daemon_stock_pid_file(const struct daemon *d);
-
 /* Reads the configuration. On failure nothing is changed. */
 int daemon_load_config(const struct daemon *d, struct hf_config *ret, struct hf_error *err);
 

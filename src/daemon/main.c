@@ -183,14 +183,10 @@ static int run(struct daemon *d, char **argv)
  */
 static int fill_standard_descriptors(void)
 {
-        int fd;
-
-        do
-                fd = open("/dev/null", O_RDWR);
-        while (fd >= 0 && fd <= STDERR_FILENO);
-        if (fd < 0)
-                return -errno;
-        (void)close(fd);
+        /* Only where one is closed: a successor may find the table full. */
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+                        return -errno;
         return 0;
 }
 
