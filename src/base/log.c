@@ -132,6 +132,13 @@ const char *hf_log_outputs(void)
         return state.outputs_text ? state.outputs_text : "";
 }
 
+void hf_log_close_outputs(void)
+{
+        hf_log_free_outputs(state.outputs, state.n_outputs);
+        state.outputs = NULL;
+        state.n_outputs = 0;
+}
+
 void hf_log_close(void)
 {
         hf_log_free_outputs(state.outputs, state.n_outputs);

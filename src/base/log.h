@@ -48,6 +48,12 @@ enum hf_log_level {
  */
 void hf_log_init(const char *program);
 
+/*
+ * Closes what the outputs have open. Until outputs are set again, the next message
+ * opens those of a program without configuration.
+ */
+void hf_log_close_outputs(void);
+
 /* Closes what the outputs have open and goes back to the state before hf_log_init. */
 void hf_log_close(void);
 

@@ -140,6 +140,7 @@ static void each_of_area(struct hf_area *area, uint32_t descriptors, each_fn eac
         hf_work_each_fd(area->workers, descriptors, each, data);
         each(data, area->pid_fd);
         each(data, area->stock_pid_fd);
+        each(data, area->report_fd);
         for (uint32_t i = 0; i < area->n_listeners; i++)
                 each(data, area->listeners[i].fd);
         for (size_t i = 0; i < HF_ARRAY_LEN(area->lots); i++)

@@ -44,7 +44,7 @@ struct daemon {
         struct arguments arguments;
         struct hf_paths paths;
         struct hf_config config;
-        int report_fd; /* for who waits for the daemon to serve; -1: nobody */
+        int report_fd; /* as the supervisor got it: of a first server only, then the area's */
 
         /* The server's. */
         struct hf_keeper *keeper;
@@ -53,9 +53,6 @@ struct daemon {
         struct hf_server *server;
         sd_event_source *probe, *probe_limit; /* while a newer program is being asked */
 };
-
-/* The pid file that stands for virtlockd's. */
-const char *daemon_stock_pid_file(const struct daemon *d);
 
 /* Reads the configuration. On failure nothing is changed. */
 int daemon_load_config(const struct daemon *d, struct hf_config *ret, struct hf_error *err);

@@ -63,5 +63,4 @@ void hf_daemonize_report(int fd, int status)
         if (fd < 0)
                 return;
         (void)!write(fd, &byte, sizeof(byte));
-        (void)close(fd);
 }

@@ -13,5 +13,5 @@
  */
 int hf_daemonize(void);
 
-/* Tells the first process how it went (0: serving) and lets go of it. fd < 0 is ignored. */
+/* Tells the first process how it went (0: serving). fd < 0 is ignored; it stays the caller's. */
 void hf_daemonize_report(int fd, int status);

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #define MODULE "daemon.life"
 
@@ -163,6 +164,7 @@ static int begin_anew(struct daemon *d)
         int with_virtlockd;
 
         hf_area_init(d->area, hf_keeper_area_size(d->keeper));
+        d->area->report_fd = d->report_fd;
         if (daemon_apply_log(d, &error) < 0)
                 return fail(EXIT_OTHER, &error);
         if (has_to_be_started_anew(d)) {
@@ -216,11 +218,14 @@ static void say_why(const struct daemon *d)
         }
 }
 
-/* The pid files name the supervisor, which may be another one now. */
-static void rewrite_pid_files(struct daemon *d)
+/* The supervisor may be another one now. */
+static void rewrite_pid_file(const struct daemon *d, const char *path, int fd)
 {
-        hf_pidfile_write(d->area->pid_fd, hf_keeper_pid(d->keeper));
-        hf_pidfile_write(d->area->stock_pid_fd, hf_keeper_pid(d->keeper));
+        int r = hf_pidfile_rewrite(path, fd, hf_keeper_pid(d->keeper));
+
+        if (r < 0)
+                hf_log(HF_LOG_ERROR, MODULE, "cannot write the pid %d into %s: %s",
+                       (int)hf_keeper_pid(d->keeper), path, strerrordesc_np(-r));
 }
 
 static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error *err)
@@ -235,7 +240,8 @@ static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error
                 return r;
         lock_memory(d);
         hf_adoption_leave(d->keeper, d->area, d->server->table, false);
-        rewrite_pid_files(d);
+        rewrite_pid_file(d, d->paths.pid_file, d->area->pid_fd);
+        rewrite_pid_file(d, stock_pid_file(d), d->area->stock_pid_fd);
         hf_keeper_ready(d->keeper);
         say_why(d);
         hf_adoption_resume(d->server);
@@ -280,15 +286,31 @@ static void go_on(struct daemon *d)
         hf_adoption_free(adoption);
 }
 
+/*
+ * Who waits is told once. The number is free afterwards, for all servers to come: it
+ * is the area that knows of it, as what the supervisor remembers goes stale.
+ */
+static void report(struct daemon *d, int status)
+{
+        int fd = d->area->report_fd;
+
+        hf_daemonize_report(fd, status);
+        d->area->report_fd = -1;
+        atomic_signal_fence(memory_order_seq_cst);
+        if (fd >= 0)
+                (void)close(fd);
+}
+
 static int serve(struct daemon *d)
 {
         int r;
 
         hf_server_check_idle(d->server);
         (void)sd_notifyf(0, "READY=1\nMAINPID=%d", (int)hf_keeper_pid(d->keeper));
-        hf_daemonize_report(hf_steal_fd(&d->report_fd), EXIT_OK);
+        report(d, EXIT_OK);
         hf_log(HF_LOG_INFO, MODULE, "serving");
         r = sd_event_loop(d->event);
+        hf_keeper_end(d->keeper);
         (void)sd_notify(0, "STOPPING=1");
         hf_recover_leave(d->server, d->paths.state_file);
         return r < 0 ? EXIT_OTHER : EXIT_OK;
@@ -322,6 +344,7 @@ int daemon_live(struct hf_keeper *keeper, void *data)
                 status = begin_anew(d);
         if (status == EXIT_OK)
                 status = serve(d);
+        report(d, status);
         clear(d);
         return status;
 }

@@ -99,6 +99,44 @@ static bool knows_state(const char *version)
         return !strcmp(version, known);
 }
 
+/*
+ * In the background the working directory is another one: what is read again, or executed
+ * in our place, is told of the configuration by its whole path. Both the path and the
+ * words stay for the life of the process.
+ */
+static int fix_config_path(struct daemon *d, char ***argv)
+{
+        hf_cleanup_free char *directory = NULL;
+        char **words, *option;
+        size_t n = 0;
+
+        if (!d->arguments.config || *d->arguments.config == '/')
+                return 0;
+        directory = getcwd(NULL, 0);
+        while ((*argv)[n])
+                n++;
+        words = calloc(n + 2, sizeof(*words));
+        if (!directory || !words ||
+            asprintf(&option, "--config=%s/%s", directory, d->arguments.config) < 0) {
+                free(words);
+                return errno ? -errno : -ENOMEM;
+        }
+        memcpy(words, *argv, n * sizeof(*words));
+        words[n] = option;
+        d->arguments.config = strchr(option, '=') + 1;
+        *argv = words;
+        return 0;
+}
+
+static int go_into_background(struct daemon *d, char ***argv, struct hf_error *err)
+{
+        int r = fix_config_path(d, argv);
+
+        if (r >= 0)
+                d->report_fd = r = hf_daemonize();
+        return r < 0 ? hf_error_sys(err, -r, "cannot go into the background") : 0;
+}
+
 static int run(struct daemon *d, char **argv)
 {
         struct hf_keeper_program program = {
@@ -117,14 +155,12 @@ static int run(struct daemon *d, char **argv)
                 return knows_state(d->arguments.probe_state) ? EXIT_OK : EXIT_OTHER;
         if (d->arguments.release_all && !hf_keeper_takes_over())
                 return daemon_release_all(d);
-        if (d->arguments.daemon && !hf_keeper_takes_over()) {
-                d->report_fd = hf_daemonize();
-                if (d->report_fd < 0) {
-                        (void)hf_error_sys(&error, -d->report_fd, "cannot go into the background");
-                        return fail(&error);
-                }
-        }
+        if (d->arguments.daemon && !hf_keeper_takes_over() &&
+            go_into_background(d, &argv, &error) < 0)
+                return fail(&error);
         program.area_size = hf_area_size(&d->config);
+        /* Each server would have them from the supervisor's memory, by numbers used again since. */
+        hf_log_close_outputs();
         status = hf_keeper_run(&program, argv, !d->arguments.unsupervised, &error);
         if (status == -EFBIG) {
                 hf_log(HF_LOG_WARNING, MODULE,
@@ -133,9 +169,11 @@ static int run(struct daemon *d, char **argv)
                        error.text);
                 status = hf_keeper_run(&program, argv, false, &error);
         }
-        if (status < 0)
+        /* Else a server has said it, and the number is somebody else's by now. */
+        if (status < 0) {
                 status = fail(&error);
-        hf_daemonize_report(d->report_fd, status);
+                hf_daemonize_report(d->report_fd, status);
+        }
         return status;
 }
 
@@ -145,14 +183,10 @@ static int run(struct daemon *d, char **argv)
  */
 static int fill_standard_descriptors(void)
 {
-        int fd;
-
-        do
-                fd = open("/dev/null", O_RDWR);
-        while (fd >= 0 && fd <= STDERR_FILENO);
-        if (fd < 0)
-                return -errno;
-        (void)close(fd);
+        /* Only where one is closed: a successor may find the table full. */
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+                        return -errno;
         return 0;
 }
 
@@ -164,6 +198,7 @@ int main(int argc, char **argv)
 
         if (fill_standard_descriptors() < 0)
                 return EXIT_INIT;
+        hf_keeper_close_inherited();
         /* A limit of file sizes ("ulimit -f") is an error like any other. */
         (void)signal(SIGXFSZ, SIG_IGN);
         hf_log_init("holdfastd");

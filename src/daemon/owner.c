@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
 
 static int on_owner_ended(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
@@ -46,11 +48,37 @@ int hf_owner_watch(struct hf_server *server, struct hf_owner_info *info, int *pi
         return 0;
 }
 
-int hf_owner_adopt(struct hf_server *server, uint32_t owner)
+/* The same for a record whose descriptor is none: damage there costs nobody else. */
+static int watch_anew(struct hf_owner *owner)
 {
-        return sd_event_add_io(server->event, &server->owner_sources[owner],
-                               hf_table_owner(server->table, owner)->pidfd, EPOLLIN, on_owner_ended,
-                               server);
+        hf_cleanup_fd int pidfd = -1;
+        struct hf_process process;
+        int r = hf_process_open(owner->pid, &pidfd, &process, NULL);
+
+        if (r < 0 && r != -ESRCH)
+                return r;
+        if (r == -ESRCH || process.start != owner->start) {
+                hf_close_fd(&pidfd);
+                /* It has ended: readable, as its own would be. */
+                pidfd = eventfd(1, EFD_CLOEXEC);
+        }
+        if (pidfd < 0)
+                return -errno;
+        owner->pidfd = hf_steal_fd(&pidfd);
+        return 0;
+}
+
+int hf_owner_adopt(struct hf_server *server, uint32_t index)
+{
+        struct hf_owner *owner = hf_table_owner(server->table, index);
+        int r = 0;
+
+        if (syscall(SYS_pidfd_send_signal, owner->pidfd, 0, NULL, 0) < 0 && errno == EBADF)
+                r = watch_anew(owner);
+        if (r < 0)
+                return r;
+        return sd_event_add_io(server->event, &server->owner_sources[index], owner->pidfd, EPOLLIN,
+                               on_owner_ended, server);
 }
 
 void hf_owner_count(struct hf_server *server, uint32_t index, bool own)

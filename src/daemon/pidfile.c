@@ -20,17 +20,22 @@ static bool is_still(const char *path, int fd)
                a.st_ino == b.st_ino;
 }
 
-int hf_pidfile_write(int fd, pid_t pid)
+static int write_pid(int fd, pid_t pid)
 {
         char text[32];
         int len = snprintf(text, sizeof(text), "%d\n", (int)pid);
 
-        if (fd < 0)
-                return 0;
         /* The new text first: a reader finds one of the two. */
         if (pwrite(fd, text, (size_t)len, 0) != len || ftruncate(fd, len) < 0)
                 return errno ? -errno : -EIO;
         return 0;
+}
+
+int hf_pidfile_rewrite(const char *path, int fd, pid_t pid)
+{
+        if (fd < 0)
+                return 0;
+        return is_still(path, fd) ? write_pid(fd, pid) : -ESTALE;
 }
 
 int hf_pidfile_take(const char *path, pid_t pid, int *ret_fd, struct hf_error *err)
@@ -54,7 +59,7 @@ int hf_pidfile_take(const char *path, pid_t pid, int *ret_fd, struct hf_error *e
                 }
                 if (!is_still(path, fd))
                         continue;
-                r = hf_pidfile_write(fd, pid);
+                r = write_pid(fd, pid);
                 if (r < 0)
                         return hf_error_sys(err, -r, "cannot write the pid file %s", path);
                 *ret_fd = hf_steal_fd(&fd);

@@ -16,8 +16,11 @@
  */
 int hf_pidfile_take(const char *path, pid_t pid, int *ret_fd, struct hf_error *err);
 
-/* Another process stands for the daemon now. fd < 0 is ignored. */
-int hf_pidfile_write(int fd, pid_t pid);
+/*
+ * Another process stands for the daemon now. fd < 0 is ignored. -ESTALE where the number
+ * does not lead to the file of that path: it may be a disk's.
+ */
+int hf_pidfile_rewrite(const char *path, int fd, pid_t pid);
 
 /* Removes the file and gives the lock back. fd < 0 is ignored. */
 void hf_pidfile_drop(const char *path, int fd);

@@ -58,6 +58,29 @@ static int make_poll(struct hf_server *server, sd_event_io_handler_t handler, in
         return sd_event_add_io(server->event, ret, *ret_fd, EPOLLIN, handler, server);
 }
 
+static int on_idle(sd_event_source *source, uint64_t usec, void *data)
+{
+        const struct hf_server *server = data;
+
+        (void)source;
+        (void)usec;
+        hf_log(HF_LOG_INFO, MODULE, "no client and no lock for %llu s: ending",
+               (unsigned long long)(server->idle_timeout / 1000000));
+        return sd_event_exit(server->event, 0);
+}
+
+/*
+ * The loop opens a descriptor with the first timer of a clock. When a VM has to be ended
+ * there may be none left.
+ */
+static int make_clock(struct hf_server *server)
+{
+        int r = sd_event_add_time(server->event, &server->idle_timer, CLOCK_MONOTONIC, 0, 0,
+                                  on_idle, server);
+
+        return r < 0 ? r : sd_event_source_set_enabled(server->idle_timer, SD_EVENT_OFF);
+}
+
 static int make_parts(struct hf_server *server)
 {
         int r;
@@ -77,6 +100,8 @@ static int make_parts(struct hf_server *server)
                 r = hf_server_add_background(server, hf_departures_serve, &server->departures);
         if (r >= 0)
                 r = hf_server_add_background(server, hf_searches_serve, &server->searcher);
+        if (r >= 0)
+                r = make_clock(server);
         return r < 0 ? r : find_free_slots(server);
 }
 
@@ -162,17 +187,6 @@ uint64_t hf_server_boot_ticks(const struct hf_server *server)
         return now / (1000000 / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
-static int on_idle(sd_event_source *source, uint64_t usec, void *data)
-{
-        const struct hf_server *server = data;
-
-        (void)source;
-        (void)usec;
-        hf_log(HF_LOG_INFO, MODULE, "no client and no lock for %llu s: ending",
-               (unsigned long long)(server->idle_timeout / 1000000));
-        return sd_event_exit(server->event, 0);
-}
-
 void hf_server_check_idle(struct hf_server *server)
 {
         bool idle = !server->clients[HF_SERVICE_LOCKS] && !server->clients[HF_SERVICE_ADMIN] &&
@@ -181,14 +195,9 @@ void hf_server_check_idle(struct hf_server *server)
         if (!server->idle_timeout)
                 return;
         if (!idle) {
-                if (server->idle_timer)
-                        (void)sd_event_source_set_enabled(server->idle_timer, SD_EVENT_OFF);
+                (void)sd_event_source_set_enabled(server->idle_timer, SD_EVENT_OFF);
                 return;
         }
-        if (!server->idle_timer &&
-            sd_event_add_time_relative(server->event, &server->idle_timer, CLOCK_MONOTONIC,
-                                       server->idle_timeout, 0, on_idle, server) < 0)
-                return;
         (void)sd_event_source_set_time_relative(server->idle_timer, server->idle_timeout);
         (void)sd_event_source_set_enabled(server->idle_timer, SD_EVENT_ONESHOT);
 }

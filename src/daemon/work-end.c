@@ -83,11 +83,15 @@ static nfds_t make_closers(struct hf_works *works, struct pollfd *ends)
         return n;
 }
 
-/* More than once where a lock has several holds: nothing is opened any more. */
-static void close_local(struct hf_server *server)
+/*
+ * Before the pid files are given up, so that a daemon that begins then finds none of
+ * them in its way. Of a lock with several holds once.
+ */
+static void close_rest(struct hf_server *server, bool all)
 {
         for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i));)
-                if (hf_work_closes(server, &lock_of(server, i)->file))
+                if (lock_of(server, i)->first_hold == i &&
+                    (all || hf_work_closes(server, &lock_of(server, i)->file)))
                         (void)close(lock_of(server, i)->fd);
 }
 
@@ -95,13 +99,18 @@ void hf_work_let_go(struct hf_works *works)
 {
         struct pollfd ends[2 * HF_WORKERS_MAX];
         uint64_t end = hf_work_now_usec() + END_MS * 1000;
-        nfds_t n = kill_workers(works, ends);
+        nfds_t n;
 
+        if (!works->keeper) {
+                close_rest(works->server, true);
+                return;
+        }
+        n = kill_workers(works, ends);
         n += make_closers(works, ends + n);
         for (nfds_t i = 0; i < n; i++) {
                 uint64_t now = hf_work_now_usec();
 
                 (void)poll(&ends[i], 1, now < end ? (int)((end - now) / 1000) : 0);
         }
-        close_local(works->server);
+        close_rest(works->server, false);
 }

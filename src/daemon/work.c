@@ -472,8 +472,7 @@ void hf_work_free(struct hf_server *server)
 
         if (!works)
                 return;
-        if (works->keeper)
-                hf_work_let_go(works);
+        hf_work_let_go(works);
         while (works->places) {
                 struct hf_place *place = works->places;
 

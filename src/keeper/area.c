@@ -188,22 +188,29 @@ bool hf_keeper_takes_over(void)
         return ours;
 }
 
-/* Makes the area as large as this program wants it. */
-static int grow(struct hf_keeper *keeper, int fd, struct hf_error *err)
+/*
+ * Makes the area as large as this program wants it. Where that cannot be it stays as it
+ * is: there is no way back to the program before this one. It is mapped before the
+ * file grows, so that the header is right about the size of the file at any time.
+ */
+static void grow(struct hf_keeper *keeper, int fd)
 {
         size_t size = HF_KEEPER_HEADER_SIZE + keeper->program->area_size;
-        int r;
+        void *memory;
 
         if (size <= keeper->mapped_size)
-                return 0;
+                return;
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (memory == MAP_FAILED)
+                return;
+        if (set_size(fd, size) < 0) {
+                (void)munmap(memory, size);
+                return;
+        }
         hf_keeper_area_unmap(keeper);
-        r = set_size(fd, size);
-        if (r >= 0)
-                r = map(keeper, fd, size);
-        if (r < 0)
-                return hf_error_sys(err, -r, "cannot make shared memory %zu bytes large", size);
+        keeper->header = memory;
+        keeper->mapped_size = size;
         keeper->header->area_size = keeper->program->area_size;
-        return 0;
 }
 
 int hf_keeper_area_find(struct hf_keeper *keeper, struct hf_error *err)
@@ -225,8 +232,8 @@ int hf_keeper_area_find(struct hf_keeper *keeper, struct hf_error *err)
                                     "this program knows state version %u, what is to be taken "
                                     "over has %u",
                                     keeper->program->version, keeper->header->version);
-        r = grow(keeper, fd, err);
-        return r < 0 ? r : 1;
+        grow(keeper, fd);
+        return 1;
 }
 
 void hf_keeper_area_wipe(struct hf_keeper *keeper)

@@ -26,6 +26,7 @@ enum hf_keeper_command {
         HF_KEEPER_GO_ON,
         HF_KEEPER_DO_UPGRADE, /* the supervisor ends the server and executes the program */
         HF_KEEPER_DO_INHERIT, /* the server has executed itself */
+        HF_KEEPER_DO_END,     /* the supervisor ends when the server has, whatever ended that */
 };
 
 /*
@@ -89,8 +90,8 @@ int hf_keeper_area_make(struct hf_keeper *keeper, int first_fd, struct hf_error 
 
 /*
  * Looks for the area that a process before this one left. Returns 1 if there is
- * one, mapped and large enough for this program; 0 if not; -errno if there is
- * one that this program cannot go on with.
+ * one, mapped and, where that could be, as large as this program wants it; 0 if not;
+ * -errno if there is one that this program cannot go on with.
  */
 int hf_keeper_area_find(struct hf_keeper *keeper, struct hf_error *err);
 

@@ -163,6 +163,11 @@ void hf_keeper_ready(struct hf_keeper *keeper)
         keeper->header->ready = 1;
 }
 
+void hf_keeper_end(struct hf_keeper *keeper)
+{
+        keeper->header->command = HF_KEEPER_DO_END;
+}
+
 int hf_keeper_supervisor_fd(const struct hf_keeper *keeper)
 {
         return keeper->supervised ? hf_keeper_fd(keeper, HF_KEEPER_FD_SUPERVISOR) : -1;

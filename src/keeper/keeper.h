@@ -51,7 +51,8 @@ struct hf_keeper_program {
          * version and it could start, else with another status.
          */
         uint32_t version;
-        size_t area_size; /* bytes, not 0. An upgrade may make it larger, never smaller */
+        size_t area_size; /* bytes, not 0. An upgrade may make it larger, never smaller; a
+                             successor has to do with what there is (hf_keeper_area_size) */
         /*
          * Runs in each server, with SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1 and
          * SIGCHLD blocked and all others not. What it returns is the exit status
@@ -89,6 +90,14 @@ int hf_keeper_run(const struct hf_keeper_program *program, char **argv, bool sup
  */
 bool hf_keeper_takes_over(void);
 
+/*
+ * Before hf_keeper_run, and before anything is opened: closes what whoever started
+ * this process left open, but for 0, 1, 2 and what systemd passed. A successor closes
+ * nothing. For programs that would take such descriptors for orphans of their own
+ * (hf_keeper_reconcile).
+ */
+void hf_keeper_close_inherited(void);
+
 /* All below: in the server. */
 
 /*
@@ -98,7 +107,10 @@ bool hf_keeper_takes_over(void);
  */
 void *hf_keeper_area(struct hf_keeper *keeper);
 
-/* Its size: what the program asked for, or more, which an earlier one did. */
+/*
+ * Its size: what the program asked for, or more, which an earlier one did; or, in a
+ * successor that could not have more (RLIMIT_FSIZE, RLIMIT_AS), what that had.
+ */
 size_t hf_keeper_area_size(const struct hf_keeper *keeper);
 
 enum hf_keeper_start hf_keeper_start(const struct hf_keeper *keeper);
@@ -124,6 +136,12 @@ int hf_keeper_listen_fds(const struct hf_keeper *keeper);
  * program was started.
  */
 void hf_keeper_ready(struct hf_keeper *keeper);
+
+/*
+ * The program ends: from now on the area tells of nothing any more, and no server
+ * follows this one, also where it is killed before it has ended by itself.
+ */
+void hf_keeper_end(struct hf_keeper *keeper);
 
 /*
  * A pidfd of the supervisor, to be watched: readable once it is dead. -1 if not
@@ -152,8 +170,9 @@ void hf_keeper_reconcile(const struct hf_keeper *keeper, const int *kept, size_t
  * with *err. Called before that, it ends the probe and says -ETIMEDOUT: how long
  * a probe may take is for the caller to judge.
  *
- * -EOPNOTSUPP if not supervised, -EAGAIN before hf_keeper_ready, -EBUSY while a
- * probe runs, or why the program could not be opened or started.
+ * -EOPNOTSUPP if not supervised, -ESRCH if the supervisor is dead, -EAGAIN before
+ * hf_keeper_ready, -EBUSY while a probe runs, or why the program could not be opened
+ * or started.
  */
 int hf_keeper_probe_begin(struct hf_keeper *keeper, int *ret_pidfd, struct hf_error *err);
 int hf_keeper_probe_end(struct hf_keeper *keeper, struct hf_error *err);

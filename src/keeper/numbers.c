@@ -7,6 +7,7 @@
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /*
  * Which descriptor has which number.
@@ -80,6 +81,12 @@ int hf_keeper_numbers_listen(void)
         for (int fd = FIRST_PASSED; fd < FIRST_PASSED + n; fd++)
                 (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
         return (int)n;
+}
+
+void hf_keeper_close_inherited(void)
+{
+        if (!hf_keeper_takes_over())
+                (void)close_range(FIRST_PASSED + (unsigned int)hf_keeper_numbers_listen(), ~0U, 0);
 }
 
 int hf_keeper_numbers_free(int n_listen)

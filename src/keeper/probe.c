@@ -2,6 +2,7 @@
 #include "keeper/keeper-private.h"
 
 #include "base/cleanup.h"
+#include "base/process.h"
 
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -106,6 +107,9 @@ static int check_state(const struct hf_keeper *keeper, struct hf_error *err)
         if (!keeper->supervised)
                 return hf_error_set(err, EOPNOTSUPP, HF_ERR_OPERATION_INVALID, HF_FROM_NONE,
                                     "no upgrade without a supervisor");
+        if (hf_process_pidfd_is_dead(hf_keeper_supervisor_fd(keeper)) != 0)
+                return hf_error_set(err, ESRCH, HF_ERR_OPERATION_INVALID, HF_FROM_NONE,
+                                    "no upgrade while the supervisor is dead");
         if (!keeper->header->ready)
                 return hf_error_set(err, EAGAIN, HF_ERR_OPERATION_INVALID, HF_FROM_NONE,
                                     "no upgrade before the program is ready");

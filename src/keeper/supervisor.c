@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -13,7 +14,10 @@
  *   the server                                what follows
  *   asked for an upgrade, however it ended    the new program, in this process
  *   ended by itself                           the end, with its exit status
- *   was ended by a signal                     another server
+ *   was ended by a signal, on its way out     the end, as a failure
+ *   was told to stop at its begin, and was
+ *   ended by a signal before it was ready     the end, as a failure
+ *   was ended by a signal otherwise           another server
  *
  * It has to stay as it was when the program was started, since each server is a
  * copy of it: no memory is asked for, nothing is opened, no library is called.
@@ -44,9 +48,10 @@ static const int passed_on[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1};
 
 struct supervisor {
         struct hf_keeper *keeper;
-        pid_t server; /* 0: there is none */
-        int status;   /* how it ended */
-        int failures; /* in a row */
+        pid_t server;      /* 0: there is none */
+        int status;        /* how it ended */
+        int failures;      /* in a row */
+        bool told_to_stop; /* the server, at its begin */
         sigset_t signals;
 };
 
@@ -130,6 +135,7 @@ static void pass_on_noted(struct supervisor *s)
                 if (header->signals & 1U << passed_on[i])
                         (void)kill(s->server, passed_on[i]);
         header->signals &= TO_STOP;
+        s->told_to_stop = header->signals;
 }
 
 /* Returns 0, or -errno. In the child it does not return. */
@@ -168,8 +174,8 @@ static void count_failure(struct supervisor *s)
 {
         uint64_t ready_at = s->keeper->header->ready_at;
 
-        /* SIGKILL comes from outside: it says nothing about the program. */
-        if (WTERMSIG(s->status) == SIGKILL || (ready_at && now_ns() - ready_at >= YOUNG_NS))
+        /* SIGKILL comes from outside: it says nothing about a program that was ready. */
+        if (ready_at && (WTERMSIG(s->status) == SIGKILL || now_ns() - ready_at >= YOUNG_NS))
                 s->failures = 0;
         else if (s->failures < INT_MAX)
                 s->failures++;
@@ -193,6 +199,17 @@ static void pause_for_failures(struct supervisor *s)
                 if (number > 0)
                         take_signal(s, number);
         }
+}
+
+/* Whether no server is to follow. */
+static bool is_over(const struct supervisor *s)
+{
+        const struct hf_keeper_header *header = s->keeper->header;
+
+        if (header->command == HF_KEEPER_DO_UPGRADE)
+                return false;
+        return WIFEXITED(s->status) || header->command == HF_KEEPER_DO_END ||
+               (s->told_to_stop && !header->ready_at);
 }
 
 static void prepare_next(struct supervisor *s)
@@ -236,8 +253,8 @@ int hf_keeper_supervise(struct hf_keeper *keeper, struct hf_error *err)
                         s.failures++;
                 } else {
                         wait_for_server(&s);
-                        if (WIFEXITED(s.status) && keeper->header->command != HF_KEEPER_DO_UPGRADE)
-                                return WEXITSTATUS(s.status);
+                        if (is_over(&s))
+                                return WIFEXITED(s.status) ? WEXITSTATUS(s.status) : EXIT_FAILURE;
                         prepare_next(&s);
                 }
                 pause_for_failures(&s);

@@ -9,13 +9,14 @@ import re
 import shutil
 import signal
 import struct
+import subprocess
 import threading
 
 import pytest
 from hftest import wire
-from hftest.daemons import HOLDFASTD, Holdfastd
+from hftest.daemons import HOLDFASTD, Holdfastd, read_pid
 from hftest.files import lock_on_first_byte
-from hftest.processes import children, is_there, until
+from hftest.processes import children, is_there, kill_family, until
 from hftest.wire import SHARED, Owner, Proc
 
 BUSY = (87, 51)
@@ -424,3 +425,70 @@ def test_damaged_connections_cost_themselves_only(daemon, nursery, disk, seed):
     with daemon.connect_as(Owner("web3", nursery.sleeper().pid)) as late:
         assert late.acquire(path).ok and late.release(path).ok
     assert daemon.log().count("ended by signal") == 1, "no server crashed"
+
+
+# ---- what ends, ends; what is damaged costs itself ----------------------------------
+
+
+def test_a_server_that_is_killed_on_its_way_out_is_not_followed(holdfastd):
+    for turn in range(8):
+        daemon = holdfastd(subdir=f"d{turn}")
+        clients = [daemon.connect() for _ in range(100)]
+        assert clients[-1].ping().ok
+        supervisor, server = daemon.pid, daemon.server_pid
+        daemon.expected_to_live = False
+        # To the server alone: nobody notes that it was asked to stop.
+        os.kill(server, signal.SIGTERM)
+        assert clients[-1].receive() == wire.CLOSED
+        try:
+            os.kill(server, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it was faster
+        until(lambda: not is_there(supervisor), "the end of the daemon")
+
+
+def test_a_watch_that_is_damaged_is_made_again(daemon, nursery, disk):
+    path, vm = disk(), nursery.sleeper()
+    with daemon.connect_as(Owner("web1", vm.pid)) as client, daemon.connect() as other:
+        assert client.acquire(path).ok
+        damage_pidfd(daemon, vm.pid)
+        kill_server(daemon)
+        assert other.ping().ok and lock_on_first_byte(path) == "write lock"
+    vm.kill()
+    vm.wait()
+    until(lambda: lock_on_first_byte(path) == "unlocked", "the end of the VM is noticed")
+
+
+def damage_pidfd(daemon, pid):
+    """The number that a record of an owner has for its watch leads nowhere."""
+    server = daemon.server_pid
+    number = next(int(fd) for fd in os.listdir(f"/proc/{server}/fdinfo")
+                  if f"Pid:\t{pid}\n" in open(f"/proc/{server}/fdinfo/{fd}").read())
+    with open(f"{daemon.run_dir}/holdfast/holdfastd.state", "r+b") as state:
+        data = state.read(64 << 20)
+        record = re.search(re.escape(struct.pack("i", pid)) + b".{68}" +
+                           re.escape(struct.pack("i", number)), data, re.S)
+        assert record, "the layout of an owner has changed"
+        state.seek(record.end() - 4)
+        state.write(struct.pack("i", 12345))
+
+
+# ---- in the background --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["upgrade", "heir"])
+def test_a_configuration_of_a_relative_path_is_found_again(nursery, folder, event):
+    """In the background the daemon is in another working directory."""
+    log = os.path.join(folder, "log")
+    daemon = Holdfastd(nursery, folder, start=False, conf=f'log_outputs = "1:file:{log}"\n'
+                                                          "log_level = 1\n")
+    daemon.exactly = ["-d", "-f", "daemon.conf", "-p", daemon.pidfile]
+    subprocess.run(daemon.command(), env=daemon.environment(), cwd=folder, check=True,
+                   stdin=subprocess.DEVNULL, timeout=20)
+    pid = read_pid(f"{folder}/holdfast/holdfastd.pid")
+    try:
+        os.kill(pid, signal.SIGUSR1 if event == "upgrade" else signal.SIGKILL)
+        said = "upgraded to" if event == "upgrade" else "replaced the supervisor"
+        until(lambda: said in open(log).read(), "the successor logs as configured")
+    finally:
+        kill_family(read_pid(f"{folder}/holdfast/holdfastd.pid"))

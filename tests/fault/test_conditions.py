@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A server is killed, and another one takes over, where something else is wrong as well."""
 
+import contextlib
 import os
 import signal
 
@@ -36,6 +37,37 @@ def test_a_full_table_of_descriptors(holdfastd, nursery, disk):
     until(lambda: daemon.server_pid != server or "as before" in daemon.log(), "an upgrade, or not")
     assert all(client.release(path).ok for path in held)
     assert all(lock_on_first_byte(path) == "unlocked" for path in held)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a hard limit binds whoever is not root")
+@pytest.mark.parametrize("event", [signal.SIGUSR1, signal.SIGKILL], ids=["upgrade", "heir"])
+def test_a_successor_that_may_not_have_a_larger_area_does_with_what_there_is(holdfastd, folder,
+                                                                             event):
+    os.chmod(folder, 0o755)
+    limit = 3_000_000_000
+    daemon = holdfastd(uid=4321, wrapper=["prlimit", f"--fsize={limit}:{limit}", "--"],
+                       conf="max_clients = 100\n")
+    with open(daemon.conf, "w", encoding="ascii") as out:
+        out.write("max_clients = 20000\n")
+    server = daemon.server_pid
+    os.kill(daemon.pid, event)
+    until(lambda: (children(daemon.pid) or [server])[0] != server and daemon.accepts(),
+          "a successor that serves")
+    assert "a higher limit of clients needs an upgrade" in daemon.log()
+
+
+def test_a_vm_that_has_to_be_ended_while_the_table_is_full(holdfastd, nursery, disk):
+    daemon, path, vm = holdfastd(rlimit_nofile=64), disk(), nursery.vm("web1")
+    vm.ignore(signal.SIGTERM)
+    own = vm.own_connection(daemon)
+    assert own.acquire(path).ok
+    with contextlib.ExitStack() as crowd:
+        while len(os.listdir(f"/proc/{daemon.server_pid}/fd")) < 64:
+            client = crowd.enter_context(daemon.connect())
+            assert client.ping().ok
+        own.close()
+        assert vm.ending() == signal.SIGKILL
+    until(lambda: lock_on_first_byte(path) == "unlocked", "the lock is free")
 
 
 def test_a_supervisor_that_was_killed_with_a_full_table(holdfastd, nursery, disk):

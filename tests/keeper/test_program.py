@@ -50,6 +50,13 @@ def test_signal_to_stop_is_not_lost_while_there_is_no_server(toy):
     assert keeper.child.wait(10) == signal.SIGTERM
 
 
+def test_signal_to_stop_ends_a_program_whose_servers_cannot_live(toy):
+    keeper = toy(files={"crashes": int(signal.SIGABRT)}, wait=False)
+    until(lambda: len(keeper.starts()) > 4, "it was tried again")
+    keeper.child.send_signal(signal.SIGTERM)
+    assert keeper.child.wait(10) == 1
+
+
 @pytest.mark.parametrize("status", [0, 1, 77, 255])
 def test_exit_status_of_the_server_is_that_of_the_program(toy, status):
     keeper = toy()
@@ -72,8 +79,10 @@ def test_server_that_exits_before_it_is_ready_ends_the_program(toy):
     assert len(keeper.starts()) == 1
 
 
-def test_server_that_crashes_before_it_is_ready_is_tried_again_from_nothing_in_growing_pauses(toy):
-    keeper = toy(files={"crashes": int(signal.SIGABRT)}, wait=False)
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGKILL])
+def test_server_that_crashes_before_it_is_ready_is_tried_again_from_nothing_in_growing_pauses(
+        toy, number):
+    keeper = toy(files={"crashes": int(number)}, wait=False)
     until(lambda: len(keeper.starts()) >= 8, "it was tried again")
     os.unlink(keeper.path("crashes"))
     starts = keeper.starts()
