@@ -89,8 +89,10 @@ static void settle_session(struct hf_adoption *adoption, struct hf_session *sess
         hf_intent_claim(adoption->table, &session->intent);
         /* The end of a session closes its descriptor, and nothing but a file has its number then.
          */
-        if (is_closing(session) && !is_socket(session->fd))
+        if (is_closing(session) && !is_socket(session->fd)) {
                 session->fd = -1;
+                session->check = hf_session_check(session);
+        }
 }
 
 static bool has_session(void *data, uint32_t owner)

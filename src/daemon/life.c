@@ -305,6 +305,7 @@ static int serve(struct daemon *d)
 {
         int r;
 
+        hf_server_reserve(d->server);
         hf_server_check_idle(d->server);
         (void)sd_notifyf(0, "READY=1\nMAINPID=%d", (int)hf_keeper_pid(d->keeper));
         report(d, EXIT_OK);

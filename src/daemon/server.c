@@ -121,6 +121,8 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_keeper *k
                 return hf_error_sys(err, ENOMEM, "cannot start the server");
         server->area = area;
         server->spare_fd = server->poll_fd = server->reader_poll_fd = -1;
+        for (size_t i = 0; i < HF_RESERVE; i++)
+                server->reserve[i] = -1;
         server->event = sd_event_ref(event);
         server->config = config;
         server->privileged = geteuid() == 0;
@@ -134,6 +136,13 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_keeper *k
         server->table = table;
         *ret = hf_steal_ptr(server);
         return 0;
+}
+
+void hf_server_reserve(struct hf_server *server)
+{
+        for (size_t i = 0; i < HF_RESERVE; i++)
+                if (server->reserve[i] < 0)
+                        server->reserve[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 /*
@@ -163,6 +172,8 @@ struct hf_server *hf_server_free(struct hf_server *server)
         hf_close_fd(&server->poll_fd);
         hf_close_fd(&server->reader_poll_fd);
         hf_close_fd(&server->spare_fd);
+        for (size_t i = 0; i < HF_RESERVE; i++)
+                hf_close_fd(&server->reserve[i]);
         (void)sd_event_unref(server->event);
         free(server->owner_sources);
         free(server->owner_timers);

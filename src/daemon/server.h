@@ -65,6 +65,9 @@ struct hf_listener {
  */
 #define HF_READERS_MAX 256
 
+/* Descriptors by which a successor may need more than this server, at some moment of its start. */
+#define HF_RESERVE 8
+
 /* Sockets: virtlockd's two, our two; systemd may pass more of each. */
 #define HF_LISTENERS_MAX 16
 
@@ -86,6 +89,7 @@ struct hf_server {
 
         struct hf_listener listeners[HF_LISTENERS_MAX];
         int spare_fd; /* given up to be able to accept, and refuse, when descriptors run out */
+        int reserve[HF_RESERVE]; /* room for a successor, which closes what nobody tells of */
 
         struct hf_session *sessions; /* all, newest first */
         int poll_fd;                 /* their epoll */
@@ -124,6 +128,9 @@ struct hf_server {
 int hf_server_new(sd_event *event, struct hf_config *config, struct hf_keeper *keeper,
                   struct hf_table *table, struct hf_area *area, struct hf_server **ret,
                   struct hf_error *err);
+
+/* Keeps some descriptors for a successor, once all that this server needs is open. */
+void hf_server_reserve(struct hf_server *server);
 
 /* The end of the daemon, but for its listeners. */
 struct hf_server *hf_server_free(struct hf_server *server);
