@@ -52,6 +52,7 @@ struct daemon {
         sd_event *event;
         struct hf_server *server;
         sd_event_source *probe, *probe_limit; /* while a newer program is being asked */
+        sd_event_source *succession;          /* the next try to take the supervisor's place */
 };
 
 /* Reads the configuration. On failure nothing is changed. */

@@ -15,6 +15,9 @@
 /* A program that has not said by then whether it can go on with our state cannot. */
 #define PROBE_LIMIT_USEC (10 * 1000000ULL)
 
+/* How long after a failed try to take the supervisor's place there is another one. */
+#define SUCCESSION_USEC (5 * 1000000ULL)
+
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
         hf_log(HF_LOG_INFO, MODULE, "ending on signal %u", info->ssi_signo);
@@ -107,23 +110,42 @@ static int on_upgrade(sd_event_source *source, const struct signalfd_siginfo *in
         return 0;
 }
 
+static int on_succession(sd_event_source *source, uint64_t usec, void *data);
+
+/* Returns only where it did not work; then there is another try. */
+static int take_place(struct daemon *d)
+{
+        int r;
+
+        hf_adoption_leave(d->keeper, d->area, d->server->table, true);
+        r = hf_keeper_inherit(d->keeper);
+        hf_adoption_leave(d->keeper, d->area, d->server->table, false);
+        if (!d->succession)
+                hf_log(HF_LOG_ERROR, MODULE,
+                       "cannot take the supervisor's place: %s; serving on and trying again, but "
+                       "nobody will replace this process when it is killed",
+                       strerrordesc_np(-r));
+        d->succession = sd_event_source_disable_unref(d->succession);
+        return sd_event_add_time_relative(d->event, &d->succession, CLOCK_MONOTONIC,
+                                          SUCCESSION_USEC, 0, on_succession, d);
+}
+
+static int on_succession(sd_event_source *source, uint64_t usec, void *data)
+{
+        (void)source;
+        (void)usec;
+        (void)take_place(data);
+        return 0;
+}
+
 /* Somebody has killed the supervisor: we take its place. */
 static int on_supervisor_ended(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
-        struct daemon *d = data;
-        int r;
-
         (void)fd;
         (void)revents;
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
         hf_log(HF_LOG_WARNING, MODULE, "the supervisor was killed; taking its place");
-        hf_adoption_leave(d->keeper, d->area, d->server->table, true);
-        r = hf_keeper_inherit(d->keeper);
-        hf_adoption_leave(d->keeper, d->area, d->server->table, false);
-        hf_log(HF_LOG_ERROR, MODULE,
-               "cannot take the supervisor's place: %s; serving on, but nobody will replace this "
-               "process when it is killed",
-               strerrordesc_np(-r));
+        (void)take_place(data);
         return 0;
 }
 
