@@ -33,7 +33,7 @@ run: ## the demonstration: two guests on one disk, the second is refused
 bench: ## ours against the original, ratios
 	@tools/deps build bench
 	@tools/build -C build-bench -Dbuildtype=release
-	@ninja -C build-bench bench/lockload
+	@ninja -C build-bench bench/lockload tests/fault/stillfs
 	@HF_BUILD=build-bench bench/run
 
 sanitize: ## every test on a build with AddressSanitizer and UndefinedBehaviorSanitizer

@@ -27,6 +27,7 @@ static const struct mode modes[] = {
         {"conc", mode_conc, "the same on COUNT (32) connections at once"},
         {"connect", mode_connect, "connect, register, two acquires, restrict, by VM processes"},
         {"hold", mode_hold, "memory of the daemon with COUNT (10000) locks held"},
+        {"hang", mode_hang, "answer times while a filesystem hangs, also over kills of the server"},
         {"recover", mode_recover,
          "time to serve again with COUNT (10000) locks, the server killed"},
         {"stubborn", mode_stubborn, "answer times while a VM process refuses to die"},
@@ -67,7 +68,7 @@ static double number(const char *option, const char *text)
 
 static void parse(struct options *options, int argc, char **argv)
 {
-        enum { SOCKET = 1, DIR, SECONDS, COUNT, DAEMON, STATE, HELP };
+        enum { SOCKET = 1, DIR, SECONDS, COUNT, DAEMON, STATE, HUNG, HELP };
         static const struct option table[] = {
                 {"socket", required_argument, NULL, SOCKET},
                 {"dir", required_argument, NULL, DIR},
@@ -75,6 +76,7 @@ static void parse(struct options *options, int argc, char **argv)
                 {"count", required_argument, NULL, COUNT},
                 {"daemon", required_argument, NULL, DAEMON},
                 {"state", required_argument, NULL, STATE},
+                {"hung", required_argument, NULL, HUNG},
                 {"help", no_argument, NULL, HELP},
                 {0},
         };
@@ -99,6 +101,9 @@ static void parse(struct options *options, int argc, char **argv)
                         break;
                 case STATE:
                         options->state = optarg;
+                        break;
+                case HUNG:
+                        options->hung = optarg;
                         break;
                 default:
                         usage(option == HELP ? stdout : stderr, option == HELP ? 0 : 2);

@@ -11,7 +11,6 @@
 #include "scene.h"
 
 #include <err.h>
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -20,22 +19,6 @@
 
 /* Pause before each kill: the last server is done with what follows a start. */
 #define SETTLE_USEC 20000
-
-/* The daemon's one child. */
-static pid_t server_of(pid_t supervisor)
-{
-        char path[64];
-        FILE *file;
-        int pid;
-
-        (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)supervisor,
-                       (int)supervisor);
-        file = fopen(path, "re");
-        if (!file || fscanf(file, "%d", &pid) != 1)
-                errx(1, "recover: process %d has no child that serves", (int)supervisor);
-        (void)fclose(file);
-        return pid;
-}
 
 void mode_recover(const struct options *options)
 {
@@ -55,9 +38,7 @@ void mode_recover(const struct options *options)
                 uint64_t begin;
 
                 (void)usleep(SETTLE_USEC);
-                if (kill(server_of(options->daemon), SIGKILL) < 0)
-                        err(1, "kill");
-                begin = now_ns();
+                begin = kill_server(options->daemon);
                 wire_call(fd, disks.acquire[locks], "acquire");
                 samples_add(&samples, now_ns() - begin);
                 wire_call(fd, disks.release[locks], "release");

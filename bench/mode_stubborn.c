@@ -3,28 +3,19 @@
 /*
  * A VM that ignores SIGTERM closes its own connection with a lock held. The
  * daemon sets out to kill it; meanwhile another client asks on.
- *
- * That client keeps to a timetable, one call each millisecond, and a call that
- * could not be sent in time counts from when it was due. Otherwise an answer
- * that takes two seconds would be one slow call among many fast ones and vanish
- * from every percentile, although a client that came at any moment of those two
- * seconds would have waited.
  */
 
 #include "modes.h"
 #include "samples.h"
 #include "scene.h"
+#include "timetable.h"
 
 #include <err.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-
-#define INTERVAL_NS 1000000u
 
 /* Files of the other client. */
 #define DISKS 100
@@ -75,53 +66,6 @@ static int stubborn_start(const char *socket, struct call *acquire, int *ret_go)
         (void)close(ready[0]);
         *ret_go = go[1];
         return pidfd;
-}
-
-static int has_ended(int pidfd)
-{
-        struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
-
-        return poll(&poll_fd, 1, 0) == 1;
-}
-
-static void wait_until(uint64_t when)
-{
-        struct timespec ts = {.tv_sec = (time_t)(when / 1000000000u),
-                              .tv_nsec = (long)(when % 1000000000u)};
-
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) != 0)
-                ;
-}
-
-/*
- * Calls by the timetable, up to all that were due by `end`, or by the time at
- * which the process behind `pidfd` (if not -1) was seen to have ended; those
- * that are overdue by then are still made and counted. Finishes with nothing
- * held. Returns that time.
- */
-static uint64_t call_on_time(int fd, struct disks *disks, uint64_t end, int pidfd,
-                             struct samples *samples)
-{
-        uint64_t due = now_ns();
-
-        for (size_t i = 0;; i++) {
-                struct call **calls = i % 2 ? disks->release : disks->acquire;
-                uint64_t start = now_ns();
-
-                if (pidfd >= 0 && start < end && has_ended(pidfd))
-                        end = start;
-                if (i % 2 == 0 && due > end)
-                        return end;
-                if (start < due) {
-                        wait_until(due);
-                        start = now_ns();
-                } else {
-                        start = due;
-                }
-                wire_call(fd, calls[1 + i / 2 % (disks->count - 1)], "call of the other client");
-                samples_add(samples, now_ns() - start);
-                due += INTERVAL_NS;
-        }
 }
 
 void mode_stubborn(const struct options *options)

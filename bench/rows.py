@@ -30,6 +30,7 @@ class Bench:
     locks: int               # held in the memory row
     spawns: int              # pairs of commands in one run
     cli: Optional[str]       # the holdfast command
+    still: Optional[object]  # a filesystem that can be stopped; None: there cannot be one
     one_cpu: set             # for figures of one connection: daemon and client together
     daemon_cpus: set         # for the others: daemon here,
     client_cpus: set         # and client there
@@ -90,6 +91,7 @@ class Measurement:
     pairs: int = 4                    # in each round
     fresh: bool = False               # wants a daemon that has done nothing yet
     ours_only: bool = False
+    still: bool = False               # needs a filesystem that can be stopped
     alone: bool = False               # against ours without a supervisor, not the original
 
 
@@ -105,6 +107,11 @@ def spawn_with_disk(bench, daemon):
     with open(disk, 'wb') as file:
         file.truncate(1 << 20)
     return spawn(bench, daemon, ['--disk', disk])
+
+
+def hang(bench, daemon):
+    with bench.still.stopped():
+        return bench.load_daemon(daemon, 'hang', False, ('--hung', bench.still.file))
 
 
 def of(key, scale=1.0):
@@ -133,6 +140,13 @@ MEASUREMENTS = (
         Row('the same, worst answer', of('during_max_us', 1e-3), 'ms'),
         Row('the same before, in quiet, 99 %', of('quiet_p99_us', 1e-3), 'ms')),
         pairs=1),
+    Measurement('hang', hang, (
+        Row('another client while a filesystem hangs, 99 %', of('during_p99_us', 1e-3), 'ms',
+            1.0, '<', compared=False),
+        Row('the same, worst answer', of('during_max_us', 1e-3), 'ms', compared=False),
+        Row('server killed meanwhile: next answer, worst', of('serving_max_us', 1e-3), 'ms',
+            100.0, '<', compared=False)),
+        pairs=1, fresh=True, ours_only=True, still=True),
     Measurement('recover', lambda bench, daemon: bench.load_daemon(
         daemon, 'recover', False, ('--count', str(bench.locks))), (
         Row('server killed, locks held: next answer, median', of('serving_p50_us', 1e-3), 'ms',

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "scene.h"
 
+#include "samples.h"
+
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -94,4 +96,21 @@ int connect_for(const char *socket, pid_t owner)
         wire_call(fd, call, "register");
         free(call);
         return fd;
+}
+
+uint64_t kill_server(pid_t supervisor)
+{
+        char path[64];
+        FILE *file;
+        int pid;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)supervisor,
+                       (int)supervisor);
+        file = fopen(path, "re");
+        if (!file || fscanf(file, "%d", &pid) != 1)
+                errx(1, "process %d has no child that serves", (int)supervisor);
+        (void)fclose(file);
+        if (kill(pid, SIGKILL) < 0)
+                err(1, "kill");
+        return now_ns();
 }

@@ -39,3 +39,6 @@ pid_t fork_bound(void);
 
 /* A connection registered for this owner. */
 int connect_for(const char *socket, pid_t owner);
+
+/* Kills the process that serves, the one child of a daemon's supervisor. Returns when. */
+uint64_t kill_server(pid_t supervisor);
