@@ -19,8 +19,11 @@ def locks_of(pid, path):
     inode = os.stat(path).st_ino
     found = []
     for fd in os.listdir(f"/proc/{pid}/fdinfo"):
-        with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as info:
-            words = [line.split() for line in info if line.startswith("lock:")]
+        try:
+            with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as info:
+                words = [line.split() for line in info if line.startswith("lock:")]
+        except FileNotFoundError:
+            continue  # closed since it was listed
         found += [(kind, mode, start, end) for _, _, kind, _, mode, _, where, start, end in words
                   if where.rpartition(":")[2] == str(inode)]
     return found
