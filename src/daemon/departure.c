@@ -160,6 +160,17 @@ static int on_ending_timer(sd_event_source *source, uint64_t usec, void *data)
         return 0;
 }
 
+/* What is being given back already is not what a process needs to end for. */
+static bool holds_something(struct hf_server *server, uint32_t owner)
+{
+        struct hf_table *table = server->table;
+        uint32_t i = hf_table_owner(table, owner)->first_hold;
+
+        while (i && hf_table_lock(table, hf_table_hold(table, i)->lock)->flags & HF_LOCK_RELEASING)
+                i = hf_table_hold(table, i)->next_in_owner;
+        return i != 0;
+}
+
 /* The VM has cut its own lock connection: libvirt relies on its being ended. */
 static void begin_ending(struct hf_server *server, uint32_t index)
 {
@@ -178,8 +189,8 @@ void hf_departure_session_leaves(struct hf_server *server, uint32_t index, bool 
 {
         const struct hf_owner *owner = hf_table_owner(server->table, index);
 
-        if (own && owner->connections == 1 && owner->holds && owner->state == HF_OWNER_ALIVE &&
-            !has_ended(owner))
+        if (own && owner->connections == 1 && owner->state == HF_OWNER_ALIVE &&
+            holds_something(server, index) && !has_ended(owner))
                 begin_ending(server, index);
 }
 

@@ -4,7 +4,7 @@
 /*
  * Departure: who left, and what happens to what it held.
  *
- *   the owner's own connection closed, the owner lives and holds something
+ *   the own connection closed, the owner lives and holds what it has not released
  *       -> it is ended first (SIGTERM, later SIGKILL); its locks are freed when
  *          it is dead. One that will not die keeps them and is reported.
  *   the owner ended, another process has its connection open

@@ -15,6 +15,30 @@ void hf_intent_claim(struct hf_table *table, const struct hf_intent *intent)
                 hf_table_claim_lockspace(table, intent->index);
 }
 
+/* What others take while a worker is waited for is theirs. */
+static bool release_everything(struct hf_server *server, struct hf_intent *intent)
+{
+        if (!intent->index)
+                hf_release_everything(server);
+        atomic_signal_fence(memory_order_seq_cst);
+        intent->index = 1;
+        return !hf_release_is_under_way(server);
+}
+
+/* Returns whether it is done; a worker is busy with it otherwise. */
+static bool carry_out(struct hf_session *session, struct hf_intent *intent)
+{
+        if (intent->kind == HF_INTENT_RELEASE)
+                return hf_release_named(session->server, intent->index);
+        if (intent->kind == HF_INTENT_RELEASE_ALL)
+                return release_everything(session->server, intent);
+        if (intent->kind == HF_INTENT_CLAIM_HOLD)
+                hf_parking_park(session->server, intent->index);
+        else if (intent->kind == HF_INTENT_RESTRICT)
+                session->restricted = true;
+        return true;
+}
+
 void hf_intent_carry_out(struct hf_session *session)
 {
         struct hf_intent *intent = &session->intent;
@@ -22,17 +46,10 @@ void hf_intent_carry_out(struct hf_session *session)
         if (intent->kind == HF_INTENT_NONE)
                 return;
         hf_intent_claim(session->server->table, intent);
-        if (intent->kind == HF_INTENT_RELEASE &&
-            !hf_release_named(session->server, intent->index)) {
+        if (!carry_out(session, intent)) {
                 session->state = HF_SESSION_SETTLING;
                 return;
         }
-        if (intent->kind == HF_INTENT_CLAIM_HOLD)
-                hf_parking_park(session->server, intent->index);
-        else if (intent->kind == HF_INTENT_RELEASE_ALL)
-                hf_release_everything(session->server);
-        else if (intent->kind == HF_INTENT_RESTRICT)
-                session->restricted = true;
         atomic_signal_fence(memory_order_seq_cst);
         intent->kind = HF_INTENT_NONE;
         if (session->state == HF_SESSION_SETTLING)

@@ -19,7 +19,8 @@ enum hf_intent_kind {
         HF_INTENT_CLAIM_LOCKSPACE, /* index: of a lockspace that was prepared */
         HF_INTENT_RELEASE,         /* index: of a hold; all that its owner has by that name */
         HF_INTENT_RESTRICT,        /* the connection may ask for nothing more */
-        HF_INTENT_RELEASE_ALL,     /* everything that anybody has */
+        HF_INTENT_RELEASE_ALL,     /* everything that anybody has; index: 1 once that has begun */
+        HF_INTENT_KINDS,
 };
 
 struct hf_intent {

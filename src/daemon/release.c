@@ -154,6 +154,15 @@ void hf_release_everything(struct hf_server *server)
                 hf_owner_drop_unused(server, i);
 }
 
+bool hf_release_is_under_way(struct hf_server *server)
+{
+        for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i));)
+                if (hf_table_lock(server->table, hf_table_hold(server->table, i)->lock)->flags &
+                    HF_LOCK_RELEASING)
+                        return true;
+        return false;
+}
+
 int hf_release(struct hf_session *session, const char *path, const char *name, struct hf_error *err)
 {
         struct hf_server *server = session->server;

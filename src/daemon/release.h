@@ -22,6 +22,9 @@ bool hf_release_named(struct hf_server *server, uint32_t hold);
 /* Gives back what anybody holds. May be repeated. */
 void hf_release_everything(struct hf_server *server);
 
+/* Whether a worker gives any lock back, or will. */
+bool hf_release_is_under_way(struct hf_server *server);
+
 /*
  * Removes one hold; with the last one the lock goes. Where that may have to wait
  * for a filesystem, a worker does it, and false is returned: until it has done so

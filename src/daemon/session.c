@@ -259,15 +259,20 @@ static void drop_request(struct hf_session *session)
         session->state = HF_SESSION_READING;
 }
 
-/* The descriptor that goes with the answer, if it is still its owner's lock; or -1. */
+/*
+ * The descriptor that goes with the answer, if it is still its owner's lock; or -1. Of a lock
+ * that a worker gives back the number may be another file's by now.
+ */
 static int attached_to(const struct hf_session *session)
 {
         struct hf_table *table = session->server->table;
         const struct hf_hold *hold = hf_table_hold(table, session->attached);
+        const struct hf_lock *lock = hf_table_lock(table, hold->lock);
 
-        if (!session->attached || !hold->check || hold->owner != session->owner)
+        if (!session->attached || !hold->check || hold->owner != session->owner ||
+            lock->flags & HF_LOCK_RELEASING)
                 return -1;
-        return hf_table_lock(table, hold->lock)->fd;
+        return lock->fd;
 }
 
 /*

@@ -53,7 +53,7 @@ bool hf_session_is_sound(const struct hf_session *session, const struct hf_area 
 {
         return session->check == hf_session_check(session) &&
                session->listener_index < area->n_listeners &&
-               session->owner < HF_TABLE_OWNERS_MAX && session->intent.kind <= HF_INTENT_RESTRICT &&
+               session->owner < HF_TABLE_OWNERS_MAX && session->intent.kind < HF_INTENT_KINDS &&
                session->intent.index < HF_TABLE_HOLDS_MAX &&
                memchr(session->via, '\0', sizeof(session->via)) &&
                memchr(session->owner_name, '\0', sizeof(session->owner_name)) &&

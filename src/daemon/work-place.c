@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Which filesystem a piece of work is about, and what is known of it. */
+/* Which filesystem a piece of work is about, what waits there, and what is known of it. */
 #include "daemon/work-private.h"
 
 #include "base/cleanup.h"
@@ -34,30 +34,35 @@ static struct hf_place_key key_of_text(const char *path)
 }
 
 /* What lies on a filesystem that may hang is there; else what is in memory tells. */
-static struct hf_place_key key_of_path(struct hf_works *works, const char *path)
+static struct hf_place_key key_of_path(struct hf_works *works, const char *path, bool *ret_guessed)
 {
         const struct hf_mount *mount = mount_of_path(works, path);
         struct hf_place_key key = {HF_PLACE_FILESYSTEM, 0};
         bool is_dev = mount && !strcmp(mount->point, "/dev");
         struct hf_thing thing;
 
-        if (mount && !mount->local && !is_dev) {
+        if (ret_guessed && mount && !mount->local && !is_dev) {
                 key.number = mount->dev;
+                *ret_guessed = true;
                 return key;
         }
         if (hf_resource_identify_cached(path, &thing) == 0)
                 return key_of_thing(&thing);
-        if (!is_dev && hf_resource_parent_cached(path, &key.number) == 0)
+        if (ret_guessed && !is_dev && hf_resource_parent_cached(path, &key.number) == 0) {
+                *ret_guessed = true;
                 return key;
+        }
         return key_of_text(path);
 }
 
-struct hf_place_key hf_place_of(struct hf_works *works, const struct hf_order *order)
+struct hf_place_key hf_place_of(struct hf_works *works, const struct hf_order *order,
+                                bool *ret_guessed)
 {
         if (order->kind == HF_WORK_GIVE)
                 return key_of_thing(&order->thing);
         /* A path that only a VM sees may be anywhere. */
-        return *order->path ? key_of_path(works, order->path) : key_of_text(order->hash);
+        return *order->path ? key_of_path(works, order->path, ret_guessed)
+                            : key_of_text(order->hash);
 }
 
 /* For people: "nfs4 on /srv". */
@@ -90,7 +95,7 @@ struct hf_place *hf_place_get(struct hf_works *works, struct hf_place_key key, c
         place->key = key;
         place->what = describe(works, key, *path ? path : "a lock");
         place->worker = -1;
-        place->end = &place->first;
+        place->end = place->gives_end = &place->first;
         place->next = works->places;
         works->places = place;
         return place;
@@ -107,6 +112,40 @@ void hf_place_drop_unused(struct hf_works *works, struct hf_place *place)
         *at = place->next;
         free(place->what);
         free(place);
+}
+
+/*
+ * What is to be given back comes first: it may be what a request behind it is to have,
+ * which would find it locked, by nobody.
+ */
+void hf_place_enqueue(struct hf_job *job)
+{
+        struct hf_place *place = job->place;
+        bool gives = job->order.kind == HF_WORK_GIVE;
+        struct hf_job **at = gives ? place->gives_end : place->end;
+
+        job->next = *at;
+        *at = job;
+        if (place->end == at)
+                place->end = &job->next;
+        if (gives)
+                place->gives_end = &job->next;
+        place->waiting += !gives;
+}
+
+void hf_place_dequeue(struct hf_job *job)
+{
+        struct hf_place *place = job->place;
+        struct hf_job **at = &place->first;
+
+        while (*at != job)
+                at = &(*at)->next;
+        *at = job->next;
+        if (place->end == &job->next)
+                place->end = at;
+        if (place->gives_end == &job->next)
+                place->gives_end = at;
+        place->waiting -= job->order.kind != HF_WORK_GIVE;
 }
 
 bool hf_work_closes(struct hf_server *server, const struct hf_thing *thing)

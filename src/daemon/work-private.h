@@ -12,10 +12,10 @@
 struct hf_place {
         struct hf_place *next;
         struct hf_place_key key;
-        char *what;           /* for people */
-        int worker;           /* its index; -1: none is busy there */
-        unsigned int waiting; /* requests, which have a bound */
-        struct hf_job *first, **end;
+        char *what;                               /* for people */
+        int worker;                               /* its index; -1: none is busy there */
+        unsigned int waiting;                     /* requests, which have a bound */
+        struct hf_job *first, **gives_end, **end; /* GIVEs, then requests */
 };
 
 enum hf_place_kind {
@@ -53,8 +53,9 @@ struct hf_works {
                 bool adopted;       /* made by an earlier server, which may have begun to use it */
         } slots[HF_WORKERS_MAX];
         uint64_t last_number;
-        unsigned int adopted;  /* workers of earlier servers */
-        unsigned int deleting; /* workers that remove a file */
+        unsigned int adopted;           /* workers of earlier servers */
+        unsigned int deleting;          /* workers that remove a file */
+        bool gives[HF_TABLE_LOCKS_MAX]; /* locks that are being given back, or wait for it */
 };
 
 static inline uint32_t hf_worker_state(const struct hf_worker *worker)
@@ -82,6 +83,9 @@ void hf_job_tell(struct hf_job *job, const struct hf_result *result);
 /* Puts a job into its place's queue once more. */
 void hf_job_again(struct hf_job *job);
 
+/* The same, where it turned out to be about another filesystem. Without memory it is told so. */
+void hf_job_move(struct hf_job *job);
+
 /* Begins what can be begun. */
 void hf_work_start_all(struct hf_works *works);
 
@@ -101,11 +105,19 @@ void hf_work_let_go(struct hf_works *works);
 
 /* work-place.c */
 
-/* The filesystem that an order is about. */
-struct hf_place_key hf_place_of(struct hf_works *works, const struct hf_order *order);
+/*
+ * The filesystem that an order is about, as far as it is known. *ret_guessed: that of the path's
+ * directory, unless the path is a symbolic link; NULL: no guess.
+ */
+struct hf_place_key hf_place_of(struct hf_works *works, const struct hf_order *order,
+                                bool *ret_guessed);
 
 /* Its record, which is made if there is none; NULL without memory. */
 struct hf_place *hf_place_get(struct hf_works *works, struct hf_place_key key, const char *path);
+
+/* Puts a job into its place's queue, and takes it out. */
+void hf_place_enqueue(struct hf_job *job);
+void hf_place_dequeue(struct hf_job *job);
 
 /* Drops the record if nothing is to be done there. */
 void hf_place_drop_unused(struct hf_works *works, struct hf_place *place);

@@ -102,8 +102,21 @@ static const run_fn runs[] = {
         [HF_WORK_DELETE] = run_delete,
 };
 
+/* This asks the filesystem of its directory, and no other one. */
+static bool is_symlink(const char *path)
+{
+        struct stat st;
+
+        return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
 void hf_work_run(struct hf_worker *worker, struct hf_keeper *keeper)
 {
-        runs[worker->order.kind](worker, keeper);
+        const struct hf_order *order = &worker->order;
+
+        if (order->guessed && is_symlink(order->path))
+                worker->outcome.elsewhere = true;
+        else
+                runs[order->kind](worker, keeper);
         atomic_store_explicit(&worker->state, HF_WORKER_DONE, memory_order_release);
 }

@@ -41,35 +41,10 @@ void hf_work_go_on_soon(struct hf_works *works)
         (void)sd_event_source_set_enabled(works->soon, SD_EVENT_ON);
 }
 
-/* ---- the queue of a place ---- */
-
-static void enqueue(struct hf_job *job)
-{
-        struct hf_place *place = job->place;
-
-        job->next = NULL;
-        *place->end = job;
-        place->end = &job->next;
-        place->waiting += job->order.kind != HF_WORK_GIVE;
-}
-
 void hf_job_again(struct hf_job *job)
 {
         job->worker = -1;
-        enqueue(job);
-}
-
-static void dequeue(struct hf_job *job)
-{
-        struct hf_place *place = job->place;
-        struct hf_job **at = &place->first;
-
-        while (*at != job)
-                at = &(*at)->next;
-        *at = job->next;
-        if (place->end == &job->next)
-                place->end = at;
-        place->waiting -= job->order.kind != HF_WORK_GIVE;
+        hf_place_enqueue(job);
 }
 
 /* Not between the look at who holds it and its removal: somebody may have taken it since. */
@@ -106,6 +81,22 @@ void hf_job_tell(struct hf_job *job, const struct hf_result *outcome)
                 done(data, outcome);
 }
 
+void hf_job_move(struct hf_job *job)
+{
+        struct hf_result outcome = {.status = -ENOMEM, .fd = -1};
+        struct hf_place *place = hf_place_get(
+                job->works, hf_place_of(job->works, &job->order, NULL), job->order.path);
+
+        job->order.guessed = false;
+        if (place) {
+                job->place = place;
+                hf_job_again(job);
+                return;
+        }
+        (void)hf_error_sys(&outcome.error, ENOMEM, "cannot ask its filesystem");
+        hf_job_tell(job, &outcome);
+}
+
 /* Gives the place's next job to a worker. False: somebody was told, and all may be otherwise now.
  */
 static bool start_next(struct hf_works *works, struct hf_place *place)
@@ -118,13 +109,13 @@ static bool start_next(struct hf_works *works, struct hf_place *place)
                 return true;
         if (is_held(works, &job->order, &outcome.error)) {
                 outcome.status = -EBUSY;
-                dequeue(job);
+                hf_place_dequeue(job);
                 hf_job_tell(job, &outcome);
                 return false;
         }
         outcome.status = hf_worker_launch(works, index, job);
         if (outcome.status >= 0) {
-                dequeue(job);
+                hf_place_dequeue(job);
                 if (!job->done)
                         job_delete(job);
                 return true;
@@ -134,7 +125,7 @@ static bool start_next(struct hf_works *works, struct hf_place *place)
                 hf_work_retry_later(works);
                 return true;
         }
-        dequeue(job);
+        hf_place_dequeue(job);
         hf_job_tell(job, &outcome);
         return false;
 }
@@ -188,7 +179,7 @@ static void give_up(struct hf_job *job)
         if (job->worker < 0 && job->order.kind == HF_WORK_GIVE)
                 return;
         if (job->worker < 0) {
-                dequeue(job);
+                hf_place_dequeue(job);
                 hf_place_drop_unused(job->works, place);
         } else {
                 hf_worker_at(job->works, job->worker)->given_up = 1;
@@ -280,7 +271,7 @@ static int refuse_more(const struct hf_works *works, const struct hf_place *plac
 static int place_job(struct hf_works *works, struct hf_job *job, struct hf_error *err)
 {
         int index = find_worker(works, job);
-        struct hf_place_key key = index < 0 ? hf_place_of(works, &job->order)
+        struct hf_place_key key = index < 0 ? hf_place_of(works, &job->order, &job->order.guessed)
                                             : hf_worker_at(works, index)->where;
 
         job->place = hf_place_get(works, key, job->order.path);
@@ -289,6 +280,7 @@ static int place_job(struct hf_works *works, struct hf_job *job, struct hf_error
         if (index >= 0) {
                 job->worker = index;
                 job->begin = hf_worker_at(works, index)->since;
+                job->order.guessed = hf_worker_at(works, index)->order.guessed;
                 works->slots[index].job = job;
                 return set_deadline(job);
         }
@@ -316,7 +308,7 @@ static int begin_job(struct hf_works *works, struct hf_job *job, struct hf_error
         }
         if (index >= 0 && kind != HF_WORK_GIVE)
                 return hf_error_sys(err, -r, "no process can be made to ask its filesystem");
-        enqueue(job);
+        hf_place_enqueue(job);
         if (index >= 0)
                 hf_work_retry_later(works);
         else if (job->place->worker < 0)
@@ -355,8 +347,10 @@ int hf_work_start(struct hf_server *server, const struct hf_session *session,
                 *ret = job;
         if (r > 0)
                 r = begin_job(works, job, err);
-        if (r >= 0)
+        if (r >= 0) {
+                works->gives[order->lock] = order->kind == HF_WORK_GIVE;
                 return 0;
+        }
         if (ret)
                 *ret = NULL;
         job_delete(job);
@@ -396,20 +390,7 @@ void hf_work_dispose(struct hf_server *server, int fd, const struct hf_thing *th
 
 bool hf_work_gives(struct hf_server *server, uint32_t lock)
 {
-        struct hf_works *works = server->works;
-
-        for (int i = 0; i < HF_WORKERS_MAX; i++) {
-                const struct hf_worker *worker = hf_worker_at(works, i);
-
-                if (hf_worker_state(worker) != HF_WORKER_NONE &&
-                    worker->order.kind == HF_WORK_GIVE && worker->order.lock == lock)
-                        return true;
-        }
-        for (const struct hf_place *place = works->places; place; place = place->next)
-                for (const struct hf_job *job = place->first; job; job = job->next)
-                        if (job->order.kind == HF_WORK_GIVE && job->order.lock == lock)
-                                return true;
-        return false;
+        return server->works->gives[lock];
 }
 
 bool hf_work_deletes(struct hf_server *server, const struct hf_thing *thing)
@@ -479,7 +460,7 @@ void hf_work_free(struct hf_server *server)
                 while (place->first) {
                         struct hf_job *job = place->first;
 
-                        dequeue(job);
+                        hf_place_dequeue(job);
                         job_delete(job);
                 }
                 place->worker = -1;

@@ -48,17 +48,19 @@ enum hf_work_kind {
 struct hf_order {
         enum hf_work_kind kind;
         bool shared, autocreate; /* TAKE */
-        int fd;                  /* GIVE */
-        pid_t pid;               /* FIND */
-        uint32_t lock;           /* GIVE: its record in the table, or 0 */
-        struct hf_thing thing;   /* GIVE, DELETE */
+        bool guessed;  /* that path is on the filesystem of its directory; it may be a symlink */
+        int fd;        /* GIVE */
+        pid_t pid;     /* FIND */
+        uint32_t lock; /* GIVE: its record in the table, or 0 */
+        struct hf_thing thing; /* GIVE, DELETE */
         char hash[HF_WORK_HASH_SIZE];
         char path[PATH_MAX]; /* for FIND: where it is looked for, as far as known */
 };
 
 struct hf_result {
-        int status; /* 0, or a negative errno; TAKE: -EAGAIN, another one has the lock */
-        int fd;     /* TAKE: the locked file, the receiver's */
+        int status;     /* 0, or a negative errno; TAKE: -EAGAIN, another one has the lock */
+        int fd;         /* TAKE: the locked file, the receiver's */
+        bool elsewhere; /* nothing was done: the guess was wrong */
         struct hf_thing thing;
         struct hf_error error; /* with a status that is not the filesystem's own answer, the words
                                   for it; else no text */

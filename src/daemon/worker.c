@@ -185,7 +185,8 @@ static void finish(struct hf_works *works, int index)
 
         fetch_results(works);
         outcome.fd = works->slots[index].fd;
-        if (!done || (order.kind == HF_WORK_TAKE && outcome.status == 0 && outcome.fd < 0)) {
+        if (!done || (order.kind == HF_WORK_TAKE && !outcome.elsewhere && outcome.status == 0 &&
+                      outcome.fd < 0)) {
                 outcome.status = hf_error_set(&outcome.error, EINTR, HF_ERR_INTERNAL,
                                               HF_FROM_LOCKSPACE,
                                               "the process that did so was ended; try again");
@@ -202,6 +203,7 @@ static void finish(struct hf_works *works, int index)
         works->slots[index].job = NULL;
         works->slots[index].fd = -1;
         works->deleting -= order.kind == HF_WORK_DELETE;
+        works->gives[order.lock] = false;
         atomic_store_explicit(&worker->state, HF_WORKER_NONE, memory_order_release);
         while (place && place->worker != index)
                 place = place->next;
@@ -213,6 +215,8 @@ static void finish(struct hf_works *works, int index)
                 given(works, &order, closed);
         if (again)
                 hf_job_again(job);
+        else if (job && outcome.elsewhere)
+                hf_job_move(job);
         else if (job || order.kind != HF_WORK_GIVE)
                 complete(works, job, &order, &outcome);
         hf_work_start_all(works);
@@ -296,6 +300,7 @@ int hf_work_adopt(struct hf_server *server)
                 works->slots[i].adopted = true;
                 works->adopted++;
                 works->deleting += worker->order.kind == HF_WORK_DELETE;
+                works->gives[worker->order.lock] = worker->order.kind == HF_WORK_GIVE;
                 watch(works, i);
         }
         return 0;

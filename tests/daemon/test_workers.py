@@ -15,11 +15,14 @@ import threading
 import time
 
 import pytest
+from hftest import wire
 from hftest.daemons import BUILD, name_of
 from hftest.processes import children, is_there, state_of, until
 from hftest.wire import AUTOCREATE, Owner, Proc, frame, resource
 
 BUSY = (87, 51)
+HOLDFAST_PROGRAM = 0x486F6C64
+RELEASE_ALL = 6
 SYSTEM = 38
 STILLFS = os.path.join(BUILD, "tests", "fault", "stillfs")
 OTHERS = 200
@@ -240,6 +243,32 @@ def test_who_leaves_while_it_waits_gets_nothing(still, inside, nursery, flags):
         assert is_free(inside, nursery, path)
 
 
+def test_who_asks_again_gets_the_lock_that_the_first_try_took_too_late(still, holdfastd, nursery):
+    daemon = holdfastd(wrapper=still.enter, conf="filesystem_timeout = 2\n")
+    path = still.make()
+    still.stop()
+    assert "has not answered" in wait_for_lock(daemon, nursery, path).answer().error.message
+    again = Waiting(daemon, Owner("slow", nursery.sleeper().pid), Proc.ACQUIRE, path)
+    with daemon.connect() as client:
+        assert client.ping(), "the request has been looked at"
+    still.go()
+    assert again.answer().ok
+
+
+def test_a_symlink_to_what_hangs_hangs_nothing_where_it_lies(still, inside, nursery, folder):
+    lease, vm = os.path.join(folder, "lease"), nursery.sleeper()
+    os.symlink(still.make(), os.path.join(folder, "link"))
+    with inside.connect_as(Owner("vm", vm.pid)) as client:
+        assert client.acquire(lease, flags=AUTOCREATE).ok
+        still.stop()
+        waiting = wait_for_lock(inside, nursery, os.path.join(folder, "link"))
+        assert client.release(lease).ok, inside.log()
+        assert client.acquire(os.path.join(folder, "new"), flags=AUTOCREATE).ok
+    assert waiting.is_answered() is None
+    still.go()
+    assert waiting.answer().ok
+
+
 def kill_server(daemon):
     pid = daemon.server_pid
     os.kill(pid, signal.SIGKILL)
@@ -344,6 +373,43 @@ def test_who_leaves_after_a_release_has_released(still, inside, nursery):
     still.go()
     until(lambda: not inside.workers, "the worker has ended")
     assert is_free(inside, nursery, path)
+
+
+def test_a_vm_that_has_released_all_is_not_ended_for_leaving(still, inside, nursery):
+    path, vm = still.make(), nursery.vm("web1")
+    own = vm.own_connection(inside)
+    assert own.acquire(path).ok
+    still.stop()
+    waiting = Waiting(inside, Owner("web1", vm.pid), Proc.RELEASE, path)
+    until(lambda: inside.workers, "a worker is busy")
+    own.close()
+    for _ in range(3):
+        with inside.connect() as client:
+            assert client.ping()
+    assert "ending it" not in inside.log() and is_there(vm.pid)
+    still.go()
+    assert waiting.answer().ok
+    assert is_there(vm.pid)
+
+
+@pytest.mark.parametrize("change", [None, kill_server], ids=["alone", "kill_server"])
+def test_all_is_released_when_that_is_answered(still, inside, nursery, disk, change):
+    paths, local = [still.make("a"), still.make("b")], disk("local.img")
+    with inside.connect_as(Owner("web1", nursery.sleeper().pid)) as client:
+        assert all(client.acquire(path).ok for path in [*paths, local])
+        still.stop()
+        with wire.Connection(inside.own_socket) as asker:
+            asker.send(frame(RELEASE_ALL, wire.u32(0), prog=HOLDFAST_PROGRAM, serial=9))
+            until(lambda: inside.workers, "a worker is busy")
+            if change:
+                change(inside)
+            assert asker.receive(0.2).outcome == "silence"
+            assert client.acquire(local).ok, "others go on, and what they take now is theirs"
+            still.go()
+            answer = asker.receive(10)
+            assert answer.ok and answer.serial == 9
+            assert all(is_free(inside, nursery, path) for path in paths)
+            assert not is_free(inside, nursery, local)
 
 
 def test_the_locks_of_a_vm_that_dies_are_given_back_when_that_is_possible(still, inside, nursery,

@@ -19,25 +19,36 @@
 #define FILES 256
 
 static struct file {
-        char path[256];
-        uint64_t owner; /* of the lock */
+        char path[256];    /* empty: it was removed, or never was */
+        unsigned int open; /* how often */
+        uint64_t owner;    /* of the lock */
         bool locked;
 } files[FILES];
 
 static struct file *find(const char *path)
 {
-        /* Of a file that was removed while it is open the path is not known. */
         for (int i = 0; path && i < FILES; i++)
                 if (*files[i].path && !strcmp(files[i].path, path))
                         return &files[i];
         return NULL;
 }
 
+/* The one that is open; of that no path is said. */
+static struct file *file_of(const struct fuse_file_info *info)
+{
+        return &files[info->fh];
+}
+
+static void open_as(struct fuse_file_info *info, struct file *file)
+{
+        info->fh = (uint64_t)(file - files);
+        file->open++;
+}
+
 static int get_attributes(const char *path, struct stat *ret, struct fuse_file_info *info)
 {
-        const struct file *file = find(path);
+        const struct file *file = path ? find(path) : file_of(info);
 
-        (void)info;
         memset(ret, 0, sizeof(*ret));
         ret->st_mode = file ? S_IFREG | 0600 : S_IFDIR | 0755;
         ret->st_nlink = 1;
@@ -61,19 +72,30 @@ static int list(const char *path, void *to, fuse_fill_dir_t fill, off_t offset,
 static int create(const char *path, mode_t mode, struct fuse_file_info *info)
 {
         (void)mode;
-        (void)info;
         for (int i = 0; i < FILES && !find(path); i++)
-                if (!*files[i].path) {
+                if (!*files[i].path && !files[i].open) {
                         files[i] = (struct file){0};
                         (void)snprintf(files[i].path, sizeof(files[i].path), "%s", path);
                 }
-        return find(path) ? 0 : -ENOSPC;
+        if (!find(path))
+                return -ENOSPC;
+        open_as(info, find(path));
+        return 0;
 }
 
 static int open_file(const char *path, struct fuse_file_info *info)
 {
-        (void)info;
-        return find(path) ? 0 : -ENOENT;
+        if (!find(path))
+                return -ENOENT;
+        open_as(info, find(path));
+        return 0;
+}
+
+static int close_last(const char *path, struct fuse_file_info *info)
+{
+        (void)path;
+        file_of(info)->open--;
+        return 0;
 }
 
 static int remove_file(const char *path)
@@ -96,15 +118,14 @@ static int flush(const char *path, struct fuse_file_info *info)
 /* Of one kind: exclusive, of the whole file. */
 static int lock(const char *path, struct fuse_file_info *info, int command, struct flock *lock)
 {
-        struct file *file = find(path);
-        bool free = !file || !file->locked || file->owner == info->lock_owner;
+        struct file *file = file_of(info);
+        bool free = !file->locked || file->owner == info->lock_owner;
 
+        (void)path;
         if (command == F_GETLK) {
                 lock->l_type = free ? F_UNLCK : F_WRLCK;
                 return 0;
         }
-        if (!file)
-                return 0;
         if (lock->l_type == F_UNLCK) {
                 file->locked = file->locked && !free;
                 return 0;
@@ -133,6 +154,7 @@ static const struct fuse_operations operations = {
         .create = create,
         .open = open_file,
         .unlink = remove_file,
+        .release = close_last,
         .flush = flush,
         .lock = lock,
 };
