@@ -5,7 +5,7 @@
  * The server: one thread, one event loop, and what all its parts share.
  *
  *   listener.c   sockets, who may connect, the limit of clients
- *   session.c    one connection: bytes in, bytes out
+ *   session.c    one connection, its begin and its end; session-serve.c: bytes in, bytes out
  *   dispatch.c   from a frame to the procedure that is meant, and its guards
  *   *-program.c  the programs: virtlockd's locks, its admin calls, our own
  *   acquire.c    taking locks
