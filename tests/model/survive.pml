@@ -31,7 +31,7 @@
  *   model                     | code
  *   receive                   | keeper/receipt.c hf_exchange_receive
  *   acquire                   | daemon/acquire.c, storage/resource.c: open, F_OFD_SETLK
- *   prepare, commit           | daemon/session.c set_answer, keeper/receipt.c hf_exchange_commit
+ *   prepare, commit           | daemon/session-serve.c set_answer, keeper/receipt.c hf_exchange_commit
  *   apply                     | daemon/intent.c hf_intent_carry_out
  *   give                      | daemon/release.c hf_give, lockspace/table-locks.c RELEASING
  *   send, rest, consume       | keeper/receipt.c hf_exchange_send, hf_exchange_consume
