@@ -50,6 +50,7 @@ class Torture:
         until(lambda: all(self.held(i * RESOURCES_EACH) for i in range(self.managed + self.own)),
               "every owner holds its first resource")
         self.hammer = self.spawn("fault-hammer", files, self.table)
+        until(lambda: minds(self.hammer.pid, signal.SIGTERM), "the competitor can be told to end")
         return self
 
     def start_clients(self, files):
@@ -96,6 +97,13 @@ class Torture:
         """The server's pid; None between two."""
         servers = children(self.supervisor())
         return servers[0] if servers else None
+
+
+def minds(pid, number):
+    """Whether a process has a handler for a signal."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+        caught = next(line for line in status if line.startswith("SigCgt:"))
+    return int(caught.split()[1], 16) >> (number - 1) & 1
 
 
 def is_perfect(result):
