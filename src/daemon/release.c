@@ -92,10 +92,11 @@ void hf_given(struct hf_server *server, const struct hf_order *order, bool close
         const struct hf_lock *lock = hf_table_lock(server->table, order->lock);
         uint32_t hold = lock->first_hold, owner;
 
-        /* The record may be another lock's by now, where the table had to be repaired. */
-        if (!hold || !(lock->flags & HF_LOCK_RELEASING) || lock->fd != order->fd ||
-            !hf_thing_same(&lock->file, &order->thing))
+        if (!hold || !(lock->flags & HF_LOCK_RELEASING))
                 return;
+        /* The record may be another lock's by now, which has waited for this worker then. */
+        if (lock->fd != order->fd || !hf_thing_same(&lock->file, &order->thing))
+                closed = false;
         owner = hf_table_hold(server->table, hold)->owner;
         if (closed)
                 remove_lock(server, hold);

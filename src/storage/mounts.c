@@ -14,20 +14,19 @@
  *
  * On ext and tmpfs a close does nothing that a freeze holds up. On other disks it
  * may give back space reserved behind the end of the file, or write out a file
- * that was cut to nothing, which a freeze does hold up. An overlay is what its
- * layers are, which it does not say in a form that can be followed from here (they
- * belong to another mount namespace); it is the root of containers, whose layers
- * are on the disks of the host. What is in /dev are devices, also where a
- * container has a tmpfs there: opening one may wait for the hardware.
+ * that was cut to nothing, which a freeze does hold up. An overlay is not among them:
+ * opening a file of a lower layer for writing copies all of it, and the layers may be
+ * anywhere. What is in /dev are devices, also where a container has a tmpfs there:
+ * opening one may wait for the hardware.
  */
 static const struct kind {
         const char *type;
         bool local, closes;
 } kinds[] = {
-        {"ext4", true, true},      {"ext3", true, true},   {"ext2", true, true},
-        {"tmpfs", true, true},     {"ramfs", true, true},  {"overlay", true, true},
-        {"xfs", true, false},      {"btrfs", true, false}, {"f2fs", true, false},
-        {"bcachefs", true, false}, {"proc", false, true},
+        {"ext4", true, true},   {"ext3", true, true},  {"ext2", true, true},
+        {"tmpfs", true, true},  {"ramfs", true, true}, {"xfs", true, false},
+        {"btrfs", true, false}, {"f2fs", true, false}, {"bcachefs", true, false},
+        {"proc", false, true},
 };
 
 /* Directories whose mount is remembered; a power of two. */

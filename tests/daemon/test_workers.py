@@ -607,6 +607,21 @@ def test_a_frozen_disk_delays_only_who_would_write_on_it(ext4, holdfastd, nurser
     no_descriptor_is_left(daemon, before)
 
 
+def test_an_overlay_that_copies_an_image_delays_nobody_else(holdfastd, nursery, folder):
+    need_mounts()
+    own = Namespace(nursery, folder)
+    own.run("sh", "-e", "-c", """
+            mount -t tmpfs layers "$0"; cd "$0"; mkdir lower upper work both
+            head -c 300M /dev/zero > lower/disk
+            mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay both
+            stat both/disk""", own.point)
+    daemon = holdfastd(wrapper=own.enter)
+    waiting = Waiting(daemon, Owner("slow", nursery.sleeper().pid), Proc.ACQUIRE,
+                      own.path("both/disk"))
+    until(lambda: daemon.workers, "a worker is busy")
+    assert waiting.answer().ok
+
+
 def test_a_block_device_is_left_to_a_worker(daemon, nursery, folder):
     need_mounts()
     image = os.path.join(folder, "disk.img")
