@@ -85,6 +85,7 @@ static void drop_twins(struct hf_kept *kept)
 struct hf_kept *hf_kept_new(struct hf_server *server)
 {
         struct hf_kept *kept = calloc(1, sizeof(*kept));
+        size_t left = 0;
 
         if (!kept)
                 return NULL;
@@ -93,15 +94,20 @@ struct hf_kept *hf_kept_new(struct hf_server *server)
                 struct hf_passed_lot *lot = &server->passed_lots[i];
                 int r = hf_lot_drain(lot->fd, hf_parking_fd(server), note_parked, kept);
 
-                if (r >= 0)
+                /* At once: a daemon that is killed on the way, again and again, leaves few lots. */
+                if (r >= 0) {
+                        hf_parking_drop_passed(server, lot);
                         continue;
+                }
                 hf_log(HF_LOG_ERROR, MODULE,
                        "cannot take all locks back from the service manager: %s; the rest stays "
                        "locked there",
                        strerrordesc_np(-r));
-                /* Not ours to remove. */
+                /* Not ours to remove, and its number stays used. */
                 hf_close_fd(&lot->fd);
+                server->passed_lots[left++] = *lot;
         }
+        server->n_passed_lots = left;
         if (kept->n)
                 qsort(kept->parked, kept->n, sizeof(*kept->parked), by_serial);
         drop_twins(kept);
@@ -219,19 +225,6 @@ static void give_rest(struct hf_kept *kept)
         free(kept->parked);
 }
 
-/* All that are empty. The numbers of the others stay used. */
-static void drop_passed(struct hf_server *server)
-{
-        size_t n = 0;
-
-        for (size_t i = 0; i < server->n_passed_lots; i++)
-                if (server->passed_lots[i].fd >= 0)
-                        hf_parking_drop_passed(server, &server->passed_lots[i]);
-                else
-                        server->passed_lots[n++] = server->passed_lots[i];
-        server->n_passed_lots = n;
-}
-
 struct hf_kept *hf_kept_free(struct hf_kept *kept)
 {
         if (!kept)
@@ -244,7 +237,6 @@ struct hf_kept *hf_kept_free(struct hf_kept *kept)
                 hf_log(HF_LOG_ERROR, MODULE,
                        "out of memory: not all locks could be taken back from the service manager");
         give_rest(kept);
-        drop_passed(kept->server);
         free(kept);
         return NULL;
 }

@@ -71,8 +71,8 @@ struct hf_listener {
 /* Sockets: virtlockd's two, our two; systemd may pass more of each. */
 #define HF_LISTENERS_MAX 16
 
-/* Parking lots that systemd may pass: one, and what a daemon that was killed left half-way. */
-#define HF_LOTS_MAX 8
+/* Parking lots that systemd may pass: one, and those that killed daemons have left half-way. */
+#define HF_LOTS_MAX 64
 
 struct hf_passed_lot {
         int fd;

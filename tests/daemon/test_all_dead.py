@@ -361,7 +361,7 @@ def test_a_daemon_that_is_killed_again_and_again_while_it_takes_its_locks_back(k
     assert tries > 1000 and got == {}
     competitor.stop()
     assert {lock_on_first_byte(path) for path in paths} == {"write lock"}
-    assert "web1" in refusal(kept, nursery, paths[0])
+    assert "web1" in refusal(kept, nursery, paths[0]), kept.log()
     assert len(store.names) == 1
     with kept.connect_as(Owner("web1", vm.pid)) as client:
         for path in paths:
