@@ -271,6 +271,18 @@ def test_a_server_that_crashes_at_one_request_again_and_again_refuses_it(daemon,
     assert daemon.log().count("ended by signal") == 3
 
 
+def test_any_size_of_state(daemon, nursery, disk, way):
+    paths = [disk(f"{'n' * 100}{i}.img") for i in range(3000)]
+    clients = [daemon.connect_as(Owner(f"web{i}", nursery.sleeper().pid)) for i in range(20)]
+    for i, path in enumerate(paths):
+        assert clients[i % 20].acquire(path).ok
+    way(daemon)
+    assert all(lock_on_first_byte(path) == "write lock" for path in paths[::100])
+    for i, path in enumerate(paths):
+        assert clients[i % 20].release(path).ok
+    assert all(lock_on_first_byte(path) == "unlocked" for path in paths[::100])
+
+
 # ---- the program -----------------------------------------------------------------------
 
 
