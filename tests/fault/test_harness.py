@@ -16,6 +16,9 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 import torture  # noqa: E402
 
+# It takes all that there is of this machine: one at a time.
+pytestmark = pytest.mark.xdist_group("torture")
+
 
 def test_locks_that_are_gone_while_vms_live_are_counted_as_thefts(daemon, nursery, folder):
     run = torture.Torture(nursery, folder, daemon).begin()

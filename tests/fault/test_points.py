@@ -10,8 +10,9 @@ import pytest
 
 from kinds import KINDS, Scene
 
-# Of the points of a request so many are tried, spread over all of them; 0: each one.
-POINTS = int(os.environ.get("HF_POINTS", "12"))
+# Of the points of a request so many are tried, all of nearly every kind, else spread over them;
+# 0: each one.
+POINTS = int(os.environ.get("HF_POINTS", "1000"))
 # The same for pairs: a point of the request, and one of the server that takes over.
 PAIRS = int(os.environ.get("HF_PAIRS", "8"))
 # And from so many points (0: each one) on after each instruction, or after each STRIDE-th.

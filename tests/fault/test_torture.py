@@ -12,6 +12,9 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 import torture  # noqa: E402
 
+# It takes all that there is of this machine: one at a time.
+pytestmark = pytest.mark.xdist_group("torture")
+
 # What is done, and how often; by hand far more.
 KINDS = {
     torture.none: 25,
