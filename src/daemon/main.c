@@ -167,6 +167,7 @@ static int run(struct daemon *d, char **argv)
                        "%s: raise the limit of file sizes (ulimit -f); serving without a "
                        "supervisor: nobody will replace this process when it is killed",
                        error.text);
+                d->arguments.unsupervised = true;
                 status = hf_keeper_run(&program, argv, false, &error);
         }
         /* Else a server has said it, and the number is somebody else's by now. */
