@@ -227,11 +227,11 @@ static void on_taken(void *data, const struct hf_result *result)
                 finish(job, &acquired, true);
 }
 
-/* What is behind the name that is asked for. */
-static void on_found_thing(void *data, const struct hf_result *result)
+/* A worker has looked for what is behind a name: what it found is noted. */
+static void on_looked(struct hf_acquire_job *job, const struct hf_result *result,
+                      void (*note)(struct hf_acquire_job *job, const struct hf_thing *thing))
 {
         struct hf_acquired acquired = {0};
-        struct hf_acquire_job *job = data;
 
         job->work = NULL;
         if (has_failed(job, result, &acquired)) {
@@ -239,24 +239,30 @@ static void on_found_thing(void *data, const struct hf_result *result)
                 return;
         }
         if (result->status == 0)
-                job->request.thing = result->thing;
+                note(job, &result->thing);
         go_on(job);
+}
+
+static void note_asked(struct hf_acquire_job *job, const struct hf_thing *thing)
+{
+        job->request.thing = *thing;
+}
+
+static void note_learned(struct hf_acquire_job *job, const struct hf_thing *thing)
+{
+        hf_learn_found(job->server, job->learned, job->hash, thing);
+}
+
+/* What is behind the name that is asked for. */
+static void on_found_thing(void *data, const struct hf_result *result)
+{
+        on_looked(data, result, note_asked);
 }
 
 /* What is behind the name of a lock that stands, perhaps for the same thing. */
 static void on_learned(void *data, const struct hf_result *result)
 {
-        struct hf_acquired acquired = {0};
-        struct hf_acquire_job *job = data;
-
-        job->work = NULL;
-        if (has_failed(job, result, &acquired)) {
-                finish(job, &acquired, true);
-                return;
-        }
-        if (result->status == 0)
-                hf_learn_found(job->server, job->learned, job->hash, &result->thing);
-        go_on(job);
+        on_looked(data, result, note_learned);
 }
 
 /* Leaves a step to a worker. */
