@@ -24,6 +24,7 @@ struct hf_acquire_job {
         bool found; /* the thing behind its name was looked for */
         struct hf_resource_result result;
         struct hf_search *search;
+        int unseen;          /* how often somebody had it, and nobody was found */
         struct hf_job *work; /* the step that a worker does */
         uint32_t learned;    /* a lock whose thing is being asked for */
         char hash[HF_WORK_HASH_SIZE];

@@ -11,15 +11,22 @@
 #include <errno.h>
 #include <string.h>
 
+/* Gives back what the step has opened. */
+static void let_go(struct hf_acquire_job *job)
+{
+        if (job->result.fd >= 0)
+                hf_work_dispose(job->server, job->result.fd, &job->result.file,
+                                job->autocreate ? job->path : NULL);
+        job->result.fd = -1;
+}
+
 static struct hf_acquire_job *job_free(struct hf_acquire_job *job)
 {
         if (!job)
                 return NULL;
         (void)hf_search_free(job->search);
         (void)hf_job_free(job->work);
-        if (job->result.fd >= 0)
-                hf_work_dispose(job->server, job->result.fd, &job->result.file,
-                                job->autocreate ? job->path : NULL);
+        let_go(job);
         free(job->path);
         free(job->name);
         free(job);
@@ -113,11 +120,25 @@ static void finish(struct hf_acquire_job *job_arg, const struct hf_acquired *acq
                 hf_session_resume(session);
 }
 
+static void go_on(struct hf_acquire_job *job);
+
+/*
+ * A lock that nobody is seen to have may be our own: what a server that was killed
+ * had begun is on its way back. Then there is another try.
+ */
+#define UNSEEN_TRIES 3
+
 static void on_found(void *data, const struct hf_user *holder)
 {
         struct hf_acquired acquired = {0};
         struct hf_acquire_job *job = data;
 
+        if (!holder && ++job->unseen < UNSEEN_TRIES) {
+                job->search = hf_search_free(job->search);
+                let_go(job);
+                go_on(job);
+                return;
+        }
         acquired.status = hf_acquire_refuse_foreign(job, holder, &acquired.error);
         finish(job, &acquired, true);
 }

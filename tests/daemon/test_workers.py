@@ -546,7 +546,7 @@ def test_no_kill_at_any_time_costs_a_request_or_a_descriptor(still, inside, nurs
     done.set()
     for thread in threads:
         thread.join()
-    assert not refused
+    assert not refused, [str(answer.error) for _, answer in refused]
     no_descriptor_is_left(inside, before)
     assert "damaged" not in inside.log()
 
