@@ -30,6 +30,28 @@ struct hf_acquire_job {
         char hash[HF_WORK_HASH_SIZE];
 };
 
+/* acquire.c: the job, and what the step found. */
+
+/* In the table, an owner and a lockspace. -ENOMEM. */
+int hf_acquire_job_new(struct hf_server *server, uint32_t owner, const struct hf_acquire *acquire,
+                       uint32_t lockspace, struct hf_acquire_job **ret);
+
+/* Gives back what was not entered. */
+struct hf_acquire_job *hf_acquire_job_free(struct hf_acquire_job *job);
+
+static inline void hf_acquire_job_freep(struct hf_acquire_job **job)
+{
+        *job = hf_acquire_job_free(*job);
+}
+
+#define hf_cleanup_acquire_job hf_cleanup(hf_acquire_job_freep)
+
+/* Whether its name is a hash, and what is behind that is not known. */
+bool hf_acquire_is_behind_hash(const struct hf_acquire_job *job);
+
+/* Judges what the step found. HF_PENDING when a search for a foreign holder has begun. */
+int hf_acquire_judge(struct hf_acquire_job *job, struct hf_acquired *ret);
+
 /* acquire-enter.c: what the rules and the table make of it. */
 
 /* Acts on a verdict. Returns false when it is "free": go on. */

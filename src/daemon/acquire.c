@@ -20,7 +20,7 @@ static void let_go(struct hf_acquire_job *job)
         job->result.fd = -1;
 }
 
-static struct hf_acquire_job *job_free(struct hf_acquire_job *job)
+struct hf_acquire_job *hf_acquire_job_free(struct hf_acquire_job *job)
 {
         if (!job)
                 return NULL;
@@ -32,13 +32,6 @@ static struct hf_acquire_job *job_free(struct hf_acquire_job *job)
         free(job);
         return NULL;
 }
-
-static void job_freep(struct hf_acquire_job **job)
-{
-        *job = job_free(*job);
-}
-
-#define cleanup_job hf_cleanup(job_freep)
 
 uint32_t hf_find_lockspace(struct hf_server *server, const char *path, struct hf_error *err)
 {
@@ -72,7 +65,7 @@ static int wait_for(struct hf_acquire_job *job)
 
 static void on_tidied(void *data, const struct hf_result *result)
 {
-        cleanup_job struct hf_acquire_job *job = data;
+        hf_cleanup_acquire_job struct hf_acquire_job *job = data;
         struct hf_session *session = job->session;
 
         (void)result;
@@ -108,7 +101,7 @@ static bool tidy(struct hf_acquire_job *job)
 
 static void finish(struct hf_acquire_job *job_arg, const struct hf_acquired *acquired, bool resume)
 {
-        cleanup_job struct hf_acquire_job *job = job_arg;
+        hf_cleanup_acquire_job struct hf_acquire_job *job = job_arg;
         struct hf_session *session = job->session;
 
         session->cancel = NULL;
@@ -146,7 +139,7 @@ static void on_found(void *data, const struct hf_user *holder)
 /* The client has left, nobody waits. */
 static void cancel_job(void *data)
 {
-        (void)job_free(data);
+        (void)hf_acquire_job_free(data);
 }
 
 /* Starts to look for who holds it. On failure the refusal stays without a name. */
@@ -160,8 +153,7 @@ static int search_foreign(struct hf_acquire_job *job)
         return 0;
 }
 
-/* Judges what the step found. HF_PENDING when a search for a foreign holder has begun. */
-static int judge(struct hf_acquire_job *job, struct hf_acquired *ret)
+int hf_acquire_judge(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
         int status = job->result.status;
 
@@ -197,7 +189,7 @@ static int complete(struct hf_acquire_job *job, struct hf_acquired *ret)
                                            job->name);
                 return HF_ANSWERED;
         }
-        return judge(job, ret);
+        return hf_acquire_judge(job, ret);
 }
 
 /* The step that a worker did has failed for another reason than what the filesystem said. */
@@ -298,7 +290,7 @@ static int have_done(struct hf_acquire_job *job, const struct hf_order *order, h
         return HF_ANSWERED;
 }
 
-static bool is_behind_hash(const struct hf_acquire_job *job)
+bool hf_acquire_is_behind_hash(const struct hf_acquire_job *job)
 {
         return job->request.lockspace != HF_LOCKSPACE_DEFAULT &&
                job->request.thing.kind == HF_THING_NONE && hf_behind_is_hash(job->name);
@@ -319,7 +311,7 @@ static int find_thing_of_hash(struct hf_acquire_job *job, struct hf_acquired *re
 /* Finds the thing behind a hashed name. HF_DONE: it is known, or cannot be. */
 static int find_thing(struct hf_acquire_job *job, struct hf_acquired *ret)
 {
-        if (job->found || !is_behind_hash(job))
+        if (job->found || !hf_acquire_is_behind_hash(job))
                 return HF_DONE;
         job->found = true;
         return find_thing_of_hash(job, ret);
@@ -382,25 +374,10 @@ static int next_step(struct hf_acquire_job *job, struct hf_acquired *ret)
         return outcome == HF_DONE ? take(job, ret) : outcome;
 }
 
-/* All of it at once, however long it takes: before anybody is served. */
-static void take_waiting(struct hf_acquire_job *job)
+int hf_acquire_job_new(struct hf_server *server, uint32_t owner, const struct hf_acquire *acquire,
+                       uint32_t lockspace, struct hf_acquire_job **ret)
 {
-        struct hf_resource_request resource = {
-                .path = job->path,
-                .shared = job->request.shared,
-                .autocreate = job->autocreate,
-        };
-
-        if (is_behind_hash(job))
-                (void)hf_behind_find(hf_table_owner(job->server->table, job->request.owner)->pid,
-                                     job->name, &job->request.thing);
-        hf_resource_take(&resource, &job->result);
-}
-
-static int job_new(struct hf_server *server, uint32_t owner, const struct hf_acquire *acquire,
-                   uint32_t lockspace, struct hf_acquire_job **ret)
-{
-        cleanup_job struct hf_acquire_job *job = calloc(1, sizeof(*job));
+        hf_cleanup_acquire_job struct hf_acquire_job *job = calloc(1, sizeof(*job));
 
         if (!job)
                 return -ENOMEM;
@@ -441,7 +418,7 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
         r = hf_owner_bind(session, err);
         if (r < 0)
                 return r;
-        r = job_new(server, session->owner, acquire, lockspace, &job);
+        r = hf_acquire_job_new(server, session->owner, acquire, lockspace, &job);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot lock %s", acquire->name);
         job->session = session;
@@ -456,55 +433,4 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
         if (outcome == HF_ANSWERED)
                 finish(job, &acquired, false);
         return outcome;
-}
-
-/* The step for a claim: its own descriptor, where it was kept, or another one. */
-static void take_again(struct hf_acquire_job *job, const struct hf_claim *claim,
-                       struct hf_kept *kept, struct hf_acquired *ret)
-{
-        struct hf_table *table = job->server->table;
-        int fd = -1;
-
-        if (hf_kept_take(kept, job->request.owner, claim, &job->result))
-                fd = job->result.fd;
-        else
-                take_waiting(job);
-        (void)judge(job, ret);
-        if (fd >= 0 && job->result.fd == fd)
-                hf_kept_untake(kept, hf_steal_fd(&job->result.fd));
-        if (ret->status >= 0)
-                hf_kept_entered(kept, claim, hf_table_find_file(table, &job->request.file, 0));
-}
-
-int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,
-                     struct hf_kept *kept, const struct hf_user_scan *scan, struct hf_error *err)
-{
-        cleanup_job struct hf_acquire_job *job = NULL;
-        uint32_t lockspace = hf_table_find_lockspace(server->table, claim->lockspace);
-        struct hf_acquire acquire = {.name = claim->name,
-                                     .shared = claim->shared,
-                                     .autocreate = claim->autocreate,
-                                     .thing = claim->thing};
-        struct hf_acquired acquired = {0};
-        int r = lockspace ? 0 : hf_table_add_lockspace(server->table, claim->lockspace, &lockspace);
-
-        /* The VM has the file open that was locked, whatever its name leads to now. */
-        if (lockspace == HF_LOCKSPACE_DEFAULT)
-                acquire.thing = claim->file;
-        if (r >= 0) {
-                hf_table_claim_lockspace(server->table, lockspace);
-                r = job_new(server, owner, &acquire, lockspace, &job);
-        }
-        if (r < 0)
-                return hf_error_sys(err, -r, "cannot lock %s", claim->name);
-        job->via = claim->via;
-        job->since = claim->since;
-        if (!hf_acquire_settle(job, hf_rules_by_name(server->table, &job->request), &acquired))
-                take_again(job, claim, kept, &acquired);
-        if (acquired.status == -EBUSY && !acquired.hold && scan)
-                (void)hf_acquire_refuse_foreign(job, hf_search_holder(scan, &job->result.file),
-                                                &acquired.error);
-        if (acquired.status < 0 && err)
-                *err = acquired.error;
-        return acquired.status;
 }

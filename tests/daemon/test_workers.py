@@ -293,15 +293,20 @@ CHANGES = pytest.mark.parametrize("change", [kill_server, upgrade, kill_supervis
                                   ids=lambda f: f.__name__)
 
 
+def pends_over(waiting, change, daemon, nursery, disk):
+    """What waits for the filesystem waits on, and others are served, however often that is done."""
+    for _ in range(3):
+        change(daemon)
+        others_are_served(daemon, nursery, disk, 10)
+        assert waiting.is_answered() is None
+
+
 @CHANGES
 def test_a_pending_lock_survives_the_server(still, inside, nursery, disk, change):
     path = still.make()
     still.stop()
     waiting = wait_for_lock(inside, nursery, path)
-    for _ in range(3):
-        change(inside)
-        others_are_served(inside, nursery, disk, 10)
-        assert waiting.is_answered() is None
+    pends_over(waiting, change, inside, nursery, disk)
     still.go()
     assert waiting.answer().ok
     assert waiting.client.release(path, serial=8).ok
@@ -352,10 +357,7 @@ def test_a_pending_release_survives_the_server(still, inside, nursery, disk, cha
     still.stop()
     waiting = Waiting(inside, Owner("slow", vm.pid), Proc.RELEASE, path)
     until(lambda: inside.workers, "a worker is busy")
-    for _ in range(2):
-        change(inside)
-        others_are_served(inside, nursery, disk, 10)
-        assert waiting.is_answered() is None
+    pends_over(waiting, change, inside, nursery, disk)
     still.go()
     assert waiting.answer().ok
     assert is_free(inside, nursery, path)

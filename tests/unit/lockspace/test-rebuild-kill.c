@@ -24,32 +24,12 @@
 
 #include <cmocka.h>
 
+#include "fixture.h"
+
 /* Rebuilding takes many more instructions than a change. */
 #define REBUILD_FACTOR 13
 
 static unsigned long every = 37;
-
-static const uint8_t uuid[16] = "0123456789abcde";
-static const struct hf_thing none = {HF_THING_NONE, 0, 0};
-static struct hf_table *table;
-
-static int begin(void **state)
-{
-        (void)state;
-        return hf_table_new(&table);
-}
-
-static int end(void **state)
-{
-        (void)state;
-        table = hf_table_free(table);
-        return 0;
-}
-
-static struct hf_thing thing(uint64_t ino)
-{
-        return (struct hf_thing){HF_THING_FILE, 7, ino};
-}
 
 /* ---- the changes ---- */
 

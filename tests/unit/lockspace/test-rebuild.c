@@ -16,28 +16,9 @@
 
 #include <cmocka.h>
 
-static const uint8_t uuid[16] = "0123456789abcde";
-static const struct hf_thing none = {HF_THING_NONE, 0, 0};
-static struct hf_table *table;
+#include "fixture.h"
+
 static struct hf_rebuilt rebuilt;
-
-static int begin(void **state)
-{
-        (void)state;
-        return hf_table_new(&table);
-}
-
-static int end(void **state)
-{
-        (void)state;
-        table = hf_table_free(table);
-        return 0;
-}
-
-static struct hf_thing thing(uint64_t ino)
-{
-        return (struct hf_thing){HF_THING_FILE, 7, ino};
-}
 
 static uint32_t add_owner(pid_t pid, const char *name)
 {

@@ -10,27 +10,7 @@
 
 #include <cmocka.h>
 
-static const uint8_t uuid[16] = "0123456789abcde";
-static const struct hf_thing none = {HF_THING_NONE, 0, 0};
-static struct hf_table *table;
-
-static int begin(void **state)
-{
-        (void)state;
-        return hf_table_new(&table);
-}
-
-static int end(void **state)
-{
-        (void)state;
-        table = hf_table_free(table);
-        return 0;
-}
-
-static struct hf_thing file(uint64_t ino)
-{
-        return (struct hf_thing){HF_THING_FILE, 7, ino};
-}
+#include "fixture.h"
 
 static uint32_t add_owner(pid_t pid, uint64_t start, const char *name)
 {
@@ -123,7 +103,7 @@ static void strings_up_to_the_path_limit_are_kept_whole(void **state)
         (void)state;
         memset(name, 'x', sizeof(name) - 1);
         info.owner = add_owner(1, 1, "a");
-        info.lock = add_lock(file(1), file(1));
+        info.lock = add_lock(thing(1), thing(1));
         assert_int_equal(hf_table_add_hold(table, &info, &hold), -ENAMETOOLONG);
         assert_int_equal(hf_table_add_lockspace(table, name, &lockspace), -ENAMETOOLONG);
         assert_counts(1, 1, 0);
@@ -173,7 +153,7 @@ static void an_owner_is_a_pid_and_its_start(void **state)
 
 static void a_walk_sees_each_owner_and_hold_once(void **state)
 {
-        uint32_t owners[5], holds[5], lock = add_lock(file(1), file(1)), seen = 0;
+        uint32_t owners[5], holds[5], lock = add_lock(thing(1), thing(1)), seen = 0;
 
         (void)state;
         for (int i = 0; i < 5; i++) {
@@ -204,7 +184,7 @@ static void a_walk_from_beyond_the_end_is_over_or_begins_anew(void **state)
 
 static void holds_of_one_name_are_found_one_after_the_other(void **state)
 {
-        uint32_t lock = add_lock(file(1), file(1)), a = add_owner(1, 1, "a"),
+        uint32_t lock = add_lock(thing(1), thing(1)), a = add_owner(1, 1, "a"),
                  b = add_owner(2, 1, "b");
         uint32_t one = add_hold(a, lock, HF_LOCKSPACE_DEFAULT, "/x");
         uint32_t two = add_hold(b, lock, HF_LOCKSPACE_DEFAULT, "/x");
@@ -219,7 +199,7 @@ static void holds_of_one_name_are_found_one_after_the_other(void **state)
 
 static void a_name_in_one_lockspace_is_not_that_in_another(void **state)
 {
-        uint32_t lock = add_lock(file(1), none), a = add_owner(1, 1, "a"), space, hold;
+        uint32_t lock = add_lock(thing(1), none), a = add_owner(1, 1, "a"), space, hold;
 
         (void)state;
         assert_int_equal(hf_table_add_lockspace(table, "/space", &space), 0);
@@ -231,7 +211,8 @@ static void a_name_in_one_lockspace_is_not_that_in_another(void **state)
 
 static void a_lock_is_found_by_file_and_by_thing(void **state)
 {
-        struct hf_thing f = file(1), t = file(2), block = {HF_THING_BLOCK, 7, 1}, other = file(3);
+        struct hf_thing f = thing(1), t = thing(2), block = {HF_THING_BLOCK, 7, 1},
+                        other = thing(3);
         uint32_t one = add_lock(f, t), two = add_lock(f, t), first;
 
         (void)state;
@@ -255,8 +236,8 @@ static void what_is_not_known_is_the_same_as_nothing(void **state)
         struct hf_thing stray = {HF_THING_NONE, 5, 6};
 
         (void)state;
-        (void)add_lock(file(1), none);
-        (void)add_lock(file(2), stray);
+        (void)add_lock(thing(1), none);
+        (void)add_lock(thing(2), stray);
         assert_int_equal(hf_table_find_thing(table, &none, 0), 0);
         assert_int_equal(hf_table_find_thing(table, &stray, 0), 0);
 }
@@ -264,12 +245,12 @@ static void what_is_not_known_is_the_same_as_nothing(void **state)
 static void only_what_may_be_found_out_is_searched_for(void **state)
 {
         struct hf_thing stray = {HF_THING_NONE, 5, 6};
-        uint32_t one = add_lock_with(file(1), none, HF_LOCK_SEARCHED);
-        uint32_t two = add_lock_with(file(2), stray, HF_LOCK_SEARCHED);
+        uint32_t one = add_lock_with(thing(1), none, HF_LOCK_SEARCHED);
+        uint32_t two = add_lock_with(thing(2), stray, HF_LOCK_SEARCHED);
 
         (void)state;
-        (void)add_lock(file(3), none);
-        (void)add_lock(file(4), file(4));
+        (void)add_lock(thing(3), none);
+        (void)add_lock(thing(4), thing(4));
         assert_int_equal(hf_table_find_searched(table, 0), two);
         assert_int_equal(hf_table_find_searched(table, two), one);
         assert_int_equal(hf_table_find_searched(table, one), 0);
@@ -277,10 +258,10 @@ static void only_what_may_be_found_out_is_searched_for(void **state)
 
 static void a_thing_that_becomes_known_is_found_from_then_on(void **state)
 {
-        uint32_t one = add_lock_with(file(1), none, HF_LOCK_SEARCHED);
-        uint32_t two = add_lock_with(file(2), none, HF_LOCK_SEARCHED);
-        uint32_t three = add_lock(file(3), none);
-        struct hf_thing t = file(9), u = file(8);
+        uint32_t one = add_lock_with(thing(1), none, HF_LOCK_SEARCHED);
+        uint32_t two = add_lock_with(thing(2), none, HF_LOCK_SEARCHED);
+        uint32_t three = add_lock(thing(3), none);
+        struct hf_thing t = thing(9), u = thing(8);
 
         (void)state;
         hf_table_set_thing(table, one, &t);
@@ -304,7 +285,8 @@ static void holds_leave_the_chains_of_lock_and_owner_from_any_place(void **state
 
         (void)state;
         for (const char *order = orders; order < orders + sizeof(orders) - 1; order += 5) {
-                uint32_t owner = add_owner(1, 1, "a"), lock = add_lock(file(1), file(1)), holds[4];
+                uint32_t owner = add_owner(1, 1, "a"), lock = add_lock(thing(1), thing(1)),
+                         holds[4];
 
                 for (int i = 0; i < 4; i++)
                         holds[i] = add_hold(owner, lock, HF_LOCKSPACE_DEFAULT,
@@ -334,7 +316,7 @@ static void holds_leave_the_chains_of_lock_and_owner_from_any_place(void **state
 static void names_that_come_and_go_for_long_do_not_use_the_room_up(void **state)
 {
         static char name[HF_TABLE_STRING_MAX + 1], vm[HF_TABLE_OWNER_NAME_MAX + 1];
-        uint32_t lock = add_lock(file(1), file(1)), owner;
+        uint32_t lock = add_lock(thing(1), thing(1)), owner;
 
         (void)state;
         memset(vm, 'v', sizeof(vm) - 1);
@@ -372,10 +354,10 @@ static void a_full_table_refuses_locks(void **state)
 
         (void)state;
         for (unsigned int i = 1; i < HF_TABLE_LOCKS_MAX; i++)
-                (void)add_lock(file(i), file(i));
-        on = file(HF_TABLE_LOCKS_MAX);
+                (void)add_lock(thing(i), thing(i));
+        on = thing(HF_TABLE_LOCKS_MAX);
         assert_int_equal(hf_table_add_lock(table, &on, &on, 3, 0, &lock), -ENOSPC);
-        on = file(HF_TABLE_LOCKS_MAX - 1);
+        on = thing(HF_TABLE_LOCKS_MAX - 1);
         assert_int_not_equal(hf_table_find_file(table, &on, 0), 0);
 }
 
