@@ -14,14 +14,7 @@
 /* Processes looked at in one go; nobody waits for us meanwhile. */
 #define SCAN_STEP 4096
 
-enum qemu_byte {
-        DAEMON_BYTE = 0,
-        QEMU_WRITES = 101,
-        QEMU_ALONE_IN_WRITING = 201,
-};
-
-/* Whether somebody's lock on that byte stands against one of ours. */
-static bool is_locked(int fd, short type, off_t byte)
+bool hf_foreign_is_locked(int fd, short type, off_t byte)
 {
         struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
 
@@ -35,12 +28,13 @@ int hf_foreign_opposes(const struct hf_plan_image *image, bool with_daemons)
 
         if (fd < 0)
                 return -errno;
-        if (with_daemons && is_locked(fd, reads || shares ? F_RDLCK : F_WRLCK, DAEMON_BYTE))
+        if (with_daemons &&
+            hf_foreign_is_locked(fd, reads || shares ? F_RDLCK : F_WRLCK, HF_DAEMON_BYTE))
                 return 1;
         /* QEMU takes read locks only, which a write lock would run against. */
-        if (!shares && is_locked(fd, F_WRLCK, QEMU_WRITES))
+        if (!shares && hf_foreign_is_locked(fd, F_WRLCK, HF_QEMU_USES + HF_QEMU_WRITING))
                 return 1;
-        return !reads && is_locked(fd, F_WRLCK, QEMU_ALONE_IN_WRITING);
+        return !reads && hf_foreign_is_locked(fd, F_WRLCK, HF_QEMU_FORBIDS + HF_QEMU_WRITING);
 }
 
 int hf_foreign_know(struct hf_foreign_known *known, pid_t pid)

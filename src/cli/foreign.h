@@ -16,6 +16,16 @@
 #include "cli/plan.h"
 #include "storage/users.h"
 
+enum hf_foreign_byte {
+        HF_DAEMON_BYTE = 0,
+        HF_QEMU_USES = 100,
+        HF_QEMU_FORBIDS = 200,
+        HF_QEMU_WRITING = 1, /* from either */
+};
+
+/* Whether somebody's lock on that byte stands against one of that type (F_RDLCK, F_WRLCK). */
+bool hf_foreign_is_locked(int fd, short type, off_t byte);
+
 /*
  * Whether such a lock stands against the image in its mode. with_daemons: byte
  * 0 counts too; not meant for images that our own daemon may have locked.

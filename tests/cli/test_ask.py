@@ -189,7 +189,7 @@ def test_check_starts_no_daemon(lonely, disk):
     assert answer.returncode in (0, 69)
 
 
-@pytest.mark.parametrize("verb", [[], ["run"], ["check"], ["ps"], ["who"]])
+@pytest.mark.parametrize("verb", [[], ["run"], ["check"], ["ps"], ["who"], ["explain"]])
 def test_every_verb_has_help_version_and_its_options(cli, verb):
     for option in ("--help", "--version", "--dump-options"):
         answer = cli(*verb, option)
@@ -199,7 +199,7 @@ def test_every_verb_has_help_version_and_its_options(cli, verb):
 
 def test_help_lists_the_verbs(cli):
     text = cli("--help").stdout
-    assert all(verb in text for verb in ("run", "check", "ps", "who"))
+    assert all(verb in text for verb in ("run", "check", "ps", "who", "explain"))
 
 
 def test_an_answer_that_cannot_be_written_is_a_failure(cli):
