@@ -3,7 +3,7 @@
 /* What the rules say of an acquire goes into the table, or into a refusal. */
 #include "daemon/acquire-private.h"
 
-#include "lockspace/describe.h"
+#include "daemon/holder.h"
 #include "storage/behind.h"
 
 #include <errno.h>
@@ -68,10 +68,12 @@ int hf_acquire_enter_new(struct hf_acquire_job *job, struct hf_error *err)
 int hf_refuse(struct hf_server *server, uint32_t hold, const char *name, struct hf_error *err)
 {
         char holder[HF_DESCRIPTION_MAX];
+        const struct hf_thing *file;
 
         hf_describe_holder(server->table, hold, server->host, hf_server_wall_clock(server), holder);
-        return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE, "%s is held by %s",
-                            name, holder);
+        file = &hf_table_lock(server->table, hf_table_hold(server->table, hold)->lock)->file;
+        return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                            "%s is held by %s%s", name, holder, hf_holder_reach(server, file));
 }
 
 static void refuse(struct hf_acquire_job *job, uint32_t hold, struct hf_acquired *ret)
@@ -101,11 +103,13 @@ bool hf_acquire_settle(struct hf_acquire_job *job, struct hf_verdict verdict,
                 note_thing(job, verdict.lock);
                 ret->had = true;
                 ret->status = 0;
+                ret->file = hf_table_lock(job->server->table, verdict.lock)->file;
                 return true;
         case HF_VERDICT_JOIN:
                 ret->status = enter(job, verdict.lock, &ret->error);
                 if (ret->status >= 0)
                         note_thing(job, verdict.lock);
+                ret->file = hf_table_lock(job->server->table, verdict.lock)->file;
                 return true;
         default:
                 return false;
@@ -115,11 +119,25 @@ bool hf_acquire_settle(struct hf_acquire_job *job, struct hf_verdict verdict,
 int hf_acquire_refuse_foreign(const struct hf_acquire_job *job, const struct hf_user *holder,
                               struct hf_error *err)
 {
+        const char *reach = hf_holder_reach(job->server, &job->result.file);
+        char words[HF_DESCRIPTION_MAX];
+
         if (holder)
                 return hf_error_set(
                         err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
                         "%s is held by %s (pid %d, host %s), which does not say for whom",
                         job->name, holder->comm, (int)holder->pid, job->server->host);
+        if (job->is_elsewhere) {
+                hf_holder_describe(job->server, &job->elsewhere, words);
+                return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                                    "%s is held by %s, on another host, as its record says%s",
+                                    job->name, words, reach);
+        }
+        if (*reach)
+                return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                                    "%s is held by an unknown party: on another host (a "
+                                    "virtlockd?), or another user's%s",
+                                    job->name, reach);
         return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
                             "%s is held by a process that cannot be seen from here: on another "
                             "host, or another user's",

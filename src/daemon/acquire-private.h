@@ -5,6 +5,7 @@
 
 #include "daemon/acquire.h"
 #include "daemon/work.h"
+#include "lockspace/describe.h"
 #include "lockspace/rules.h"
 #include "storage/resource.h"
 
@@ -24,7 +25,9 @@ struct hf_acquire_job {
         bool found; /* the thing behind its name was looked for */
         struct hf_resource_result result;
         struct hf_search *search;
-        int unseen;          /* how often somebody had it, and nobody was found */
+        int unseen;        /* how often somebody had it, and nobody was found */
+        bool is_elsewhere; /* a record says that another host has it: */
+        struct hf_record elsewhere;
         struct hf_job *work; /* the step that a worker does */
         uint32_t learned;    /* a lock whose thing is being asked for */
         char hash[HF_WORK_HASH_SIZE];
@@ -48,6 +51,12 @@ static inline void hf_acquire_job_freep(struct hf_acquire_job **job)
 
 /* Whether its name is a hash, and what is behind that is not known. */
 bool hf_acquire_is_behind_hash(const struct hf_acquire_job *job);
+
+/* Whether what it locks is made for the lock, as nothing but a name for the thing. */
+static inline bool hf_acquire_is_stand_in(const struct hf_acquire_job *job)
+{
+        return job->autocreate && job->request.lockspace != HF_LOCKSPACE_DEFAULT;
+}
 
 /* Judges what the step found. HF_PENDING when a search for a foreign holder has begun. */
 int hf_acquire_judge(struct hf_acquire_job *job, struct hf_acquired *ret);

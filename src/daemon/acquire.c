@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/dispatch.h"
+#include "daemon/holder.h"
 #include "daemon/learn.h"
 #include "daemon/owner.h"
 #include "daemon/search.h"
@@ -89,6 +90,7 @@ static bool tidy(struct hf_acquire_job *job)
                 return false;
         order = (struct hf_order){
                 .kind = HF_WORK_GIVE, .fd = job->result.fd, .thing = job->result.file};
+        hf_holder_clear(job->server, hf_acquire_is_stand_in(job), &order);
         if (job->autocreate)
                 (void)hf_order_set_path(&order, job->path);
         if (hf_work_start(job->server, job->session, &order, on_tidied, job, &job->work, NULL) < 0)
@@ -126,12 +128,14 @@ static void on_found(void *data, const struct hf_user *holder)
         struct hf_acquired acquired = {0};
         struct hf_acquire_job *job = data;
 
-        if (!holder && ++job->unseen < UNSEEN_TRIES) {
+        if (!holder && !job->is_elsewhere && ++job->unseen < UNSEEN_TRIES) {
                 job->search = hf_search_free(job->search);
                 let_go(job);
                 go_on(job);
                 return;
         }
+        if (!holder && job->is_elsewhere)
+                acquired.elsewhere = &job->elsewhere;
         acquired.status = hf_acquire_refuse_foreign(job, holder, &acquired.error);
         finish(job, &acquired, true);
 }
@@ -170,6 +174,7 @@ int hf_acquire_judge(struct hf_acquire_job *job, struct hf_acquired *ret)
         if (hf_acquire_settle(job, hf_rules_by_thing(job->server->table, &job->request), ret))
                 return HF_ANSWERED;
         if (status == 0) {
+                ret->file = job->result.file;
                 ret->status = hf_acquire_enter_new(job, &ret->error);
                 return HF_ANSWERED;
         }
@@ -235,6 +240,10 @@ static void on_taken(void *data, const struct hf_result *result)
         job->work = NULL;
         job->result = (struct hf_resource_result){
                 .status = result->status, .fd = result->fd, .file = result->thing};
+        hf_holder_report(job, result->record_status);
+        job->is_elsewhere = false;
+        if (result->has_holder)
+                hf_holder_note(job, &result->holder);
         if (has_failed(job, result, &acquired) || settle_again(job, &acquired) ||
             complete(job, &acquired) == HF_ANSWERED)
                 finish(job, &acquired, true);
@@ -340,6 +349,7 @@ static int take_by_worker(struct hf_acquire_job *job, struct hf_acquired *ret)
         struct hf_order order = {
                 .kind = HF_WORK_TAKE, .shared = job->request.shared, .autocreate = job->autocreate};
 
+        hf_holder_fill(job, &order);
         ret->status = hf_order_set_path(&order, job->path);
         if (ret->status >= 0)
                 return have_done(job, &order, on_taken, ret);

@@ -26,6 +26,8 @@ const struct hf_conf_key hf_config_keys[] = {
         KEY(UINT, filesystem_timeout, "filesystem_timeout", .min = 1, .max = 3600,
             .def = FILESYSTEM_TIMEOUT,
             .help = "seconds that a request waits for a filesystem that does not answer"),
+        KEY(BOOL, holder_records, "holder_records", .def = true,
+            .help = "write down for other hosts who holds a lock that they meet"),
         KEY(INT, log_level, "log_level", .min = 1, .max = 4, .def = 3,
             .help = "1 debug, 2 information, 3 warnings, 4 errors"),
         KEY(STRING, log_filters, "log_filters",

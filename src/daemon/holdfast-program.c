@@ -3,6 +3,7 @@
 /* The HOLDFAST program: what virtlockd's cannot say (rpc/holdfast.x). */
 #include "daemon/acquire.h"
 #include "daemon/dispatch.h"
+#include "daemon/work.h"
 #include "storage/resource.h"
 
 #include "base/cleanup.h"
@@ -19,9 +20,6 @@
  * room for the largest entry: two paths, a VM name and the fixed fields.
  */
 #define PAGE_FULL (HF_SESSION_ANSWER_MAX - 32 * 1024)
-
-/* Guarantee of a lock: until more is known of the filesystem, it is this host's. */
-#define GUARANTEE_HOST 1
 
 static int call_hello(struct hf_session *session, const void *data, struct hf_error *err)
 {
@@ -61,6 +59,14 @@ static void fill_owner(struct hf_server *server, uint32_t index, struct hf_holdf
         memcpy(ret->uuid, owner->uuid, sizeof(ret->uuid));
 }
 
+static unsigned int guarantee_of(struct hf_server *server, const struct hf_thing *file)
+{
+        struct hf_guarantee_of guarantee;
+
+        hf_work_guarantee(server, file, &guarantee);
+        return guarantee.level;
+}
+
 static void fill_lock(struct hf_server *server, uint32_t index, struct hf_holdfast_lock *ret)
 {
         struct hf_table *table = server->table;
@@ -73,7 +79,7 @@ static void fill_lock(struct hf_server *server, uint32_t index, struct hf_holdfa
                 .file = wire_thing(&lock->file),
                 .thing = wire_thing(&lock->thing),
                 .shared = lock->flags & HF_LOCK_SHARED ? 1 : 0,
-                .guarantee = GUARANTEE_HOST,
+                .guarantee = guarantee_of(server, &lock->file),
                 .since = hold->since,
         };
         fill_owner(server, hold->owner, &ret->owner);
@@ -241,16 +247,33 @@ static void attach_descriptor(struct hf_session *session)
         session->attached = intent->index;
 }
 
+/* The strings belong to the record. */
+static struct hf_holdfast_record wire_record(const struct hf_record *record)
+{
+        struct hf_holdfast_record wire = {
+                .host = (char *)(uintptr_t)record->host,
+                .name = (char *)(uintptr_t)record->vm,
+                .pid = (unsigned int)record->pid,
+                .via = (char *)(uintptr_t)record->via,
+                .since = record->since,
+                .resource = (char *)(uintptr_t)record->resource,
+                .shared = record->shared ? 1 : 0,
+        };
+
+        memcpy(wire.uuid, record->uuid, sizeof(wire.uuid));
+        return wire;
+}
+
 static void answer_acquire(struct hf_session *session, const struct hf_acquired *acquired)
 {
         struct hf_holdfast_acquire_ret ret = {
                 .granted = acquired->status < 0 ? HF_HOLDFAST_REFUSED
                            : acquired->had      ? HF_HOLDFAST_HAD
                                                 : HF_HOLDFAST_GRANTED,
-                .guarantee = GUARANTEE_HOST,
                 .text = (char *)(uintptr_t)acquired->error.text,
         };
         struct hf_holdfast_lock holder;
+        struct hf_holdfast_record elsewhere;
 
         if (acquired->status < 0 && acquired->status != -EBUSY) {
                 hf_session_answer_error(session, &acquired->error);
@@ -260,6 +283,12 @@ static void answer_acquire(struct hf_session *session, const struct hf_acquired 
                 fill_lock(session->server, acquired->hold, &holder);
                 ret.holder = &holder;
         }
+        if (acquired->elsewhere) {
+                elsewhere = wire_record(acquired->elsewhere);
+                ret.elsewhere = &elsewhere;
+        }
+        if (acquired->status >= 0)
+                ret.guarantee = guarantee_of(session->server, &acquired->file);
         attach_descriptor(session);
         hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_acquire_ret, &ret);
 }

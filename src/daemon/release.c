@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/acquire.h"
+#include "daemon/holder.h"
 #include "daemon/owner.h"
 #include "daemon/parking.h"
 #include "lockspace/rules.h"
@@ -19,6 +20,9 @@ static void fill_order(struct hf_server *server, uint32_t index, struct hf_order
 
         *ret = (struct hf_order){
                 .kind = HF_WORK_GIVE, .fd = lock->fd, .lock = hold->lock, .thing = lock->file};
+        hf_holder_clear(
+                server,
+                (lock->flags & HF_LOCK_AUTOCREATE) && hold->lockspace != HF_LOCKSPACE_DEFAULT, ret);
         if (!(lock->flags & HF_LOCK_AUTOCREATE))
                 return;
         (void)hf_order_set_path(

@@ -12,6 +12,7 @@
  *   learn.c      what a lock protects, found out later
  *   search.c     who holds what is not in our table
  *   release.c    giving locks back
+ *   holder.c     records of holders, for other hosts and of them
  *   work.c       what may have to wait for a filesystem: workers do it
  *   owner.c      which process a lock belongs to, and learning of its end
  *   recover.c    what an earlier daemon left
@@ -26,6 +27,7 @@
 
 #include "daemon/config.h"
 #include "lockspace/table.h"
+#include "storage/record.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -86,6 +88,7 @@ struct hf_server {
         bool privileged;
         pid_t pids[3]; /* ours, until 0: the one that stands for the daemon, and this one's */
         char host[HOST_NAME_MAX + 1];
+        struct hf_record self; /* of every record of ours, what is the same in all */
 
         struct hf_listener listeners[HF_LISTENERS_MAX];
         int spare_fd; /* given up to be able to accept, and refuse, when descriptors run out */

@@ -164,6 +164,12 @@ bool hf_work_is_local(struct hf_server *server, const char *path, bool and_close
         return mount && mount->local && (mount->closes || !and_closes);
 }
 
+void hf_work_guarantee(struct hf_server *server, const struct hf_thing *thing,
+                       struct hf_guarantee_of *ret)
+{
+        hf_guarantee_of_thing(server->works->mounts, thing, ret);
+}
+
 bool hf_work_is_on(struct hf_server *server, const char *path, uint64_t dev)
 {
         const struct hf_mount *mount = mount_of_path(server->works, path);

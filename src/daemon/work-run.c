@@ -14,6 +14,28 @@
 
 typedef void (*run_fn)(struct hf_worker *worker, struct hf_keeper *keeper);
 
+/* Who has it now is written down for other hosts, or read. */
+static void note_holder(struct hf_worker *worker, const struct hf_resource_result *result)
+{
+        const struct hf_order *order = &worker->order;
+        struct hf_result *outcome = &worker->outcome;
+        enum hf_record_verdict verdict;
+
+        if (result->status == -EAGAIN)
+                outcome->has_holder = hf_record_look(order->path, order->shared, &outcome->holder,
+                                                     &verdict) == 0 &&
+                                      verdict == HF_RECORD_HELD;
+        else if (result->status == 0 && order->records && hf_record_is_wanted(result->fd))
+                outcome->record_status = hf_record_write(result->fd, order->record_inside,
+                                                         &order->record);
+}
+
+static void clear_record(const struct hf_order *order, int fd)
+{
+        if (order->records && hf_record_is_wanted(fd))
+                hf_record_clear(fd, order->record_inside, &order->record);
+}
+
 static void run_take(struct hf_worker *worker, struct hf_keeper *keeper)
 {
         const struct hf_order *order = &worker->order;
@@ -23,6 +45,7 @@ static void run_take(struct hf_worker *worker, struct hf_keeper *keeper)
         int r;
 
         hf_resource_take(&request, &result);
+        note_holder(worker, &result);
         worker->outcome.thing = result.file;
         worker->outcome.status = result.status;
         worker->outcome.fd = result.fd;
@@ -31,6 +54,7 @@ static void run_take(struct hf_worker *worker, struct hf_keeper *keeper)
         r = hf_keeper_send_result(keeper, worker->number, result.fd);
         if (r >= 0)
                 return;
+        clear_record(order, result.fd);
         hf_resource_give(result.fd, order->autocreate ? order->path : NULL);
         worker->outcome.status = r;
         worker->outcome.fd = -1;
@@ -41,6 +65,7 @@ static void run_give(struct hf_worker *worker, struct hf_keeper *keeper)
         const struct hf_order *order = &worker->order;
 
         (void)keeper;
+        clear_record(order, order->fd);
         hf_resource_give(order->fd, *order->path ? order->path : NULL);
 }
 

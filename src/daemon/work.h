@@ -19,6 +19,8 @@
 #include "base/error.h"
 #include "base/thing.h"
 #include "keeper/worker.h"
+#include "storage/guarantee.h"
+#include "storage/record.h"
 
 #include <limits.h>
 #include <stdatomic.h>
@@ -55,6 +57,12 @@ struct hf_order {
         struct hf_thing thing; /* GIVE, DELETE */
         char hash[HF_WORK_HASH_SIZE];
         char path[PATH_MAX]; /* for FIND: where it is looked for, as far as known */
+        /*
+         * TAKE: the lock gets this record where other hosts meet it (storage/record.h); in the
+         * locked file where that is a stand-in. GIVE: it is cleared, if it is of this host.
+         */
+        bool records, record_inside;
+        struct hf_record record;
 };
 
 struct hf_result {
@@ -62,6 +70,9 @@ struct hf_result {
         int fd;         /* TAKE: the locked file, the receiver's */
         bool elsewhere; /* nothing was done: the guess was wrong */
         struct hf_thing thing;
+        int record_status; /* TAKE: 0, or a negative errno: the lock has no record */
+        bool has_holder;   /* TAKE, -EAGAIN: holder is what a record says */
+        struct hf_record holder;
         struct hf_error error; /* with a status that is not the filesystem's own answer, the words
                                   for it; else no text */
 };
@@ -154,6 +165,10 @@ bool hf_work_closes(struct hf_server *server, const struct hf_thing *thing);
 
 /* Whether opening a path that is in memory never waits. */
 bool hf_work_is_local(struct hf_server *server, const char *path, bool and_closes);
+
+/* What a lock on a thing is worth. */
+void hf_work_guarantee(struct hf_server *server, const struct hf_thing *thing,
+                       struct hf_guarantee_of *ret);
 
 /* Whether a path is, by its text, on the filesystem of that device. */
 bool hf_work_is_on(struct hf_server *server, const char *path, uint64_t dev);

@@ -34,16 +34,30 @@ static const char *state_words(uint32_t state)
         }
 }
 
+void hf_describe(const struct hf_description *who, uint64_t now,
+                 char buf[static HF_DESCRIPTION_MAX])
+{
+        char since[32];
+
+        format_since(who->since, now, since, sizeof(since));
+        (void)snprintf(buf, HF_DESCRIPTION_MAX, "%s (pid %d, host %s, since %s%s%s%s)",
+                       *who->name ? who->name : "a VM without a name", (int)who->pid, who->host,
+                       since, *who->via ? ", " : "", who->via, who->more);
+}
+
 void hf_describe_holder(struct hf_table *table, uint32_t hold, const char *host, uint64_t now,
                         char buf[static HF_DESCRIPTION_MAX])
 {
         const struct hf_hold *h = hf_table_hold(table, hold);
         const struct hf_owner *owner = hf_table_owner(table, h->owner);
-        const char *name = hf_table_string(table, owner->name);
-        char since[32];
+        struct hf_description who = {
+                .name = hf_table_string(table, owner->name),
+                .host = host,
+                .via = h->via,
+                .pid = owner->pid,
+                .since = h->since,
+                .more = state_words(owner->state),
+        };
 
-        format_since(h->since, now, since, sizeof(since));
-        (void)snprintf(buf, HF_DESCRIPTION_MAX, "%s (pid %d, host %s, since %s%s%s%s)",
-                       *name ? name : "a VM without a name", (int)owner->pid, host, since,
-                       *h->via ? ", " : "", h->via, state_words(owner->state));
+        hf_describe(&who, now, buf);
 }

@@ -2,6 +2,7 @@
 #include "storage/resource.h"
 
 #include "base/cleanup.h"
+#include "storage/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -243,12 +244,7 @@ bool hf_resource_take_cached(const struct hf_resource_request *request,
         return true;
 }
 
-/*
- * Whether other hosts may have the filesystem as well. There a lock file stays: the order
- * to remove it may be held up on its way, until another host has the lock and we have not,
- * and take the file from under that one. Of FUSE it is not known.
- */
-static bool is_shared_with_hosts(int fd)
+bool hf_resource_is_shared_with_hosts(int fd)
 {
         static const unsigned int types[] = {
                 NFS_SUPER_MAGIC,  GFS2_MAGIC,       OCFS2_SUPER_MAGIC, CEPH_SUPER_MAGIC,
@@ -268,10 +264,17 @@ static void unlink_if_ours_alone(int fd, const char *path)
 {
         struct stat st;
 
-        /* A shared lock becomes exclusive only where nobody else has a share. */
-        if (is_shared_with_hosts(fd) || set_lock(fd, F_WRLCK) < 0)
+        /*
+         * The order to remove it may be held up on its way to a file server, until another
+         * host has the lock and we have not, and take the file from under that one.
+         */
+        if (hf_resource_is_shared_with_hosts(fd))
                 return;
-        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 && still_named(path, &st))
+        /* A shared lock becomes exclusive only where nobody else has a share. */
+        if (set_lock(fd, F_WRLCK) < 0)
+                return;
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+            (st.st_size == 0 || hf_record_is_all(fd)) && still_named(path, &st))
                 (void)unlink(path);
 }
 

@@ -63,10 +63,17 @@ bool hf_resource_take_cached(const struct hf_resource_request *request,
  * Gives a lock back: an explicit unlock, which frees it for every duplicate of
  * the descriptor, then close. With unlink_path the file is removed first, while
  * the lock is still held, provided that nobody else shares it, it is still the
- * file of that name, and it is empty: what has content is never deleted. On a
+ * file of that name, and it is empty, or has no more in it than a record of its holder
+ * (record.h): what has content is never deleted. On a
  * filesystem that other hosts may have as well it is never removed.
  */
 void hf_resource_give(int fd, const char *unlink_path);
+
+/*
+ * Whether the filesystem of an open file may be other hosts' as well, by its type. Of what
+ * is behind FUSE it is not known. May wait for the filesystem.
+ */
+bool hf_resource_is_shared_with_hosts(int fd);
 
 /* Creates an empty file, mode 0600, or leaves one that exists. */
 int hf_resource_create(const char *path);

@@ -6,8 +6,14 @@
 #include "driver/lockd/call.h"
 #include "rpc/holdfast.h"
 #include "rpc/lock.h"
+#include "storage/guarantee.h"
 
 #include <string.h>
+
+_Static_assert((int)HF_LEVEL_NONE == HF_GUARANTEE_NONE && (int)HF_LEVEL_HOST == HF_GUARANTEE_HOST &&
+                       (int)HF_LEVEL_CLUSTER_ADVISORY == HF_GUARANTEE_CLUSTER_ADVISORY &&
+                       (int)HF_LEVEL_CLUSTER_FENCED == HF_GUARANTEE_CLUSTER_FENCED,
+               "what the daemon says of a lock has the numbers of the drivers");
 
 /* As in the answer of HOLDFAST's acquire: the owner had the resource by this name before. */
 #define GRANTED_BEFORE 2
@@ -35,7 +41,8 @@ static const char *kind_of(const struct hf_lockd_resource *resource)
 static void begin_holder(const struct hf_lockd_connection *connection,
                          const struct hf_lockd_resource *resource, struct hf_lock_holder *holder)
 {
-        (void)snprintf(holder->host, sizeof(holder->host), "%s", connection->host);
+        if (!*holder->host)
+                (void)snprintf(holder->host, sizeof(holder->host), "%s", connection->host);
         (void)snprintf(holder->resource, sizeof(holder->resource), "%s", resource->label);
 }
 
@@ -69,6 +76,18 @@ static void fill_holder(const struct hf_holdfast_lock *from, struct hf_lock_hold
         (void)snprintf(to->via, sizeof(to->via), "%s", from->owner.via);
         memcpy(to->uuid, from->owner.uuid, sizeof(to->uuid));
         to->pid = (pid_t)from->owner.pid;
+        to->since = from->since;
+        to->shared = from->shared;
+}
+
+/* Of another host, as its record says. */
+static void fill_elsewhere(const struct hf_holdfast_record *from, struct hf_lock_holder *to)
+{
+        (void)snprintf(to->name, sizeof(to->name), "%s", from->name);
+        (void)snprintf(to->host, sizeof(to->host), "%s", from->host);
+        (void)snprintf(to->via, sizeof(to->via), "%s", from->via);
+        memcpy(to->uuid, from->uuid, sizeof(to->uuid));
+        to->pid = (pid_t)from->pid;
         to->since = from->since;
         to->shared = from->shared;
 }
@@ -108,6 +127,8 @@ static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_res
         if (!ret.granted) {
                 if (holder && ret.holder)
                         fill_holder(ret.holder, holder);
+                else if (holder && ret.elsewhere)
+                        fill_elsewhere(ret.elsewhere, holder);
                 return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE, "%s",
                                     ret.text);
         }
