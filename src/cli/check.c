@@ -12,7 +12,9 @@
 #include "cli/holder.h"
 #include "cli/launch.h"
 #include "cli/message.h"
+#include "cli/patience.h"
 #include "cli/print.h"
+#include "cli/reach.h"
 #include "cli/report.h"
 #include "cli/verb.h"
 
@@ -41,7 +43,9 @@ static const struct hf_options options = {
 };
 
 static const struct hf_print_column columns[] = {
-        {"IMAGE", "path"}, {"MODE", "mode"}, {"FROM", "from"}, {"STATE", "state"}};
+        {"IMAGE", "path"}, {"MODE", "mode"},   {"GUARANTEE", "guarantee"},
+        {"FROM", "from"},  {"STATE", "state"},
+};
 
 struct check {
         const struct hf_plan *plan;
@@ -166,6 +170,20 @@ static const char *mode_of(const struct hf_plan_image *image)
         return image->flags & HF_VM_DISK_SHARED ? "shared" : "exclusive";
 }
 
+/* What its lock would be worth. What others see of it and do not respect is said aloud. */
+static void put_guarantee(const struct check *check, const struct hf_plan_image *image,
+                          struct json_object *object)
+{
+        struct hf_guarantee_of guarantee = {.level = HF_LEVEL_NONE, .reason = "nothing is locked"};
+
+        if (check->locks && !image->problem)
+                hf_reach_of(image->path, &image->thing, &guarantee);
+        hf_reach_put(object, &guarantee);
+        if (guarantee.unsafe)
+                hf_message("%s: its lock does not keep other hosts off: %s",
+                           hf_launch_short(image->path), guarantee.reason);
+}
+
 static void check_image(struct check *check, const struct hf_plan_image *image)
 {
         struct json_object *object = json_object_new_object();
@@ -175,6 +193,7 @@ static void check_image(struct check *check, const struct hf_plan_image *image)
 
         hf_print_put(object, "path", hf_print_string(image->path));
         hf_print_put(object, "mode", json_object_new_string(mode_of(image)));
+        put_guarantee(check, image, object);
         hf_print_put(object, "from", hf_print_string(image->from));
         hf_print_put(object, "state", json_object_new_string(state));
         hf_print_put(object, "holder", held ? hf_print_string(holder) : NULL);
@@ -230,12 +249,13 @@ static void show(struct check *check)
         (void)json_object_put(document);
 }
 
-int hf_verb_check(int argc, char **argv)
+static int check_all(int argc, char **argv)
 {
         hf_cleanup_plan struct hf_plan plan;
         struct check check = {.plan = &plan};
         int status;
 
+        hf_patience_begin("the VM's images");
         if (hf_plan_read(&plan, &options, argc, argv, &status) < 0)
                 return status;
         check.images = json_object_new_array();
@@ -247,8 +267,14 @@ int hf_verb_check(int argc, char **argv)
                 check_image(&check, &plan.images[i]);
         for (size_t i = 0; i < plan.said.n_leases; i++)
                 check_lease(&check, &plan.said.leases[i]);
+        hf_patience_end();
         show(&check);
         (void)json_object_put(check.images);
         free(check.host);
         return hf_print_end(check.status);
+}
+
+int hf_verb_check(int argc, char **argv)
+{
+        return hf_patience(check_all, argc, argv);
 }

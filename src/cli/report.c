@@ -3,6 +3,7 @@
 
 #include "cli/holder.h"
 #include "cli/print.h"
+#include "cli/reach.h"
 #include "vm/resources.h"
 
 #include "base/process.h"
@@ -30,13 +31,12 @@ const char *hf_report_mode(unsigned int shared)
 struct json_object *hf_report_lock(const struct holdfast_lock_info *lock)
 {
         struct json_object *object = json_object_new_object();
-        const char *guarantee = holdfast_guarantee_name(lock->guarantee);
 
         hf_print_put(object, "name", hf_print_string(lock->name));
         hf_print_put(object, "lockspace",
                      *lock->lockspace ? hf_print_string(lock->lockspace) : NULL);
         hf_print_put(object, "mode", json_object_new_string(hf_report_mode(lock->shared)));
-        hf_print_put(object, "guarantee", json_object_new_string(guarantee));
+        hf_reach_put_lock(object, lock);
         hf_print_put(object, "by_name_only", json_object_new_boolean(lock->thing.kind == 0));
         hf_print_put(object, "since", hf_print_time(lock->since));
         return object;

@@ -26,8 +26,7 @@ static void take_waiting(struct hf_acquire_job *job)
                 (void)hf_behind_find(hf_table_owner(job->server->table, job->request.owner)->pid,
                                      job->name, &job->request.thing);
         hf_resource_take(&resource, &job->result);
-        if (job->result.status == -EAGAIN &&
-            hf_record_look(job->path, job->request.shared, &record, &verdict) == 0 &&
+        if (job->result.status == -EAGAIN && hf_record_look(job->path, &record, &verdict) == 0 &&
             verdict == HF_RECORD_HELD)
                 hf_holder_note(job, &record);
 }

@@ -22,8 +22,8 @@ static void note_holder(struct hf_worker *worker, const struct hf_resource_resul
         enum hf_record_verdict verdict;
 
         if (result->status == -EAGAIN)
-                outcome->has_holder = hf_record_look(order->path, order->shared, &outcome->holder,
-                                                     &verdict) == 0 &&
+                outcome->has_holder = hf_record_look(order->path, &outcome->holder, &verdict) ==
+                                              0 &&
                                       verdict == HF_RECORD_HELD;
         else if (result->status == 0 && order->records && hf_record_is_wanted(result->fd))
                 outcome->record_status = hf_record_write(result->fd, order->record_inside,

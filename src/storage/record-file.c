@@ -217,10 +217,10 @@ struct glance {
         struct hf_record record;
 };
 
-static int is_held(int fd, bool shared, bool *ret)
+/* Also where it is shared. */
+static int is_held(int fd, bool *ret)
 {
-        struct flock lock = {
-                .l_type = shared ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 
         if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
                 return -errno;
@@ -244,7 +244,7 @@ static bool read_record(int fd, struct hf_record *ret)
 }
 
 /* Opened each time: that is when a network filesystem asks its server for what is new. */
-static int glance_at(const char *path, bool shared, struct glance *ret)
+static int glance_at(const char *path, struct glance *ret)
 {
         hf_cleanup_fd int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         struct hf_thing thing;
@@ -258,11 +258,11 @@ static int glance_at(const char *path, bool shared, struct glance *ret)
         r = hf_thing_of(&st, &thing);
         if (r < 0)
                 return r;
-        r = is_held(fd, shared, &ret->held);
+        r = is_held(fd, &ret->held);
         if (r < 0)
                 return r;
         ret->known = read_record(fd, &ret->record);
-        r = is_held(fd, shared, &after);
+        r = is_held(fd, &after);
         ret->held &= after;
         return r;
 }
@@ -274,16 +274,15 @@ static bool are_alike(const struct glance *a, const struct glance *b)
                 (a->record.sequence == b->record.sequence && a->record.epoch == b->record.epoch));
 }
 
-int hf_record_look(const char *path, bool shared, struct hf_record *ret_record,
-                   enum hf_record_verdict *ret)
+int hf_record_look(const char *path, struct hf_record *ret_record, enum hf_record_verdict *ret)
 {
         struct glance before, now;
-        int r = glance_at(path, shared, &now), looks = 1;
+        int r = glance_at(path, &now), looks = 1;
         bool alike = false;
 
         for (; r >= 0 && !alike && looks < LOOKS; looks++) {
                 before = now;
-                r = glance_at(path, shared, &now);
+                r = glance_at(path, &now);
                 alike = are_alike(&before, &now);
         }
         if (r < 0)

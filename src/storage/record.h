@@ -116,11 +116,10 @@ void hf_record_clear(int fd, bool inside, const struct hf_record *who);
 
 /*
  * Looks at the lock of a file and at its record, twice, until both looks are alike.
- * shared: what a share of it would meet. *ret_record is filled in for LAST and HELD.
+ * *ret_record is filled in for LAST and HELD.
  * Negative errno: the file cannot be opened.
  */
-int hf_record_look(const char *path, bool shared, struct hf_record *ret_record,
-                   enum hf_record_verdict *ret);
+int hf_record_look(const char *path, struct hf_record *ret_record, enum hf_record_verdict *ret);
 
 /* Whether all that is in the file is a record. */
 bool hf_record_is_all(int fd);

@@ -146,10 +146,8 @@ int hf_duplicate_fetch(pid_t pid, int pidfd, const struct hf_thing *thing, bool 
 }
 
 /* What another host has, where "+" says so, has a record unless there are two of them. */
-int hf_record_look(const char *path, bool shared, struct hf_record *ret_record,
-                   enum hf_record_verdict *ret)
+int hf_record_look(const char *path, struct hf_record *ret_record, enum hf_record_verdict *ret)
 {
-        (void)shared;
         *ret = strstr(path, "++") ? HF_RECORD_UNKNOWN : HF_RECORD_HELD;
         *ret_record = (struct hf_record){.pid = 1, .host = "alpha", .vm = "web1"};
         return 0;
