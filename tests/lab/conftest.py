@@ -11,6 +11,9 @@ from hftest import processes
 
 from . import guest
 
+# How a time line begins that a fixture prints.
+TIME_LINE = "time line of "
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
@@ -45,7 +48,7 @@ class Guests:
     def run(self, job, arguments=None, timeout=guest.JOB_DEADLINE):
         """A guest with a job, to its end. Prints the time line and gives the Result."""
         result = self.start(job, arguments).finish(timeout)
-        print(f"time line of {job}:\n{result.timeline()}")
+        print(f"{TIME_LINE}{job}:\n{result.timeline()}")
         return result
 
     def close(self):
@@ -58,3 +61,10 @@ def guests(machine):
     owner = Guests(machine)
     yield owner
     owner.close()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The time lines, which a passed test would keep to itself."""
+    for report in (r for group in terminalreporter.stats.values() for r in group):
+        if getattr(report, "when", None) == "setup" and TIME_LINE in report.capstdout:
+            terminalreporter.write(report.capstdout)

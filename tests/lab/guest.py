@@ -9,6 +9,7 @@ all that is known.
 
 import glob
 import gzip
+import itertools
 import json
 import lzma
 import os
@@ -30,6 +31,8 @@ MEMORY_MIB = 768
 # From start to result, for a job that says nothing else. The longest wait in one is for leases.
 JOB_DEADLINE = 150.0
 POLL = 0.02
+# No two guests of a run may have the same address on a network.
+cards = itertools.count(1)
 CONSOLE_TAIL = 3000
 
 
@@ -130,8 +133,14 @@ class Result:
                        f"{self.failure or self.output[-CONSOLE_TAIL:]}")
 
 
+def wire(path):
+    """The two ends of a cable between two guests, for their `nets`: the first is started first."""
+    end = f"stream,addr.type=unix,addr.path={path},server="
+    return f"{end}on", f"{end}off"
+
+
 class Guest:
-    """One guest with one job; `arguments` are for the job, `nets` are QEMU's -netdev words."""
+    """One guest with one job; `arguments` are for the job, `nets` are ends of wires."""
 
     def __init__(self, machine, nursery, folder, job, arguments=None, nets=()):
         self.name, self.folder = job, folder
@@ -166,9 +175,8 @@ class Guest:
         host = ("-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
                 "-device", "virtio-9p-pci,fsdev=host,mount_tag=host")
         wires = [word for n, net in enumerate(nets) for word in
-                 ("-netdev", net.format(id=f"net{n}"),
-                  "-device", f"virtio-net-pci,netdev=net{n},mac=52:54:00:00:{os.getpid() % 256:02x}:"
-                             f"{n:02x}")]
+                 ("-netdev", f"{net},id=net{n}",
+                  "-device", f"virtio-net-pci,netdev=net{n},mac=52:54:00:00:00:{next(cards):02x}")]
         return [program("qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max",
                 "-smp", "2", "-m", str(MEMORY_MIB), "-nodefaults", "-display", "none",
                 "-no-reboot", "-serial", f"file:{self.console}", "-kernel", machine.kernel,
