@@ -159,7 +159,7 @@ static uint64_t wall_clock(void)
 
 int hf_record_write(int fd, bool inside, const struct hf_record *record)
 {
-        hf_cleanup(close_beside) struct beside beside;
+        hf_cleanup(close_beside) struct beside beside = {.dir = -1};
         hf_cleanup_fd int own = -1;
         struct hf_record before, now = *record;
         struct stat st;
@@ -192,7 +192,7 @@ static bool is_of(int fd, const struct hf_record *who)
 
 void hf_record_clear(int fd, bool inside, const struct hf_record *who)
 {
-        hf_cleanup(close_beside) struct beside beside;
+        hf_cleanup(close_beside) struct beside beside = {.dir = -1};
         hf_cleanup_fd int folder = -1, record = -1;
         bool ours;
 
@@ -230,7 +230,7 @@ static int is_held(int fd, bool *ret)
 
 static bool read_record(int fd, struct hf_record *ret)
 {
-        hf_cleanup(close_beside) struct beside beside;
+        hf_cleanup(close_beside) struct beside beside = {.dir = -1};
         hf_cleanup_fd int folder = -1, record = -1;
         struct stat st;
 

@@ -300,6 +300,54 @@ static void what_is_no_file_cannot_be_looked_at(void **state)
         assert_int_equal(hf_record_look("/tmp", &record, &verdict), -EISDIR);
 }
 
+/* Numbers of descriptors, as bits. */
+static uint64_t descriptors(void)
+{
+        uint64_t open_ones = 0;
+
+        for (int fd = 0; fd < 64; fd++)
+                open_ones |= (uint64_t)(fcntl(fd, F_GETFD) >= 0) << fd;
+        return open_ones;
+}
+
+/* The stack holds small numbers, which are other people's descriptors. */
+static void spoil_stack(void)
+{
+        volatile int spoiled[4096];
+
+        for (size_t i = 0; i < HF_ARRAY_LEN(spoiled); i++)
+                spoiled[i] = (int)(i % 16) + 3;
+}
+
+static void no_descriptor_of_anybody_is_touched(void **state)
+{
+        const char *stand_in = helper_path("lease"), *disk = helper_file("disk", "image");
+        struct hf_record record = example("alpha"), found;
+        int fds[] = {take(stand_in, false, true), take(disk, false, false)};
+        int others[12];
+        uint64_t before;
+
+        (void)state;
+        for (size_t i = 0; i < HF_ARRAY_LEN(others); i++)
+                others[i] = dup(fds[0]);
+        before = descriptors();
+        for (size_t i = 0; i < HF_ARRAY_LEN(fds); i++) {
+                spoil_stack();
+                assert_int_equal(hf_record_write(fds[i], i == 0, &record), 0);
+                assert_int_equal(descriptors(), before);
+                spoil_stack();
+                assert_int_equal(look(i ? disk : stand_in, &found), HF_RECORD_HELD);
+                assert_int_equal(descriptors(), before);
+                spoil_stack();
+                hf_record_clear(fds[i], i == 0, &record);
+                assert_int_equal(descriptors(), before);
+        }
+        for (size_t i = 0; i < HF_ARRAY_LEN(others); i++)
+                (void)close(others[i]);
+        hf_resource_give(fds[0], stand_in);
+        hf_resource_give(fds[1], NULL);
+}
+
 static void a_filesystem_of_this_host_has_no_records(void **state)
 {
         int fd = take(helper_path("lease"), false, true);
@@ -325,6 +373,7 @@ int main(void)
                 cmocka_unit_test(no_link_that_lies_in_wait_is_followed),
                 cmocka_unit_test(a_share_is_held_as_well),
                 cmocka_unit_test(what_is_no_file_cannot_be_looked_at),
+                cmocka_unit_test(no_descriptor_of_anybody_is_touched),
                 cmocka_unit_test(a_filesystem_of_this_host_has_no_records),
         };
 
