@@ -17,9 +17,11 @@ TIME_LINE = "time line of "
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """The tests of a file judge one guest, so they go to one worker."""
+    """The tests of a file judge one guest, so they go to one worker, and the first waits for it."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(guest.TEST_LIMIT))
 
 
 @pytest.fixture(scope="session")

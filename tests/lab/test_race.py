@@ -8,17 +8,19 @@ import os
 
 import pytest
 
+from . import guest
+
 PAIRS = {"ab": "a and b", "as": "a and s"}
 SECONDS = int(os.environ.get("HF_RACE_SECONDS", "12"))
-BOOT_LIMIT = 120
+LIMIT = len(PAIRS) * SECONDS + guest.JOB_DEADLINE
 
-pytestmark = pytest.mark.timeout(len(PAIRS) * SECONDS + 2 * BOOT_LIMIT)
+pytestmark = pytest.mark.timeout(LIMIT + 60)
 
 
 @pytest.fixture(scope="module")
 def lab(guests):
     return guests.run("race", {"seconds": SECONDS, "pairs": list(PAIRS)},
-                      timeout=len(PAIRS) * SECONDS + BOOT_LIMIT)
+                      timeout=LIMIT)
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=["two holdfastd", "holdfastd and virtlockd"])

@@ -13,6 +13,7 @@ import os
 from hftest import daemons, processes
 from hftest.command import Cli
 
+from . import nfs3
 from .machine import load, put, run
 from .report import until
 
@@ -28,6 +29,7 @@ MOUNT = "/mnt"
 # The shortest that nfsd accepts. Whoever waits for a lease waits this long and a bit.
 LEASE = 10
 THREADS = 8
+PORT = 2049
 # In the caches' answers: a point in time that never comes, and how the export behaves
 # (insecure port, asynchronous, no subtree check, has an fsid).
 NEVER = 2 ** 31 - 1
@@ -40,6 +42,8 @@ class Server:
 
     def __init__(self, clients, version3=False):
         load("nfsd")
+        if version3:
+            nfs3.start()
         if not os.path.exists(f"{NFSD}/threads"):
             run("mount", "-t", "nfsd", "nfsd", NFSD)
         recovery = f"{SHARED}/recovery"
@@ -126,6 +130,14 @@ class Client(processes.Nursery):
         self.run("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
         self.run("ip", "link", "set", "eth0", "up")
 
+    def close(self):
+        """Ends what has an end to watch, such as daemons; the rest goes with the guest's power.
+
+        Not one by one: the last process of a host would wait for the server to say good-bye.
+        """
+        while self.closers:
+            self.closers.pop()()
+
     def run(self, *argv, **how):
         """A command on the host, which has to succeed; what it printed."""
         return run(*self.enter, *argv, **how)
@@ -136,6 +148,8 @@ class Client(processes.Nursery):
     def mount(self, options="vers=4.2", where=MOUNT, remote=SERVER_ADDRESS):
         os.makedirs(where, exist_ok=True)
         # Without mount.nfs, which only finds out what is said here.
+        if "vers=3" in options:
+            options += f",proto=tcp,port={PORT},mountproto=tcp,mountport={nfs3.MOUNTD_PORT}"
         self.run("mount", "-i", "-t", "nfs", "-o",
                  f"{options},addr={remote},clientaddr={self.address}", f"{remote}:/", where)
 

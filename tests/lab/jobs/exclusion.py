@@ -80,11 +80,8 @@ def run(report):
         for pair in pairs:
             holders = [locks.Holder(hosts[h], served[h], space, name) for h in pair]
             label = f"{kind}: {' then '.join(pair)}"
-            exclude(report, label, *holders)
-            holders = [locks.Holder(hosts[h], served[h], space, name) for h in pair]
             share(report, label, *holders)
-            for holder in holders:
-                holder.leave()
+            exclude(report, label, *holders)
         report.event(f"{kind}: done")
     clis = {h: hosts[h].cli(served[h]) for h in "ab"}
     run_vms(report, clis["a"], clis["b"], "b")
