@@ -16,6 +16,7 @@ import time
 
 import pytest
 from hftest import wire
+from hftest.command import Cli
 from hftest.daemons import BUILD, name_of
 from hftest.processes import children, is_there, state_of, until
 from hftest.wire import AUTOCREATE, Owner, Proc, frame, resource
@@ -248,6 +249,19 @@ def test_a_lock_file_stays_on_a_filesystem_that_other_hosts_may_have(still, insi
             assert client.release(path).ok
     assert os.path.exists(still.outside("lease")) and not os.path.exists(here)
     assert is_free(inside, nursery, there)
+
+
+def test_who_does_not_wait_without_a_word_and_can_be_interrupted(still, inside, nursery, folder):
+    path = still.make()
+    cli = Cli(nursery, folder, inside.run_dir)
+    still.stop()
+    asking = cli.start("who", path, prefix=still.enter, stderr=subprocess.PIPE,
+                       stdout=subprocess.PIPE)
+    assert asking.stderr.readline() == (f"holdfast: {path}: its filesystem does not answer; "
+                                        "waiting up to 30 s\n")
+    asking.send_signal(signal.SIGINT)
+    assert asking.wait(10) != 0
+    assert asking.stdout.read() == "", "its other process is gone too"
 
 
 def test_who_asks_again_gets_the_lock_that_the_first_try_took_too_late(still, holdfastd, nursery):
