@@ -40,6 +40,11 @@ def test_the_record_of_who_died_with_all_of_its_host_tells_of_the_last_holder(la
     lab.proves("in words as well")
 
 
+def test_a_daemon_that_follows_another_has_the_records_too(lab):
+    lab.proves("a lock that is taken again has a record of the new daemon")
+    lab.proves("a server that follows a killed one clears its records")
+
+
 def test_a_record_without_a_lock_keeps_nobody_off(lab):
     lab.proves("a record without a lock keeps nobody off")
     lab.proves("the new holder's record takes its place")

@@ -151,6 +151,31 @@ def stale(report, hosts, served, clis):
     b.leave()
 
 
+def again(report, hosts, served, clis):
+    """The daemon dies as a whole, and is started again while the VM lives."""
+    daemon, a = served["a"], locks.Holder(hosts["a"], served["a"], SPACE, NAME)
+    path = f"{nfs.EXPORT}/space/{NAME}"
+    answer = a.acquire()
+    before = read(path)
+    daemon.kill()
+    daemon.start()
+    status, holders = told(clis["b"], STAND_IN)
+    report.check("a lock that is taken again has a record of the new daemon",
+                 answer.ok and status == 0 and names(holders[0], "elsewhere", a.vm.owner.name)
+                 and read(path) != before, (answer, status, holders))
+    os.kill(daemon.server_pid, signal.SIGKILL)
+    a.leave()
+    until(lambda: size_of(path) == 0, "the record goes with the VM")
+    status, holders = told(clis["b"], STAND_IN)
+    report.check("a server that follows a killed one clears its records",
+                 status == NOBODY and not holders, (status, holders))
+
+
+def read(path):
+    with open(path, "rb") as record:
+        return record.read()
+
+
 def run(report):
     _, hosts = nfs.setup("abs")
     with open(f"{nfs.EXPORT}/disk.img", "wb") as image:
@@ -166,6 +191,8 @@ def run(report):
     local(report, hosts["a"], clis["a"])
     stock(report, hosts, served, clis)
     report.event("virtlockd: done")
+    again(report, hosts, served, clis)
+    report.event("recovery: done")
     stale(report, hosts, served, clis)
     for host in hosts.values():
         host.close()
