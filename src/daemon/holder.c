@@ -50,8 +50,8 @@ void hf_holder_know_self(struct hf_server *server)
         (void)snprintf(self->host, sizeof(self->host), "%s", server->host);
         know_nfs_client(self);
         /*
-         * The life of the daemon is that of the process that stands for it: a server that
-         * follows a killed one, and a new program, come to the same number. Never 0.
+         * The life of the daemon is that of the process that stands for it, so a server that
+         * follows a killed one and a new program come to the same number. Never 0.
          */
         (void)hf_process_start(server->pids[0], &start);
         self->epoch = (start << 24 | (uint64_t)server->pids[0]) + 1;
@@ -87,6 +87,8 @@ void hf_holder_clear(const struct hf_server *server, bool inside, struct hf_orde
         ret->records = true;
         ret->record_inside = inside;
         ret->record = server->self;
+        /* While the lock is ours, so is any record of this host: also one of an earlier life. */
+        ret->record.epoch = 0;
 }
 
 void hf_holder_write(const struct hf_acquire_job *job, int fd)

@@ -16,7 +16,10 @@ void hf_holder_know_self(struct hf_server *server);
  */
 void hf_holder_fill(const struct hf_acquire_job *job, struct hf_order *ret);
 
-/* Says in an order to give one back that its record goes. inside: it is in the locked file. */
+/*
+ * Says in an order to give one back that its record goes. inside: it is in the locked file. Not
+ * to be said of a lock that was lost: what is there may be the next holder's.
+ */
 void hf_holder_clear(const struct hf_server *server, bool inside, struct hf_order *ret);
 
 /*
