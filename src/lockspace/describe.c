@@ -34,6 +34,14 @@ static const char *state_words(uint32_t state)
         }
 }
 
+/* Of the lock, which may be nobody's any more. */
+static const char *lease_words(const struct hf_lock *lock)
+{
+        if (lock->flags & HF_LOCK_LOST)
+                return ", whose lease of it was lost";
+        return lock->flags & HF_LOCK_DOUBTED ? ", whose lease of it is in doubt" : "";
+}
+
 void hf_describe_holder(struct hf_table *table, uint32_t hold, const char *host, uint64_t now,
                         char buf[static HF_DESCRIPTION_MAX])
 {
@@ -43,7 +51,8 @@ void hf_describe_holder(struct hf_table *table, uint32_t hold, const char *host,
         char since[32];
 
         format_since(h->since, now, since, sizeof(since));
-        (void)snprintf(buf, HF_DESCRIPTION_MAX, "%s (pid %d, host %s, since %s%s%s%s)",
+        (void)snprintf(buf, HF_DESCRIPTION_MAX, "%s (pid %d, host %s, since %s%s%s%s%s)",
                        *name ? name : "a VM without a name", (int)owner->pid, host, since,
-                       *h->via ? ", " : "", h->via, state_words(owner->state));
+                       *h->via ? ", " : "", h->via, state_words(owner->state),
+                       lease_words(hf_table_lock(table, h->lock)));
 }

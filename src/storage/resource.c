@@ -2,6 +2,7 @@
 #include "storage/resource.h"
 
 #include "base/cleanup.h"
+#include "storage/nfs-lease.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -96,6 +97,11 @@ void hf_resource_take(const struct hf_resource_request *request, struct hf_resou
 
 int hf_resource_prove(int fd, bool shared)
 {
+        int r = hf_nfs_is_on(fd) ? hf_nfs_prove(fd) : 0;
+
+        /* What the server has given up would be taken anew, as if nothing had been. */
+        if (hf_nfs_is_loss(r))
+                return -EIO;
         return set_lock(fd, shared ? F_RDLCK : F_WRLCK);
 }
 

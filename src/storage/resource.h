@@ -42,7 +42,8 @@ void hf_resource_take(const struct hf_resource_request *request, struct hf_resou
 
 /*
  * Sees to it that a descriptor that should have the lock has it: -EAGAIN, somebody
- * else does. What has it already stays as it is.
+ * else does. What has it already stays as it is. -EIO: it was lost, with the lease of an NFS
+ * mount; it is not taken anew.
  */
 int hf_resource_prove(int fd, bool shared);
 
