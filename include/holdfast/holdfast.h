@@ -99,7 +99,10 @@ struct holdfast_holder {
 
 /* ---- a VM and what it holds ------------------------------------------------------------ */
 
-/* What to do with the VM when a lock is lost while it runs. Kept for drivers that can lose one. */
+/*
+ * What to do with the VM when a lock is lost while it runs, or is about to be: with the driver lockd
+ * when a file server is silent. A driver that cannot notice it does nothing.
+ */
 enum holdfast_on_lost {
         HOLDFAST_ON_LOST_DEFAULT = 0, /* as the driver does */
         HOLDFAST_ON_LOST_WARN = 1,
@@ -118,6 +121,12 @@ struct holdfast_vm_params {
         const char *config;   /* path of holdfast.conf, must then exist; NULL: the usual place */
         int timeout_ms;       /* of one call on this object; 0: 30 seconds; < 0: none */
         unsigned int on_lost; /* enum holdfast_on_lost */
+        /*
+         * The socket of QEMU's monitor (QMP), an absolute path, by which the lock daemon
+         * pauses and continues the VM; NULL: it has none for us, and is paused by SIGSTOP. A QMP
+         * socket serves one client at a time: this one should have no other.
+         */
+        const char *monitor;
 };
 
 static inline void holdfast_vm_params_init(struct holdfast_vm_params *params)
@@ -269,6 +278,15 @@ struct holdfast_vm_info {
         unsigned int locks;
         size_t n_connections;
         const uint64_t *connections; /* inodes of the daemon's ends of its own connections */
+        unsigned int paused; /* by the daemon, as a lock is lost or in danger */
+};
+
+/* What is known of the lease that a file server has given for a lock. */
+enum holdfast_lease {
+        HOLDFAST_LEASE_NONE = 0, /* it has none, or nobody watches it */
+        HOLDFAST_LEASE_SOUND = 1,
+        HOLDFAST_LEASE_DOUBTED = 2, /* the server is silent: another host may soon have it */
+        HOLDFAST_LEASE_LOST = 3     /* it is held no more, and stands until it is released */
 };
 
 /* What a name leads to. */
@@ -288,6 +306,7 @@ struct holdfast_lock_info {
         unsigned int guarantee; /* enum holdfast_guarantee */
         uint64_t since;         /* microseconds since the epoch */
         const struct holdfast_vm_info *vm;
+        unsigned int lease; /* enum holdfast_lease */
 };
 
 struct holdfast_vm_list {

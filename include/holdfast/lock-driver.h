@@ -129,6 +129,8 @@ struct hf_lock_vm_params {
         pid_t pid;       /* of the VMM; never 0 but for inquire */
         const char *via; /* through what this is asked, for people */
         const char *uri; /* of the connection that manages the VM, or NULL */
+        /* The socket of the VMM's monitor (QMP), an absolute path, or NULL. */
+        const char *monitor;
 };
 
 enum hf_lock_resource_type { HF_LOCK_DISK = 0, HF_LOCK_LEASE = 1 };

@@ -56,6 +56,7 @@ static int begin(struct holdfast_vm *vm, size_t first, size_t n, struct operatio
                                 : 1,
                 .pid = vm->pid,
                 .via = vm->via,
+                .monitor = vm->monitor,
         };
         struct hf_lock_vm_params with_uuid = params;
         struct hf_lock_error error = {.size = sizeof(error)};

@@ -153,6 +153,11 @@ static int fill(struct holdfast_vm *vm, const struct holdfast_vm_params *params,
 
         vm->name = strdup(params->name);
         vm->via = strdup(params->via ? params->via : "libholdfast");
+        if (HF_HAS(params, monitor) && params->monitor) {
+                vm->monitor = strdup(params->monitor);
+                if (!vm->monitor)
+                        return hf_fail_no_memory(err);
+        }
         if (!vm->name || !vm->via)
                 return hf_fail_no_memory(err);
         vm->id = params->id;
@@ -202,6 +207,7 @@ HF_PUBLIC void holdfast_vm_free(struct holdfast_vm *vm)
         hf_driver_unload(&vm->driver);
         free(vm->name);
         free(vm->via);
+        free(vm->monitor);
         free(vm);
 }
 

@@ -25,6 +25,7 @@ struct holdfast_vm {
         struct hf_driver driver;
         char *name;
         char *via;
+        char *monitor; /* path of its socket; NULL: none is known */
         unsigned char uuid[HOLDFAST_UUID_SIZE];
         uint32_t id;
         pid_t pid;

@@ -22,6 +22,7 @@ static void take_waiting(struct hf_acquire_job *job)
         if (hf_acquire_is_behind_hash(job))
                 (void)hf_behind_find(hf_table_owner(job->server->table, job->request.owner)->pid,
                                      job->name, &job->request.thing);
+        job->begun = hf_work_boottime();
         hf_resource_take(&resource, &job->result);
 }
 
@@ -34,9 +35,16 @@ static void take_again(struct hf_acquire_job *job, const struct hf_claim *claim,
 
         if (hf_kept_take(kept, job->request.owner, claim, &job->result))
                 fd = job->result.fd;
+        else if (claim->unsafe)
+                job->result.status = -EIO;
         else
                 take_waiting(job);
-        (void)hf_acquire_judge(job, ret);
+        if (job->result.status == -EIO)
+                ret->status = hf_error_set(&ret->error, EIO, HF_ERR_RESOURCE_BUSY,
+                                           HF_FROM_LOCKSPACE,
+                                           "it was lost with the lease of its file server");
+        else
+                (void)hf_acquire_judge(job, ret);
         if (fd >= 0 && job->result.fd == fd)
                 hf_kept_untake(kept, hf_steal_fd(&job->result.fd));
         if (ret->status >= 0)

@@ -3,6 +3,7 @@
 /* What the rules say of an acquire goes into the table, or into a refusal. */
 #include "daemon/acquire-private.h"
 
+#include "daemon/guard.h"
 #include "lockspace/describe.h"
 #include "storage/behind.h"
 
@@ -62,6 +63,7 @@ int hf_acquire_enter_new(struct hf_acquire_job *job, struct hf_error *err)
                 return r;
         }
         job->result.fd = -1;
+        hf_guard_taken(job->server, &request->file, job->begun);
         return 0;
 }
 
@@ -82,7 +84,15 @@ static void refuse(struct hf_acquire_job *job, uint32_t hold, struct hf_acquired
 
         ret->hold = hold;
         ret->status = hf_refuse(job->server, hold, job->name, &ret->error);
-        if (lock->flags & HF_LOCK_RELEASING)
+        if (lock->flags & HF_LOCK_LOST)
+                hf_error_prefix(&ret->error,
+                                "that lock was lost, with the lease of its file server, and is "
+                                "not taken again while the VM that lost it has not released it or "
+                                "ended");
+        else if (lock->flags & HF_LOCK_DOUBTED)
+                hf_error_prefix(&ret->error, "its file server does not answer, or did not for too "
+                                             "long, and the lock may be lost; try again later");
+        else if (lock->flags & HF_LOCK_RELEASING)
                 hf_error_prefix(&ret->error, "it is just being given back, which its filesystem "
                                              "has not answered yet");
         else if (held->owner == job->request.owner)

@@ -23,6 +23,7 @@ struct hf_acquire_job {
         bool autocreate;
         bool found; /* the thing behind its name was looked for */
         struct hf_resource_result result;
+        uint64_t begun; /* when the step began, CLOCK_BOOTTIME microseconds; 0: just now */
         struct hf_search *search;
         int unseen;          /* how often somebody had it, and nobody was found */
         struct hf_job *work; /* the step that a worker does */

@@ -235,6 +235,7 @@ static void on_taken(void *data, const struct hf_result *result)
         job->work = NULL;
         job->result = (struct hf_resource_result){
                 .status = result->status, .fd = result->fd, .file = result->thing};
+        job->begun = result->begun;
         if (has_failed(job, result, &acquired) || settle_again(job, &acquired) ||
             complete(job, &acquired) == HF_ANSWERED)
                 finish(job, &acquired, true);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/config.h"
 
+#include "lockspace/table.h"
+
 #include <errno.h>
 
 #define KEY(type, field, key, ...)                                                                 \
@@ -18,6 +20,9 @@
  */
 #define FILESYSTEM_TIMEOUT 30
 
+/* In the order of enum hf_on_lost, without its first. */
+static const char *const on_lost_words[] = {"warn", "pause", "kill", NULL};
+
 const struct hf_conf_key hf_config_keys[] = {
         KEY(UINT, max_clients, "max_clients", .min = 1, .max = CLIENTS_LIMIT, .def = 1024,
             .help = "connections served at once; one more is refused with an error"),
@@ -26,6 +31,8 @@ const struct hf_conf_key hf_config_keys[] = {
         KEY(UINT, filesystem_timeout, "filesystem_timeout", .min = 1, .max = 3600,
             .def = FILESYSTEM_TIMEOUT,
             .help = "seconds that a request waits for a filesystem that does not answer"),
+        KEY(CHOICE, on_lost, "on_lost", .choices = on_lost_words, .def = HF_ON_LOST_PAUSE - 1,
+            .help = "what becomes of a VM that loses a lock and said nothing of this itself"),
         KEY(INT, log_level, "log_level", .min = 1, .max = 4, .def = 3,
             .help = "1 debug, 2 information, 3 warnings, 4 errors"),
         KEY(STRING, log_filters, "log_filters",
@@ -78,6 +85,7 @@ int hf_config_load(const char *path, const char *const *defaults, hf_conf_notice
         r = hf_conf_apply(conf, hf_config_keys, hf_config_keys_n, &config, notice, ctx, err);
         if (r < 0)
                 return r;
+        config.on_lost++;
         r = parse_mode(config.unix_sock_ro_perms, &config.sock_ro_mode, err);
         if (r < 0) {
                 hf_config_clear(&config);

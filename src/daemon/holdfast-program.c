@@ -3,6 +3,8 @@
 /* The HOLDFAST program: what virtlockd's cannot say (rpc/holdfast.x). */
 #include "daemon/acquire.h"
 #include "daemon/dispatch.h"
+#include "daemon/guard.h"
+#include "daemon/owner.h"
 #include "storage/resource.h"
 
 #include "base/cleanup.h"
@@ -57,6 +59,7 @@ static void fill_owner(struct hf_server *server, uint32_t index, struct hf_holdf
                 .since = owner->since,
                 .via = owner->via,
                 .locks = owner->holds,
+                .paused = owner->acted & HF_ACTED_PAUSED ? 1 : 0,
         };
         memcpy(ret->uuid, owner->uuid, sizeof(ret->uuid));
 }
@@ -75,6 +78,7 @@ static void fill_lock(struct hf_server *server, uint32_t index, struct hf_holdfa
                 .shared = lock->flags & HF_LOCK_SHARED ? 1 : 0,
                 .guarantee = GUARANTEE_HOST,
                 .since = hold->since,
+                .lease = hf_guard_lease(server, lock),
         };
         fill_owner(server, hold->owner, &ret->owner);
         ret->owner.via = hold->via;
@@ -279,6 +283,32 @@ static int call_acquire(struct hf_session *session, const void *data, struct hf_
         return hf_acquire(session, &acquire, answer_acquire, err);
 }
 
+/* Of what it says nothing has to be committed: it may be said again. */
+static int call_guard(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        const struct hf_holdfast_guard_args *args = data;
+        struct hf_table *table = session->server->table;
+        int r;
+
+        if (!session->own)
+                return hf_error_set(err, EPERM, HF_ERR_OPERATION_DENIED, HF_FROM_LOCKSPACE,
+                                    "only a VM's own process says what becomes of it");
+        if (args->on_lost >= HF_ON_LOST_KINDS || (*args->monitor && args->monitor[0] != '/'))
+                return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_LOCKSPACE,
+                                    "no action for a lost lock has the number %u, or \"%s\" is no "
+                                    "absolute path",
+                                    args->on_lost, args->monitor);
+        r = hf_owner_bind(session, err);
+        if (r < 0)
+                return r;
+        if (hf_table_set_monitor(table, session->owner, args->monitor) < 0)
+                return hf_error_set(err, ENAMETOOLONG, HF_ERR_INVALID_ARG, HF_FROM_LOCKSPACE,
+                                    "the path of the monitor is longer than that of any socket: %s",
+                                    args->monitor);
+        hf_table_owner(table, session->owner)->on_lost = (uint8_t)args->on_lost;
+        return HF_DONE;
+}
+
 static int call_release_all(struct hf_session *session, const void *data, struct hf_error *err)
 {
         struct hf_holdfast_release_all_ret ret = {
@@ -313,6 +343,8 @@ static const struct hf_procedure procedures[] = {
          .call = call_who},
         {HF_HOLDFAST_RELEASE_ALL, "release-all", ARGS(hf_holdfast_release_all_args, 0),
          .guards = HF_GUARD_UNRESTRICTED, .call = call_release_all},
+        {HF_HOLDFAST_GUARD, "guard", ARGS(hf_holdfast_guard_args, 0),
+         .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = call_guard},
 };
 
 const struct hf_program hf_holdfast_program = {

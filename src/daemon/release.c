@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/acquire.h"
+#include "daemon/guard.h"
 #include "daemon/owner.h"
 #include "daemon/parking.h"
 #include "lockspace/rules.h"
@@ -19,7 +20,8 @@ static void fill_order(struct hf_server *server, uint32_t index, struct hf_order
 
         *ret = (struct hf_order){
                 .kind = HF_WORK_GIVE, .fd = lock->fd, .lock = hold->lock, .thing = lock->file};
-        if (!(lock->flags & HF_LOCK_AUTOCREATE))
+        /* What was lost may be another's file by now. */
+        if (!(lock->flags & HF_LOCK_AUTOCREATE) || (lock->flags & HF_LOCK_UNSAFE))
                 return;
         (void)hf_order_set_path(
                 ret, hf_rules_put_path(hf_table_lockspace_path(server->table, hold->lockspace),
@@ -52,6 +54,7 @@ bool hf_give(struct hf_server *server, uint32_t index)
         uint32_t lock_index = hf_table_hold(server->table, index)->lock;
         const struct hf_lock *lock = hf_table_lock(server->table, lock_index);
 
+        hf_guard_leaves(server, index);
         if (lock->holds > 1) {
                 hf_table_remove_hold(server->table, index);
                 return true;

@@ -18,6 +18,7 @@
  *   departure.c  who left, and what happens to what it held
  *   parking.c    lock descriptors in the service manager's keeping
  *   kept.c       locks that were kept while no daemon ran
+ *   guard.c      leases of NFS mounts; guard-vm.c: what becomes of VMs that lose one
  *
  * Nothing here may block. What could wait for a filesystem (opening and locking a
  * file that is not in memory) is done by a worker, in another process; reading
@@ -35,6 +36,7 @@
 struct hf_search;
 struct hf_session;
 struct hf_area;
+struct hf_guard_state;
 struct hf_keeper;
 struct hf_works;
 
@@ -111,6 +113,7 @@ struct hf_server {
         bool parking_failed;           /* and that was said */
 
         struct hf_works *works;      /* what may have to wait for a filesystem */
+        struct hf_guard_state *guard; /* what may be lost */
         struct hf_search *searches;  /* first in, first done */
         sd_event_source *searcher;   /* runs while there are any */
         sd_event_source *departures; /* runs while locks of ended owners wait to be given back */

@@ -81,6 +81,11 @@ static char *describe(struct hf_works *works, struct hf_place_key key, const cha
         return r < 0 ? NULL : text;
 }
 
+const struct hf_mount *hf_work_mount(struct hf_server *server, uint64_t dev)
+{
+        return mount_of_dev(server->works, dev);
+}
+
 struct hf_place *hf_place_get(struct hf_works *works, struct hf_place_key key, const char *path)
 {
         struct hf_place *place = works->places;

@@ -5,6 +5,7 @@
  * server but its own record.
  */
 #include "base/path.h"
+#include "daemon/guard-run.h"
 #include "daemon/work.h"
 #include "storage/behind.h"
 #include "storage/resource.h"
@@ -99,7 +100,9 @@ static const run_fn runs[] = {
         [HF_WORK_TAKE] = run_take,           [HF_WORK_GIVE] = run_give,
         [HF_WORK_FIND] = run_find,           [HF_WORK_IDENTIFY] = run_identify,
         [HF_WORK_LOCKSPACE] = run_lockspace, [HF_WORK_CREATE] = run_create,
-        [HF_WORK_DELETE] = run_delete,
+        [HF_WORK_DELETE] = run_delete,       [HF_WORK_RENEW] = hf_guard_run_renew,
+        [HF_WORK_PROVE] = hf_guard_run_prove, [HF_WORK_MONITOR] = hf_guard_run_monitor,
+        [HF_WORK_SIGNAL] = hf_guard_run_signal,
 };
 
 /* This asks the filesystem of its directory, and no other one. */
@@ -114,6 +117,7 @@ void hf_work_run(struct hf_worker *worker, struct hf_keeper *keeper)
 {
         const struct hf_order *order = &worker->order;
 
+        worker->outcome.begun = hf_work_boottime();
         if (order->guessed && is_symlink(order->path))
                 worker->outcome.elsewhere = true;
         else

@@ -96,6 +96,7 @@ enum hf_acted {
         HF_ACTED_FOREIGN = 1U << 8,  /* it was paused before, by somebody else */
         HF_ACTED_FINAL = 1U << 9,    /* a lock of its was lost: it is not continued by us */
         HF_ACTED_STUCK = 1U << 10,   /* it could not be continued, which was reported */
+        HF_ACTED_MUTE = 1U << 11,    /* its monitor was told nothing, as it does not answer */
 };
 
 /* Paused by us, for sure or perhaps. */

@@ -112,6 +112,11 @@ static int acquire_on(struct hf_lockd_connection *connection, struct hf_lockd_vm
         hf_cleanup_fd int fd = -1;
         int r;
 
+        if (acquire->want_connection && connection->ours) {
+                r = hf_lockd_guard(connection, vm, acquire->action, err);
+                if (r < 0)
+                        return r;
+        }
         if (!register_only) {
                 r = take_all(connection, vm, &guarantee, result->holder, err);
                 if (r < 0)

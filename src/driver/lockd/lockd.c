@@ -79,6 +79,7 @@ static void vm_free(void *data)
         free(vm->resources);
         free(vm->name);
         free(vm->via);
+        free(vm->monitor);
         free(vm);
 }
 
@@ -99,7 +100,10 @@ static int vm_new(void *driver, const struct hf_lock_vm_params *params, void **r
         memcpy(vm->uuid, params->uuid, sizeof(vm->uuid));
         vm->id = params->id;
         vm->pid = params->pid;
-        if (!vm->name || !vm->via) {
+        if (HF_HAS(params, monitor) && params->monitor && params->monitor[0])
+                vm->monitor = strdup(params->monitor);
+        if (!vm->name || !vm->via ||
+            (HF_HAS(params, monitor) && params->monitor && params->monitor[0] && !vm->monitor)) {
                 vm_free(vm);
                 return no_memory(err);
         }
@@ -214,7 +218,8 @@ __attribute__((visibility("default"))) const struct hf_lock_driver hf_lock_drive
         .size = sizeof(struct hf_lock_driver),
         .abi = HF_LOCK_DRIVER_ABI,
         .capabilities = HF_LOCK_CAP_CONNECTION | HF_LOCK_CAP_HOLDER | HF_LOCK_CAP_LEASES |
-                        HF_LOCK_CAP_SHARED | HF_LOCK_CAP_DEADLINE | HF_LOCK_CAP_DESCRIPTORS,
+                        HF_LOCK_CAP_SHARED | HF_LOCK_CAP_DEADLINE | HF_LOCK_CAP_ACTION |
+                        HF_LOCK_CAP_DESCRIPTORS,
         .name = "lockd",
         .description = "locks through holdfastd, or through libvirt's virtlockd",
         .init = driver_init,

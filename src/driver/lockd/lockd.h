@@ -47,6 +47,7 @@ struct hf_lockd_vm {
         unsigned char uuid[HF_LOCK_UUID_SIZE];
         uint32_t id;
         pid_t pid;
+        char *monitor; /* path of its socket; NULL: none is known */
         struct hf_lockd_resource *resources;
         size_t n;
 };
@@ -78,6 +79,13 @@ int hf_lockd_connect(struct hf_lockd_connection *connection, const struct hf_loc
 
 /* From here on the daemon refuses whatever is asked on this connection. */
 int hf_lockd_restrict(struct hf_lockd_connection *connection, struct hf_error *err);
+
+/*
+ * Says, on the VM's own connection to a holdfastd, what becomes of the VM when a lock is lost (enum
+ * hf_lock_action) and by what monitor. A daemon that does not know the call is no error.
+ */
+int hf_lockd_guard(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
+                   unsigned int action, struct hf_error *err);
 
 /*
  * One resource. -EBUSY: another has it, and *holder (may be NULL) is filled as
