@@ -86,7 +86,7 @@ static void check_driver(struct check *check)
         struct holdfast_vm *vm;
         int status;
 
-        if (hf_launch_prepare(check->plan, &vm, &status) < 0) {
+        if (hf_launch_prepare(check->plan, NULL, &vm, &status) < 0) {
                 refuse(check, status);
                 return;
         }

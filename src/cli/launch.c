@@ -44,7 +44,8 @@ static int add_resources(const struct hf_plan *plan, struct holdfast_vm *vm,
         return r;
 }
 
-int hf_launch_prepare(const struct hf_plan *plan, struct holdfast_vm **ret, int *ret_status)
+int hf_launch_prepare(const struct hf_plan *plan, const char *monitor, struct holdfast_vm **ret,
+                      int *ret_status)
 {
         hf_cleanup(free_vm) struct holdfast_vm *vm = NULL;
         struct holdfast_error error = {0};
@@ -55,6 +56,8 @@ int hf_launch_prepare(const struct hf_plan *plan, struct holdfast_vm **ret, int 
         params.name = plan->vm_name;
         params.via = "holdfast run";
         params.driver = plan->driver;
+        params.on_lost = plan->on_lost;
+        params.monitor = monitor;
         memcpy(params.uuid, plan->vm_uuid, sizeof(params.uuid));
         r = holdfast_vm_new(&params, &vm, &error);
         if (r >= 0)

@@ -15,8 +15,9 @@
 
 #include <holdfast/holdfast.h>
 
-/* Returns 0, or a negative errno with *ret_status, and the fault was reported. */
-int hf_launch_prepare(const struct hf_plan *plan, struct holdfast_vm **ret, int *ret_status);
+/* monitor: the path of the VMM's, or NULL. Returns 0, or a negative errno with *ret_status, and the fault was reported. */
+int hf_launch_prepare(const struct hf_plan *plan, const char *monitor, struct holdfast_vm **ret,
+                      int *ret_status);
 
 /* The exit status to end with; the reason was reported. */
 int hf_launch_become(const struct hf_plan *plan, struct holdfast_vm *vm);

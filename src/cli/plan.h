@@ -27,7 +27,8 @@ struct hf_plan {
         /* Options. */
         struct hf_standard_options standard;
         const char *name, *uuid, *driver;
-        bool no_scan, no_backing, exec, json;
+        bool no_scan, no_backing, exec, json, no_monitor;
+        unsigned int on_lost; /* enum holdfast_on_lost */
         struct hf_vm_spec said;
         /* What came of them. */
         struct hf_vm_spec found;
