@@ -37,6 +37,10 @@ struct hf_resource_result {
  * Opens and locks. With status 0 the caller owns ret->fd; with -EAGAIN the file
  * is known and somebody else, here or elsewhere, has the lock. -ENOTSUP or
  * -EISDIR: neither a regular file nor a block device.
+ *
+ * With autocreate the name led to the locked file after it was locked, also in the
+ * eyes of a file server: another host, with a stock virtlockd, may remove it at any
+ * moment before. -ESTALE: again and again the server does not know what it has named.
  */
 void hf_resource_take(const struct hf_resource_request *request, struct hf_resource_result *ret);
 
@@ -60,7 +64,8 @@ bool hf_resource_take_cached(const struct hf_resource_request *request,
  * Gives a lock back: an explicit unlock, which frees it for every duplicate of
  * the descriptor, then close. With unlink_path the file is removed first, while
  * the lock is still held, provided that nobody else shares it, it is still the
- * file of that name, and it is empty: what has content is never deleted.
+ * file of that name, and it is empty: what has content is never deleted. On a
+ * filesystem that other hosts may have as well it is never removed.
  */
 void hf_resource_give(int fd, const char *unlink_path);
 

@@ -237,10 +237,17 @@ def test_who_leaves_while_it_waits_gets_nothing(still, inside, nursery, flags):
     until(lambda: descriptors(inside) == before + 1, "the client is gone, the worker's pidfd stays")
     still.go()
     until(lambda: descriptors(inside) == before and not inside.workers, "nothing is left")
-    if flags:
-        assert not os.path.exists(still.outside("lease"))
-    else:
-        assert is_free(inside, nursery, path)
+    assert is_free(inside, nursery, path)
+
+
+def test_a_lock_file_stays_on_a_filesystem_that_other_hosts_may_have(still, inside, nursery, folder):
+    there, here = still.path("lease"), os.path.join(folder, "lease")
+    with inside.connect_as(Owner("vm", nursery.sleeper().pid)) as client:
+        for path in (there, here):
+            assert client.acquire(path, flags=AUTOCREATE).ok
+            assert client.release(path).ok
+    assert os.path.exists(still.outside("lease")) and not os.path.exists(here)
+    assert is_free(inside, nursery, there)
 
 
 def test_who_asks_again_gets_the_lock_that_the_first_try_took_too_late(still, holdfastd, nursery):
