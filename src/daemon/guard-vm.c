@@ -78,8 +78,8 @@ static bool is_there(const struct hf_owner *owner)
         return owner->state != HF_OWNER_CARRIED && hf_process_pidfd_is_dead(owner->pidfd) == 0;
 }
 
-/* Whether the process has stopped. Only where the pid is still the owner's that is the truth. */
-static bool has_stopped(const struct hf_owner *owner)
+/* The letter of its state, or 0. Only where the pid is still the owner's that is the truth. */
+static char state_of(const struct hf_owner *owner)
 {
         char path[64], line[512];
         hf_cleanup_file FILE *file = NULL;
@@ -88,10 +88,23 @@ static bool has_stopped(const struct hf_owner *owner)
         (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)owner->pid);
         file = fopen(path, "re");
         if (!file || !fgets(line, sizeof(line), file))
-                return false;
+                return 0;
         /* The name may hold anything, so its end is the last one. */
         end = strrchr(line, ')');
-        return end && end[1] == ' ' && (end[2] == 'T' || end[2] == 't');
+        return end && end[1] == ' ' ? end[2] : '\0';
+}
+
+static bool has_stopped(const struct hf_owner *owner)
+{
+        char state = state_of(owner);
+
+        return state == 'T' || state == 't';
+}
+
+/* It waits for a filesystem, and stops before it does anything else. */
+static bool is_about_to(const struct hf_owner *owner)
+{
+        return state_of(owner) == 'D';
 }
 
 static void send_signal(struct hf_server *server, uint32_t index, int number)
@@ -390,7 +403,8 @@ static void go_on(struct acts *acts, uint32_t index)
                 if (!is_there(owner) || has_stopped(owner))
                         owner->acted |= HF_ACTED_SEEN;
                 else
-                        come_back(acts, acts->now + HF_GUARD_SOON_USEC);
+                        come_back(acts, acts->now + (is_about_to(owner) ? SECOND
+                                                                        : HF_GUARD_SOON_USEC));
         }
 }
 

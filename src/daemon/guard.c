@@ -9,6 +9,7 @@
 #include "storage/nfs-lease.h"
 
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 
 #define MODULE "daemon.guard"
@@ -284,6 +285,10 @@ static void end_of_question(struct hf_server *server, const struct hf_order *ord
 
         if (!record)
                 return;
+        hf_log(HF_LOG_DEBUG, MODULE, "the server of %s: %s after %llu ms",
+               point_of(server, record->dev),
+               !done ? "no answer, as who asked was ended" : strerrordesc_np(-outcome->status),
+               (unsigned long long)((now - outcome->begun) / 1000));
         /* What became of the lock is found out by looking at it; here it is an answer. */
         if (done && (outcome->status == 0 || (order->by_lock && hf_nfs_is_loss(outcome->status))))
                 renewed(record, outcome->begun);
