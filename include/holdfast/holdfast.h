@@ -100,8 +100,9 @@ struct holdfast_holder {
 /* ---- a VM and what it holds ------------------------------------------------------------ */
 
 /*
- * What to do with the VM when a lock is lost while it runs, or is about to be: with the driver lockd
- * when a file server is silent. A driver that cannot notice it does nothing.
+ * What to do with the VM when a lock is lost while it runs, or is about to be: with
+ * the driver lockd when a file server is silent. A driver that cannot notice it does
+ * nothing.
  */
 enum holdfast_on_lost {
         HOLDFAST_ON_LOST_DEFAULT = 0, /* as the driver does */
@@ -278,7 +279,7 @@ struct holdfast_vm_info {
         unsigned int locks;
         size_t n_connections;
         const uint64_t *connections; /* inodes of the daemon's ends of its own connections */
-        unsigned int paused; /* by the daemon, as a lock is lost or in danger */
+        unsigned int paused;         /* by the daemon, as a lock is lost or in danger */
 };
 
 /* What is known of the lease that a file server has given for a lock. */

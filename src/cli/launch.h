@@ -15,7 +15,10 @@
 
 #include <holdfast/holdfast.h>
 
-/* monitor: the path of the VMM's, or NULL. Returns 0, or a negative errno with *ret_status, and the fault was reported. */
+/*
+ * monitor: the path of the VMM's, or NULL. Returns 0, or a negative errno with *ret_status, and the
+ * fault was reported.
+ */
 int hf_launch_prepare(const struct hf_plan *plan, const char *monitor, struct holdfast_vm **ret,
                       int *ret_status);
 

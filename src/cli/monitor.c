@@ -19,7 +19,7 @@
 
 /* What -readconfig takes; QEMU's own words have no way to write a quotation mark in a value. */
 #define CONFIG_TEXT                                                                                \
-        "[chardev \"holdfast\"]\n  backend = \"socket\"\n  path = \"%s\"\n  server = \"on\"\n"    \
+        "[chardev \"holdfast\"]\n  backend = \"socket\"\n  path = \"%s\"\n  server = \"on\"\n"     \
         "  wait = \"off\"\n\n[mon \"holdfast\"]\n  chardev = \"holdfast\"\n  mode = \"control\"\n"
 
 /* Whether somebody has bound that path: a line of /proc/net/unix ends with it. */
@@ -153,9 +153,10 @@ void hf_monitor_prepare(char **argv, struct hf_monitor *ret)
         r = make(argv, ret);
         if (r >= 0)
                 return;
-        hf_message("QEMU gets no monitor socket of its own (%s): should a lock be lost, it is paused "
-                   "by a signal",
-                   strerror(-r));
+        hf_message(
+                "QEMU gets no monitor socket of its own (%s): should a lock be lost, it is paused "
+                "by a signal",
+                strerror(-r));
         hf_monitor_clear(ret);
 }
 

@@ -112,7 +112,8 @@ void hf_guard_run_monitor(struct hf_worker *worker, struct hf_keeper *keeper)
                 return;
         connect_all(worker, talks);
         while (collect(order, talks) > 0 && (now = hf_work_boottime()) < order->until) {
-                if (poll(talks->polls, order->n_items, (int)((order->until - now) / 1000) + 1) < 0 &&
+                if (poll(talks->polls, order->n_items, (int)((order->until - now) / 1000) + 1) <
+                            0 &&
                     errno != EINTR)
                         break;
                 for (uint32_t i = 0; i < order->n_items; i++) {

@@ -254,8 +254,8 @@ static void flush_talk(struct acts *acts)
                 for (uint32_t i = 0; i < order->n_items; i++) {
                         uint32_t index = order->items[i].index;
 
-                        hf_table_owner(acts->server->table, index)->acted &=
-                                (uint16_t)~HF_ACTED_ASKING;
+                        hf_table_owner(acts->server->table, index)
+                                ->acted &= (uint16_t)~HF_ACTED_ASKING;
                         if (order->action == HF_QMP_STOP)
                                 stop(acts, index);
                 }
@@ -312,8 +312,7 @@ static void told_to_continue(struct hf_server *server, uint32_t index, enum hf_q
 
         if (state == HF_QMP_DONE || state == HF_QMP_ALREADY) {
                 owner->acted &= (uint16_t)~over;
-                hf_log(HF_LOG_WARNING, MODULE,
-                       "%s (pid %d) continues: all of its locks are sound",
+                hf_log(HF_LOG_WARNING, MODULE, "%s (pid %d) continues: all of its locks are sound",
                        name_of(server, index), (int)owner->pid);
         } else if (state == HF_QMP_OTHER) {
                 owner->acted &= (uint16_t)~over;
@@ -339,7 +338,8 @@ void hf_guard_told(struct hf_server *server, const struct hf_order *order,
                 const struct hf_work_item *item = &order->items[i];
                 struct hf_owner *owner = hf_table_owner(server->table, item->index);
                 int32_t told = outcome->items[i];
-                enum hf_qmp_state state = told >= HF_TOLD_BASE && told <= HF_TOLD_BASE + HF_QMP_FAILED
+                enum hf_qmp_state state = told >= HF_TOLD_BASE &&
+                                                          told <= HF_TOLD_BASE + HF_QMP_FAILED
                                                   ? (enum hf_qmp_state)(told - HF_TOLD_BASE)
                                                   : HF_QMP_FAILED;
 
@@ -403,8 +403,8 @@ static void go_on(struct acts *acts, uint32_t index)
                 if (!is_there(owner) || has_stopped(owner))
                         owner->acted |= HF_ACTED_SEEN;
                 else
-                        come_back(acts, acts->now + (is_about_to(owner) ? SECOND
-                                                                        : HF_GUARD_SOON_USEC));
+                        come_back(acts,
+                                  acts->now + (is_about_to(owner) ? SECOND : HF_GUARD_SOON_USEC));
         }
 }
 
@@ -427,7 +427,7 @@ static void undo(struct acts *acts, uint32_t index)
                 send_signal(acts->server, index, SIGCONT);
                 if (owner->acted & HF_ACTED_SPREAD)
                         spread(acts, index, SIGCONT);
-                owner->acted &= (uint16_t)~(HF_ACTED_SIGNAL | HF_ACTED_SPREAD | HF_ACTED_SEEN);
+                owner->acted &= (uint16_t) ~(HF_ACTED_SIGNAL | HF_ACTED_SPREAD | HF_ACTED_SEEN);
                 if (!told)
                         hf_log(HF_LOG_WARNING, MODULE,
                                "%s (pid %d) continues: all of its locks are sound",

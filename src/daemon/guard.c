@@ -73,59 +73,7 @@ static struct hf_lease_clock clock_of(struct hf_server *server,
         };
 }
 
-/* ---- locks ---- */
-
-/* The next hold by which a lock on that device is reached, each lock once; 0: no more. */
-static uint32_t next_lock(struct hf_server *server, uint64_t dev, uint32_t after)
-{
-        struct hf_table *table = server->table;
-        uint32_t i = after;
-
-        while ((i = hf_table_next_hold(table, i))) {
-                const struct hf_lock *lock = hf_table_lock(table, hf_table_hold(table, i)->lock);
-
-                if (lock->first_hold == i && lock->file.kind == HF_THING_FILE &&
-                    lock->file.dev == dev && !(lock->flags & HF_LOCK_RELEASING))
-                        return i;
-        }
-        return 0;
-}
-
-static uint32_t lock_of(struct hf_server *server, uint32_t hold)
-{
-        return hf_table_hold(server->table, hold)->lock;
-}
-
-/* The next one that is not lost, from the cursor on and around; 0: there is none. */
-static uint32_t rotate(struct hf_server *server, struct hf_lease_record *record)
-{
-        uint32_t i = record->cursor;
-
-        for (int round = 0; round < 2; round++) {
-                while ((i = next_lock(server, record->dev, i)))
-                        if (!(hf_table_lock(server->table, lock_of(server, i))->flags &
-                              HF_LOCK_LOST)) {
-                                record->cursor = i;
-                                return i;
-                        }
-        }
-        return 0;
-}
-
-uint32_t hf_guard_unsafe(struct hf_server *server, uint32_t owner)
-{
-        struct hf_table *table = server->table;
-        uint32_t unsafe = 0;
-
-        for (uint32_t i = hf_table_owner(table, owner)->first_hold; i;
-             i = hf_table_hold(table, i)->next_in_owner) {
-                const struct hf_lock *lock = hf_table_lock(table, hf_table_hold(table, i)->lock);
-
-                if (!(lock->flags & HF_LOCK_RELEASING))
-                        unsafe |= lock->flags & HF_LOCK_UNSAFE;
-        }
-        return unsafe;
-}
+/* ---- doubt ---- */
 
 enum hf_guard_lease hf_guard_lease(struct hf_server *server, const struct hf_lock *lock)
 {
@@ -138,53 +86,6 @@ enum hf_guard_lease hf_guard_lease(struct hf_server *server, const struct hf_loc
                        : HF_GUARD_LEASE_NONE;
 }
 
-/* ---- doubt and loss ---- */
-
-static const char *vm_of(struct hf_server *server, uint32_t hold)
-{
-        const struct hf_owner *owner = hf_table_owner(server->table,
-                                                      hf_table_hold(server->table, hold)->owner);
-        const char *name = hf_table_string(server->table, owner->name);
-
-        return *name ? name : "a VM without a name";
-}
-
-static void lose(struct hf_server *server, uint32_t index)
-{
-        struct hf_table *table = server->table;
-        struct hf_lock *lock = hf_table_lock(table, index);
-
-        server->guard->trouble = true;
-        for (uint32_t i = lock->first_hold; i; i = hf_table_hold(table, i)->next_in_lock) {
-                struct hf_owner *owner = hf_table_owner(table, hf_table_hold(table, i)->owner);
-
-                owner->acted |= HF_ACTED_FINAL;
-                hf_log(HF_LOG_ERROR, MODULE,
-                       "%s (pid %d) has lost its lock of %s: its server has given it up, and "
-                       "another host may have written there since. The lock is not taken again. "
-                       "End this VM: what it has in memory is of before",
-                       vm_of(server, i), (int)owner->pid,
-                       hf_table_string(table, hf_table_hold(table, i)->name));
-        }
-        hf_table_set_lease(table, index, HF_LOCK_LOST);
-}
-
-/* Marks all locks there. Done again by a successor where it was cut off. */
-static unsigned int doubt_all(struct hf_server *server, uint64_t dev)
-{
-        unsigned int n = 0;
-
-        for (uint32_t i = 0; (i = next_lock(server, dev, i));) {
-                uint32_t lock = lock_of(server, i);
-
-                if (hf_table_lock(server->table, lock)->flags & HF_LOCK_LOST)
-                        continue;
-                hf_table_set_lease(server->table, lock, HF_LOCK_DOUBTED);
-                n++;
-        }
-        return n;
-}
-
 static void doubt(struct hf_server *server, struct hf_lease_record *record, uint64_t now)
 {
         bool begins = !record->doubted;
@@ -192,7 +93,7 @@ static void doubt(struct hf_server *server, struct hf_lease_record *record, uint
 
         record->doubted = now;
         server->guard->trouble = true;
-        n = doubt_all(server, record->dev);
+        n = hf_guard_doubt_all(server, record->dev);
         if (begins && n)
                 hf_log(HF_LOG_WARNING, MODULE,
                        "the server of %s has not answered for %llu s of a lease of %llu s: its "
@@ -205,7 +106,8 @@ static void doubt(struct hf_server *server, struct hf_lease_record *record, uint
 static void trust_again(struct hf_server *server, struct hf_lease_record *record)
 {
         record->doubted = 0;
-        hf_log(HF_LOG_WARNING, MODULE, "the server of %s answers again, and its locks were looked at",
+        hf_log(HF_LOG_WARNING, MODULE,
+               "the server of %s answers again, and its locks were looked at",
                point_of(server, record->dev));
 }
 
@@ -214,13 +116,13 @@ static void trust_again(struct hf_server *server, struct hf_lease_record *record
 static void ask(struct hf_server *server, struct hf_lease_record *record, uint64_t now)
 {
         struct hf_place_key where = {HF_PLACE_LEASE, record->dev};
-        uint32_t hold = rotate(server, record);
+        uint32_t hold = hf_guard_rotate(server, record);
         const struct hf_lock *lock;
         struct hf_order order = {.kind = HF_WORK_RENEW, .sent = now, .by_lock = record->by_lock};
 
         if (!hold)
-                hold = next_lock(server, record->dev, 0);
-        lock = hf_table_lock(server->table, lock_of(server, hold));
+                hold = hf_guard_next_lock(server, record->dev, 0);
+        lock = hf_table_lock(server->table, hf_guard_lock_of(server, hold));
         order.fd = lock->fd;
         order.thing = lock->file;
         if (hf_work_launch(server, where, &order) < 0)
@@ -232,7 +134,7 @@ static void ask(struct hf_server *server, struct hf_lease_record *record, uint64
 
 static void put_item(struct hf_server *server, struct hf_order *order, uint32_t hold)
 {
-        uint32_t index = lock_of(server, hold);
+        uint32_t index = hf_guard_lock_of(server, hold);
         const struct hf_lock *lock = hf_table_lock(server->table, index);
 
         order->items[order->n_items++] = (struct hf_work_item){
@@ -249,14 +151,14 @@ static void prove(struct hf_server *server, struct hf_lease_record *record, uint
         if (hf_work_is_busy(server, where))
                 return;
         if (record->doubted) {
-                for (uint32_t i = 0;
-                     order.n_items < HF_WORK_ITEMS_MAX && (i = next_lock(server, record->dev, i));)
-                        if (hf_table_lock(server->table, lock_of(server, i))->flags &
+                for (uint32_t i = 0; order.n_items < HF_WORK_ITEMS_MAX &&
+                                     (i = hf_guard_next_lock(server, record->dev, i));)
+                        if (hf_table_lock(server->table, hf_guard_lock_of(server, i))->flags &
                             HF_LOCK_DOUBTED)
                                 put_item(server, &order, i);
         } else {
-                while (order.n_items < PROVED_EACH_TIME && (hold = rotate(server, record)) &&
-                       hold != first) {
+                while (order.n_items < PROVED_EACH_TIME &&
+                       (hold = hf_guard_rotate(server, record)) && hold != first) {
                         first = first ? first : hold;
                         put_item(server, &order, hold);
                 }
@@ -312,7 +214,7 @@ static void end_of_look(struct hf_server *server, const struct hf_order *order,
                     !hf_thing_same(&lock->file, &item->file) || (lock->flags & HF_LOCK_LOST))
                         continue;
                 if (hf_nfs_is_loss(outcome->items[i]))
-                        lose(server, item->index);
+                        hf_guard_lose(server, item->index);
                 else if (outcome->items[i] == HF_PROVED_SOUND && order->sent > record->doubted)
                         hf_table_set_lease(server->table, item->index, 0);
         }
@@ -407,7 +309,7 @@ static void look_at_all(struct hf_server *server)
                 if (!record->dev)
                         continue;
                 /* With its last lock it needs no guard any more. */
-                if (!next_lock(server, record->dev, 0)) {
+                if (!hf_guard_next_lock(server, record->dev, 0)) {
                         record->dev = 0;
                         continue;
                 }
@@ -415,8 +317,7 @@ static void look_at_all(struct hf_server *server)
                 patience = earlier(patience, hf_lease_patience(record->lease));
         }
         if (guard->trouble) {
-                act = hf_guard_act(server, now,
-                                   patience == UINT64_MAX ? 5 * SECOND : patience);
+                act = hf_guard_act(server, now, patience == UINT64_MAX ? 5 * SECOND : patience);
                 guard->trouble = act;
                 next = act ? earlier(next, act) : next;
         }
@@ -483,8 +384,9 @@ static void begin(struct hf_server *server, uint64_t dev, uint64_t begun)
 
 void hf_guard_taken(struct hf_server *server, const struct hf_thing *file, uint64_t begun)
 {
-        const struct hf_mount *mount = file->kind == HF_THING_FILE ? hf_work_mount(server, file->dev)
-                                                                   : NULL;
+        const struct hf_mount *mount = file->kind == HF_THING_FILE
+                                               ? hf_work_mount(server, file->dev)
+                                               : NULL;
 
         if (!mount || !hf_nfs_has_lease(mount->type) || find(server, file->dev))
                 return;
@@ -509,8 +411,9 @@ void hf_guard_adopt(struct hf_server *server)
         /* What was being marked when the last server was killed is marked to its end. */
         for (size_t i = 0; i < HF_LEASES_MAX; i++)
                 if (server->area->leases[i].dev && server->area->leases[i].doubted)
-                        (void)doubt_all(server, server->area->leases[i].dev);
-        for (uint32_t i = 0; !server->guard->trouble && (i = hf_table_next_owner(server->table, i));)
+                        (void)hf_guard_doubt_all(server, server->area->leases[i].dev);
+        for (uint32_t i = 0;
+             !server->guard->trouble && (i = hf_table_next_owner(server->table, i));)
                 server->guard->trouble = hf_table_owner(server->table, i)->acted ||
                                          hf_guard_unsafe(server, i);
         hf_guard_look_at(server, hf_work_boottime());

@@ -28,7 +28,7 @@
 
 /* What is known of a lock's lease, as it is on the wire. */
 enum hf_guard_lease {
-        HF_GUARD_LEASE_NONE,    /* the lock has none, or nobody guards it */
+        HF_GUARD_LEASE_NONE, /* the lock has none, or nobody guards it */
         HF_GUARD_LEASE_SOUND,
         HF_GUARD_LEASE_DOUBTED,
         HF_GUARD_LEASE_LOST,
@@ -49,6 +49,16 @@ void hf_guard_leaves(struct hf_server *server, uint32_t hold);
 
 /* What is known of a lock's lease. */
 enum hf_guard_lease hf_guard_lease(struct hf_server *server, const struct hf_lock *lock);
+
+/* What a claim says of its VM, and what was done to that, is noted for the owner. */
+struct hf_claim;
+void hf_guard_recover(struct hf_server *server, uint32_t owner, const struct hf_claim *claim);
+
+/*
+ * Its lock could not be had again. A VM that has not all of its locks is not continued by us; those
+ * that it lost may not be in the table, so it is said of the VM.
+ */
+void hf_guard_recover_not(struct hf_server *server, const struct hf_claim *claim);
 
 /* A worker has ended; done: by itself, else it was killed. */
 void hf_guard_ended(struct hf_server *server, const struct hf_order *order,

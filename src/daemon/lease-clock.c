@@ -4,7 +4,7 @@
 #define SECOND       UINT64_C(1000000)
 #define PATIENCE_MAX (5 * SECOND)
 
-/* A part of the margin: a server that answers does so within this, and acting still has the rest. */
+/* A part of the margin: a server that answers does so within this, and acting has the rest. */
 #define GRACE_PART 4
 
 uint64_t hf_lease_usec(unsigned int seconds)

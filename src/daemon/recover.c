@@ -211,29 +211,6 @@ static int find_owner(struct hf_server *server, const struct hf_claim *claim,
         return hf_owner_watch(server, &info, &pidfd, ret);
 }
 
-/* What the VM has said of itself, and what was done to it. */
-static void note_wishes(struct hf_server *server, uint32_t index, const struct hf_claim *claim)
-{
-        struct hf_owner *owner = hf_table_owner(server->table, index);
-
-        owner->on_lost = (uint8_t)claim->on_lost;
-        owner->acted |= (uint16_t)(claim->acted & ~HF_ACTED_SPREAD);
-        if (*claim->monitor)
-                (void)hf_table_set_monitor(server->table, index, claim->monitor);
-}
-
-/*
- * A VM that has not all of its locks any more is not continued by us. Those that it lost may not
- * be in the table, so it is said of the VM.
- */
-static void note_loser(struct hf_server *server, const struct hf_claim *claim)
-{
-        uint32_t index = hf_table_find_owner(server->table, claim->pid, claim->start);
-
-        if (index)
-                hf_table_owner(server->table, index)->acted |= HF_ACTED_FINAL;
-}
-
 /* 0, or -ESRCH: the VM has ended, or a negative errno with *err: it runs on without its lock. */
 static int take_again(struct hf_server *server, const struct hf_claim *claim, struct hf_kept *kept,
                       const struct hf_user_scan *scan, struct hf_error *err)
@@ -245,7 +222,7 @@ static int take_again(struct hf_server *server, const struct hf_claim *claim, st
                 return r;
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot watch pid %d", (int)claim->pid);
-        note_wishes(server, owner, claim);
+        hf_guard_recover(server, owner, claim);
         r = claim->unsafe & HF_LOCK_LOST
                     ? hf_error_set(err, EIO, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
                                    "it was lost with the lease of its file server")
@@ -329,7 +306,7 @@ static void settle_open(struct hf_server *server, struct hf_table *old, struct o
                                "and cannot be released before",
                                claim.vm, (int)claim.pid, claim.name);
                 } else {
-                        note_loser(server, &claim);
+                        hf_guard_recover_not(server, &claim);
                         lost(&claim, error.text, tally);
                 }
         }

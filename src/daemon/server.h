@@ -112,11 +112,11 @@ struct hf_server {
         uint32_t parked_dead;          /* about how many of those there are */
         bool parking_failed;           /* and that was said */
 
-        struct hf_works *works;      /* what may have to wait for a filesystem */
+        struct hf_works *works;       /* what may have to wait for a filesystem */
         struct hf_guard_state *guard; /* what may be lost */
-        struct hf_search *searches;  /* first in, first done */
-        sd_event_source *searcher;   /* runs while there are any */
-        sd_event_source *departures; /* runs while locks of ended owners wait to be given back */
+        struct hf_search *searches;   /* first in, first done */
+        sd_event_source *searcher;    /* runs while there are any */
+        sd_event_source *departures;  /* runs while locks of ended owners wait to be given back */
         sd_event_source **owner_sources; /* by owner: the watch on its pidfd */
         sd_event_source **owner_timers;  /* by owner: the next step against one that has to end */
         sd_event_source *idle_timer;

@@ -57,17 +57,6 @@ static nfds_t kill_workers(struct hf_works *works, struct pollfd *ends)
         return n;
 }
 
-void hf_work_end_askers(struct hf_server *server)
-{
-        for (int i = 0; i < HF_WORKERS_MAX; i++) {
-                const struct hf_worker *worker = hf_worker_at(server->works, i);
-
-                if (hf_worker_state(worker) == HF_WORKER_RUNS && worker->pidfd >= 0 &&
-                    (worker->order.kind == HF_WORK_RENEW || worker->order.kind == HF_WORK_PROVE))
-                        (void)pidfd_send_signal(worker->pidfd, SIGKILL, NULL, 0);
-        }
-}
-
 /* A worker for each filesystem of a lock that is not local. */
 static nfds_t make_closers(struct hf_works *works, struct pollfd *ends)
 {

@@ -97,11 +97,16 @@ static void run_delete(struct hf_worker *worker, struct hf_keeper *keeper)
 }
 
 static const run_fn runs[] = {
-        [HF_WORK_TAKE] = run_take,           [HF_WORK_GIVE] = run_give,
-        [HF_WORK_FIND] = run_find,           [HF_WORK_IDENTIFY] = run_identify,
-        [HF_WORK_LOCKSPACE] = run_lockspace, [HF_WORK_CREATE] = run_create,
-        [HF_WORK_DELETE] = run_delete,       [HF_WORK_RENEW] = hf_guard_run_renew,
-        [HF_WORK_PROVE] = hf_guard_run_prove, [HF_WORK_MONITOR] = hf_guard_run_monitor,
+        [HF_WORK_TAKE] = run_take,
+        [HF_WORK_GIVE] = run_give,
+        [HF_WORK_FIND] = run_find,
+        [HF_WORK_IDENTIFY] = run_identify,
+        [HF_WORK_LOCKSPACE] = run_lockspace,
+        [HF_WORK_CREATE] = run_create,
+        [HF_WORK_DELETE] = run_delete,
+        [HF_WORK_RENEW] = hf_guard_run_renew,
+        [HF_WORK_PROVE] = hf_guard_run_prove,
+        [HF_WORK_MONITOR] = hf_guard_run_monitor,
         [HF_WORK_SIGNAL] = hf_guard_run_signal,
 };
 

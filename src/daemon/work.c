@@ -28,14 +28,6 @@ uint64_t hf_work_now_usec(void)
         return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-uint64_t hf_work_boottime(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_BOOTTIME, &now);
-        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* What could not be done is tried again after a while. */
 void hf_work_retry_later(struct hf_works *works)
 {
@@ -363,41 +355,6 @@ int hf_work_start(struct hf_server *server, const struct hf_session *session,
                 *ret = NULL;
         job_delete(job);
         hf_work_go_on_soon(works); /* the record of its place may be of no more use */
-        return r;
-}
-
-static struct hf_place *find_place(struct hf_works *works, struct hf_place_key where)
-{
-        struct hf_place *place = works->places;
-
-        while (place && (place->key.kind != where.kind || place->key.number != where.number))
-                place = place->next;
-        return place;
-}
-
-bool hf_work_is_busy(struct hf_server *server, struct hf_place_key where)
-{
-        return find_place(server->works, where);
-}
-
-int hf_work_launch(struct hf_server *server, struct hf_place_key where,
-                   const struct hf_order *order)
-{
-        struct hf_works *works = server->works;
-        struct hf_job job = {.works = works, .worker = -1, .order = *order};
-        int index, r;
-
-        if (!works->keeper)
-                return -EOPNOTSUPP;
-        if (find_place(works, where))
-                return -EBUSY;
-        job.place = hf_place_get(works, where, "");
-        if (!job.place)
-                return -ENOMEM;
-        index = hf_worker_find_free(works, job.place);
-        r = index < 0 ? -EAGAIN : hf_worker_launch(works, index, &job);
-        if (r < 0)
-                hf_place_drop_unused(works, job.place);
         return r;
 }
 

@@ -79,10 +79,10 @@ struct hf_order {
         char hash[HF_WORK_HASH_SIZE];
         char path[PATH_MAX]; /* for FIND: where it is looked for, as far as known */
         /* The guard's. */
-        uint64_t sent;     /* when it was ordered, CLOCK_BOOTTIME microseconds */
-        uint64_t until;    /* MONITOR: how long it may take, the same */
-        bool by_lock;      /* RENEW: only an access by a lock renews the lease */
-        uint32_t action;   /* MONITOR: enum hf_qmp_goal; SIGNAL: the signal */
+        uint64_t sent;   /* when it was ordered, CLOCK_BOOTTIME microseconds */
+        uint64_t until;  /* MONITOR: how long it may take, the same */
+        bool by_lock;    /* RENEW: only an access by a lock renews the lease */
+        uint32_t action; /* MONITOR: enum hf_qmp_goal; SIGNAL: the signal */
         uint32_t n_items;
         struct hf_work_item items[HF_WORK_ITEMS_MAX];
         uint32_t n_inodes; /* SIGNAL: of our ends of the connections */
@@ -97,7 +97,7 @@ struct hf_result {
         /* Of each item, by the worker as it goes on; valid also where it was ended. */
         int32_t items[HF_WORK_ITEMS_MAX];
         bool commanded[HF_WORK_ITEMS_MAX]; /* MONITOR: "stop" or "cont" was sent */
-        uint64_t begun; /* when it began, CLOCK_BOOTTIME microseconds */
+        uint64_t begun;                    /* when it began, CLOCK_BOOTTIME microseconds */
         struct hf_error error; /* with a status that is not the filesystem's own answer, the words
                                   for it; else no text */
 };

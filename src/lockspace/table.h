@@ -85,18 +85,18 @@ enum hf_on_lost {
 
 /* What was done to a VM for its locks' sake. Noted before it is done. */
 enum hf_acted {
-        HF_ACTED_WARNED = 1U << 0,   /* it was reported */
-        HF_ACTED_ASKING = 1U << 1,   /* a worker talks to its monitor */
-        HF_ACTED_ASKED = 1U << 2,    /* its monitor was told to stop it */
-        HF_ACTED_STOPPED = 1U << 3,  /* and said that it did */
-        HF_ACTED_SIGNAL = 1U << 4,   /* SIGSTOP was sent */
-        HF_ACTED_SPREAD = 1U << 5,   /* those that carry its connection had the signal, too */
-        HF_ACTED_SEEN = 1U << 6,     /* it was seen to have stopped */
-        HF_ACTED_KILLED = 1U << 7,   /* SIGKILL was sent */
-        HF_ACTED_FOREIGN = 1U << 8,  /* it was paused before, by somebody else */
-        HF_ACTED_FINAL = 1U << 9,    /* a lock of its was lost: it is not continued by us */
-        HF_ACTED_STUCK = 1U << 10,   /* it could not be continued, which was reported */
-        HF_ACTED_MUTE = 1U << 11,    /* its monitor was told nothing, as it does not answer */
+        HF_ACTED_WARNED = 1U << 0,  /* it was reported */
+        HF_ACTED_ASKING = 1U << 1,  /* a worker talks to its monitor */
+        HF_ACTED_ASKED = 1U << 2,   /* its monitor was told to stop it */
+        HF_ACTED_STOPPED = 1U << 3, /* and said that it did */
+        HF_ACTED_SIGNAL = 1U << 4,  /* SIGSTOP was sent */
+        HF_ACTED_SPREAD = 1U << 5,  /* those that carry its connection had the signal, too */
+        HF_ACTED_SEEN = 1U << 6,    /* it was seen to have stopped */
+        HF_ACTED_KILLED = 1U << 7,  /* SIGKILL was sent */
+        HF_ACTED_FOREIGN = 1U << 8, /* it was paused before, by somebody else */
+        HF_ACTED_FINAL = 1U << 9,   /* a lock of its was lost: it is not continued by us */
+        HF_ACTED_STUCK = 1U << 10,  /* it could not be continued, which was reported */
+        HF_ACTED_MUTE = 1U << 11,   /* its monitor was told nothing, as it does not answer */
 };
 
 /* Paused by us, for sure or perhaps. */

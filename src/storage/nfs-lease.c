@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "base/cleanup.h"
 #include "storage/nfs-lease.h"
+#include "base/cleanup.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -73,7 +73,8 @@ static bool find_number(const char *words, const char *key, unsigned int *ret)
                 unsigned int number = 0;
 
                 at += *at == ',';
-                if (strncmp(at, key, len) != 0 || at[len] != '=' || !isdigit((unsigned char)at[len + 1]))
+                if (strncmp(at, key, len) != 0 || at[len] != '=' ||
+                    !isdigit((unsigned char)at[len + 1]))
                         continue;
                 for (at += len + 1; isdigit((unsigned char)*at); at++)
                         number = number > SECONDS_MAX ? number

@@ -90,9 +90,8 @@ static bool has_id(struct json_object *object, const char *id)
  */
 static bool is_active(const char *status)
 {
-        static const char *const active[] = {"running",        "inmigrate", "suspended",
-                                             "finish-migrate", "save-vm",   "restore-vm",
-                                             "colo"};
+        static const char *const active[] = {"running", "inmigrate",  "suspended", "finish-migrate",
+                                             "save-vm", "restore-vm", "colo"};
 
         for (size_t i = 0; i < HF_ARRAY_LEN(active); i++)
                 if (!strcmp(status, active[i]))

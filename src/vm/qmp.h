@@ -45,8 +45,8 @@ struct hf_qmp {
         enum hf_qmp_state state;
         bool commanded; /* "stop" or "cont" was handed out to be sent */
         unsigned int step;
-        size_t used;    /* of line */
-        bool skipping;  /* the rest of a line that is too long */
+        size_t used;   /* of line */
+        bool skipping; /* the rest of a line that is too long */
         char line[HF_QMP_LINE_MAX];
 };
 

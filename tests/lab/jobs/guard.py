@@ -81,6 +81,15 @@ class Writer(VmOf):
         assert self.run.stdout.readline() == "up\n", self.run.stderr.read()
 
 
+class Idler(VmOf):
+    """Has nothing to write. What has something on its way when the server falls silent ends
+    only when that answers, however it is killed."""
+
+    def __init__(self, host, cli, name, action):
+        super().__init__(host, cli, name, action, lambda vm: (
+            f"--disk={vm.image}", "--", "sleep", "600"))
+
+
 class Qemu(VmOf):
     """Has a second monitor, by which it is asked how it is."""
 
@@ -158,6 +167,10 @@ class World:
     def writer(self, host, name, action):
         self.image(name)
         self.vms[name] = Writer(self.hosts[host], self.clis[host], name, action)
+
+    def idler(self, host, name, action):
+        self.image(name)
+        self.vms[name] = Idler(self.hosts[host], self.clis[host], name, action)
 
     def qemu(self, host, name, action):
         self.image(name)
@@ -239,8 +252,9 @@ def take(report, world, begin, names):
 def taken(report, world):
     world.qemu("a", "qemu", "pause")
     world.writer("a", "writer", None)
-    world.writer("k", "killed", "kill")
+    world.idler("k", "killed", "kill")
     world.writer("w", "warned", "warn")
+    until(lambda: all(leases(vm) for vm in world.vms.values()), "all are known", PATIENCE)
     watched(report, world)
     report.check("QEMU runs before", world.vms["qemu"].last == "running", world.vms["qemu"].last)
     begin = world.cut("akw")

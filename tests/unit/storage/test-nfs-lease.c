@@ -40,7 +40,8 @@ static void a_lease_is_found_by_where_it_is_mounted(void **state)
 {
         hf_cleanup_nfs_leases struct hf_nfs_leases *leases = parse(
                 "device rootfs mounted on / with fstype rootfs\n" MOUNT(
-                        "/mnt", DETAILS("sessions,pnfs=not configured,lease_time=10,lease_expired=0"))
+                        "/mnt",
+                        DETAILS("sessions,pnfs=not configured,lease_time=10,lease_expired=0"))
                         MOUNT("/other", DETAILS("lease_time=90,lease_expired=17")));
         const struct hf_nfs_lease *lease = hf_nfs_leases_at(leases, "/mnt");
 
@@ -59,8 +60,8 @@ static void a_lease_is_found_by_where_it_is_mounted(void **state)
 
 static void a_blank_in_a_path_is_undone(void **state)
 {
-        hf_cleanup_nfs_leases struct hf_nfs_leases
-                *leases = parse(MOUNT("/a\\040b\\134c", DETAILS("lease_time=10,lease_expired=0")));
+        hf_cleanup_nfs_leases struct hf_nfs_leases *leases = parse(
+                MOUNT("/a\\040b\\134c", DETAILS("lease_time=10,lease_expired=0")));
 
         (void)state;
         assert_non_null(hf_nfs_leases_at(leases, "/a b\\c"));
@@ -78,9 +79,9 @@ static void of_two_mounts_at_one_point_the_last_one_counts(void **state)
 static void what_is_not_said_is_zero_and_what_is_absurd_is_cut(void **state)
 {
         hf_cleanup_nfs_leases struct hf_nfs_leases *leases = parse(
-                MOUNT("/a", "") MOUNT("/b", DETAILS("lease_time=999999999999999999999"))
-                        MOUNT("/c", DETAILS("lease_time=x,sessionsx"))
-                        "device h:/v3 mounted on /d with fstype nfs statvers=1.1\n");
+                MOUNT("/a", "") MOUNT("/b", DETAILS("lease_time=999999999999999999999")) MOUNT(
+                        "/c",
+                        DETAILS("lease_time=x,sessionsx")) "device h:/v3 mounted on /d with fstype nfs statvers=1.1\n");
 
         (void)state;
         assert_int_equal(hf_nfs_leases_at(leases, "/a")->seconds, 0);

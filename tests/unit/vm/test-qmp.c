@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n"
+#define GREETING         "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n"
 #define STATUS(id, what) "{\"return\": {\"status\": \"" what "\"}, \"id\": \"holdfast-" id "\"}\r\n"
 #define OK(id)           "{\"return\": {}, \"id\": \"holdfast-" id "\"}\r\n"
 #define EVENT            "{\"event\": \"STOP\", \"timestamp\": {\"seconds\": 1}}\r\n"
@@ -84,12 +84,11 @@ static void what_others_ask_and_what_happens_is_no_answer(void **state)
 static void a_vm_that_stopped_for_another_reason_is_not_continued(void **state)
 {
         (void)state;
-        assert_string_equal(
-                talk(HF_QMP_CONT, GREETING OK("1") STATUS("2", "io-error"), 1000),
-                "qmp_capabilities query-status ");
+        assert_string_equal(talk(HF_QMP_CONT, GREETING OK("1") STATUS("2", "io-error"), 1000),
+                            "qmp_capabilities query-status ");
         assert_int_equal(qmp.state, HF_QMP_OTHER);
-        (void)talk(HF_QMP_CONT, GREETING OK("1") STATUS("2", "paused") OK("3")
-                                        STATUS("4", "running"), 1000);
+        (void)talk(HF_QMP_CONT,
+                   GREETING OK("1") STATUS("2", "paused") OK("3") STATUS("4", "running"), 1000);
         assert_int_equal(qmp.state, HF_QMP_DONE);
 }
 
