@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The guard of leases: hosts are cut off from their file server while their VMs hold locks."""
+"""The guard of leases: hosts are cut off from their file server while their VMs hold locks.
+
+The server's lease is 10 s. So each VM has to be dealt with 8 s after the last answer, by half of
+the 2 s that are left where its monitor is silent, and before anybody else can have its lock.
+"""
 
 import pytest
 
