@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/config.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 
 #define KEY(type, field, key, ...)                                                                 \
@@ -46,11 +48,28 @@ static int parse_mode(const char *text, unsigned int *ret, struct hf_error *err)
 
         if (end == text || *end || mode > 0777)
                 return hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_NONE,
-                                    "key \"unix_sock_ro_perms\" must be an octal mode such as "
-                                    "\"0770\", not \"%s\"",
-                                    text);
+                                    "must be an octal mode such as \"0770\", not \"%s\"", text);
         *ret = (unsigned int)mode;
         return 0;
+}
+
+/* What is in a text is for its user to understand; where it stands is known here. */
+static int check_texts(const struct hf_conf *conf, struct hf_config *config, struct hf_error *err)
+{
+        const char *key = "unix_sock_ro_perms";
+        int r = parse_mode(config->unix_sock_ro_perms, &config->sock_ro_mode, err);
+
+        if (r >= 0) {
+                key = "log_filters";
+                r = hf_log_check_filters(config->log_filters, err);
+        }
+        if (r >= 0) {
+                key = "log_outputs";
+                r = hf_log_check_outputs(config->log_outputs, err);
+        }
+        if (r < 0)
+                hf_conf_blame(conf, key, err);
+        return r;
 }
 
 /* The first of the default files that exists, else an empty configuration. */
@@ -78,7 +97,7 @@ int hf_config_load(const char *path, const char *const *defaults, hf_conf_notice
         r = hf_conf_apply(conf, hf_config_keys, hf_config_keys_n, &config, notice, ctx, err);
         if (r < 0)
                 return r;
-        r = parse_mode(config.unix_sock_ro_perms, &config.sock_ro_mode, err);
+        r = check_texts(conf, &config, err);
         if (r < 0) {
                 hf_config_clear(&config);
                 return r;
