@@ -101,10 +101,19 @@ struct holdfast_holder {
 
 /* What to do with the VM when a lock is lost while it runs. Kept for drivers that can lose one. */
 enum holdfast_on_lost {
-        HOLDFAST_ON_LOST_DEFAULT = 0, /* as the driver does */
+        HOLDFAST_ON_LOST_DEFAULT = 0, /* on_lost of holdfast.conf, else pause */
         HOLDFAST_ON_LOST_WARN = 1,
         HOLDFAST_ON_LOST_PAUSE = 2,
         HOLDFAST_ON_LOST_KILL = 3
+};
+
+enum holdfast_vm_flags {
+        /*
+         * The VMM locks whole images itself and does not start where a byte of one is
+         * locked (cloud-hypervisor): the locks are kept elsewhere, and others that ask the
+         * same daemon are kept out all the same.
+         */
+        HOLDFAST_VM_LOCKS_IMAGES = 1
 };
 
 struct holdfast_vm_params {
@@ -118,6 +127,15 @@ struct holdfast_vm_params {
         const char *config;   /* path of holdfast.conf, must then exist; NULL: the usual place */
         int timeout_ms;       /* of one call on this object; 0: 30 seconds; < 0: none */
         unsigned int on_lost; /* enum holdfast_on_lost */
+        /*
+         * NULL: nobody is told. Gets, once each, lines that are no errors: a key of a
+         * configuration file that has no effect, a lock that is worth less than usual. It
+         * may be called during any call on the VM.
+         */
+        void (*warn)(void *ctx, const char *text);
+        void *warn_ctx;
+        const char *monitor; /* path of the VMM's QMP socket, or NULL */
+        unsigned int flags;  /* enum holdfast_vm_flags */
 };
 
 static inline void holdfast_vm_params_init(struct holdfast_vm_params *params)
@@ -144,6 +162,12 @@ void holdfast_vm_set_pid(struct holdfast_vm *vm, pid_t pid);
 
 /* The name of the driver in use, e.g. "lockd"; belongs to vm. */
 const char *holdfast_vm_driver(const struct holdfast_vm *vm);
+
+/* Whether holdfast.conf lets a VMM be given a QMP socket for the action on a lost lock. */
+unsigned int holdfast_vm_wants_monitor(const struct holdfast_vm *vm);
+
+/* Where that socket is (absolute; NULL: none), when it is known after holdfast_vm_new. Copied. */
+int holdfast_vm_set_monitor(struct holdfast_vm *vm, const char *path, struct holdfast_error *err);
 
 /* The VM's UUID, the random one included. */
 void holdfast_vm_uuid(const struct holdfast_vm *vm, unsigned char ret[HOLDFAST_UUID_SIZE]);

@@ -31,6 +31,13 @@ struct holdfast_vm {
         int timeout_ms;      /* < 0: none */
         unsigned int action; /* enum hf_lock_action */
         bool keep_descriptors;
+        bool wants_monitor;
+        char *monitor;      /* or NULL */
+        unsigned int flags; /* enum holdfast_vm_flags */
+
+        void (*warn)(void *ctx, const char *text); /* or NULL */
+        void *warn_ctx;
+        char **warned; /* what was said, see strv.h: nothing is said twice */
 
         struct hf_vm_resource *resources;
         size_t n;

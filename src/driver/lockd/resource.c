@@ -16,14 +16,35 @@
  * A stock daemon refuses a lockspace that it was not told of. Telling it again
  * changes nothing.
  */
-static int announce(struct hf_lockd_connection *connection,
-                    const struct hf_lockd_resource *resource, struct hf_error *err)
+int hf_lockd_announce(struct hf_lockd_connection *connection,
+                      const struct hf_lockd_resource *resource, struct hf_error *err)
 {
         struct hf_lock_lockspace_args args = {.path = resource->lockspace};
         const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_CREATE_LOCKSPACE, hf_lock_lockspace_args,
                                                   &args);
+        int r = hf_lockd_call(connection, &call, err);
 
-        return hf_lockd_call(connection, &call, err);
+        if (r >= 0 || !err || r == -ETIMEDOUT || err->code == HF_ERR_RPC || !resource->dir_key)
+                return r;
+        hf_error_prefix(err, "cannot use the lockspace directory %s (%s)", resource->lockspace,
+                        resource->dir_key);
+        err->code = HF_ERR_CONFIG_UNSUPPORTED;
+        return r;
+}
+
+static bool stands_for_disk(const struct hf_lockd_resource *resource)
+{
+        return resource->type == HF_LOCK_DISK && *resource->lockspace;
+}
+
+/* The flags of a lock on it. The file that stands for a disk is made when it is needed. */
+static unsigned int flags_of(const struct hf_lockd_resource *resource)
+{
+        unsigned int flags = resource->shared ? HF_LOCK_ACQUIRE_SHARED : 0;
+
+        if (stands_for_disk(resource))
+                flags |= HF_LOCK_ACQUIRE_AUTOCREATE;
+        return flags;
 }
 
 static const char *kind_of(const struct hf_lockd_resource *resource)
@@ -45,7 +66,7 @@ static int take_stock(struct hf_lockd_connection *connection, struct hf_lockd_re
         struct hf_lock_resource_args args = {
                 .path = resource->lockspace,
                 .name = resource->name,
-                .flags = resource->shared ? HF_LOCK_ACQUIRE_SHARED : 0,
+                .flags = flags_of(resource),
         };
         const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_ACQUIRE_RESOURCE, hf_lock_resource_args,
                                                   &args);
@@ -80,7 +101,8 @@ static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_res
         struct hf_holdfast_acquire_args args = {
                 .path = resource->lockspace,
                 .name = resource->name,
-                .flags = resource->shared ? HF_LOCK_ACQUIRE_SHARED : 0,
+                .flags = flags_of(resource),
+                .image = (char *)(uintptr_t)(stands_for_disk(resource) ? resource->label : ""),
         };
         hf_cleanup(free_acquired) struct hf_holdfast_acquire_ret ret = {0};
         struct hf_call call = {
@@ -100,7 +122,7 @@ static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_res
                 call.ret_fd = &resource->fd;
         }
         /* Where it cannot be told here, the daemon finds out, or says why not. */
-        if (resource->type == HF_LOCK_DISK && hf_resource_identify(resource->name, &thing) >= 0)
+        if (resource->type == HF_LOCK_DISK && hf_resource_identify(resource->label, &thing) >= 0)
                 args.thing = (struct hf_holdfast_thing){thing.kind, thing.dev, thing.ino};
         r = hf_lockd_call(connection, &call, err);
         if (r < 0)
@@ -119,13 +141,9 @@ static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_res
 int hf_lockd_take(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
                   unsigned int *ret_guarantee, struct hf_lock_holder *holder, struct hf_error *err)
 {
-        int r = 0;
+        int r = connection->ours ? take_ours(connection, resource, ret_guarantee, holder, err)
+                                 : take_stock(connection, resource, ret_guarantee, err);
 
-        if (resource->type == HF_LOCK_LEASE)
-                r = announce(connection, resource, err);
-        if (r >= 0)
-                r = connection->ours ? take_ours(connection, resource, ret_guarantee, holder, err)
-                                     : take_stock(connection, resource, ret_guarantee, err);
         if (r == -EBUSY && holder)
                 begin_holder(connection, resource, holder);
         if (r < 0)
