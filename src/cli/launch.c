@@ -44,6 +44,12 @@ static int add_resources(const struct hf_plan *plan, struct holdfast_vm *vm,
         return r;
 }
 
+static void warn(void *ctx, const char *text)
+{
+        (void)ctx;
+        hf_message("warning: %s", text);
+}
+
 int hf_launch_prepare(const struct hf_plan *plan, struct holdfast_vm **ret, int *ret_status)
 {
         hf_cleanup(free_vm) struct holdfast_vm *vm = NULL;
@@ -55,6 +61,8 @@ int hf_launch_prepare(const struct hf_plan *plan, struct holdfast_vm **ret, int 
         params.name = plan->vm_name;
         params.via = "holdfast run";
         params.driver = plan->driver;
+        params.warn = warn;
+        params.flags = plan->locks_images ? HOLDFAST_VM_LOCKS_IMAGES : 0;
         memcpy(params.uuid, plan->vm_uuid, sizeof(params.uuid));
         r = holdfast_vm_new(&params, &vm, &error);
         if (r >= 0)

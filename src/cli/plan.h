@@ -31,7 +31,8 @@ struct hf_plan {
         struct hf_vm_spec said;
         /* What came of them. */
         struct hf_vm_spec found;
-        char **vmm; /* belongs to argv */
+        char **vmm;        /* belongs to argv */
+        bool locks_images; /* the VMM locks whole images itself */
         const char *vm_name;
         uint8_t vm_uuid[16]; /* all zero: none was given */
         struct hf_plan_image *images;
