@@ -47,6 +47,14 @@ static unsigned int flags_of(const struct hf_lockd_resource *resource)
         return flags;
 }
 
+/* The path that the name stands for; none is longer than what can be opened. */
+static const char *image_of(const struct hf_lockd_resource *resource)
+{
+        return stands_for_disk(resource) && strlen(resource->label) <= HF_HOLDFAST_PATH_MAX
+                       ? resource->label
+                       : "";
+}
+
 static const char *kind_of(const struct hf_lockd_resource *resource)
 {
         return resource->type == HF_LOCK_LEASE ? "lease" : "disk";
@@ -102,7 +110,7 @@ static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_res
                 .path = resource->lockspace,
                 .name = resource->name,
                 .flags = flags_of(resource),
-                .image = (char *)(uintptr_t)(stands_for_disk(resource) ? resource->label : ""),
+                .image = (char *)(uintptr_t)image_of(resource),
         };
         hf_cleanup(free_acquired) struct hf_holdfast_acquire_ret ret = {0};
         struct hf_call call = {
