@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define PROGRAM "cloud-hypervisor"
+#define STATIC  PROGRAM "-static" /* and the machine's name, as it is released */
 #define QEMU    "qemu-"
 
 /* An option whose values are images. */
@@ -18,20 +19,26 @@ static const struct image_option {
         {"--pmem", "file", "discard_writes"},
 };
 
-static bool is_named(const char *word, const char *program)
+/* The name of the program that a word may be, or NULL. */
+static const char *program_name(const char *word)
 {
         const char *slash = strrchr(word, '/');
 
-        return !strchr(word, '=') && !strncmp(slash ? slash + 1 : word, program, strlen(program));
+        return strchr(word, '=') ? NULL : slash ? slash + 1 : word;
 }
 
 int hf_cloud_hypervisor_find(const char *const *argv)
 {
-        if (!argv[0] || is_named(argv[0], QEMU))
-                return -ENOENT;
-        for (int i = 0; argv[i]; i++)
-                if (is_named(argv[i], PROGRAM))
+        for (int i = 0; argv[i]; i++) {
+                const char *name = program_name(argv[i]);
+
+                if (!name)
+                        continue;
+                if (i == 0 && !strncmp(name, QEMU, strlen(QEMU)))
+                        break;
+                if (!strcmp(name, PROGRAM) || !strncmp(name, STATIC, strlen(STATIC)))
                         return i;
+        }
         return -ENOENT;
 }
 

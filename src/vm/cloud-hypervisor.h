@@ -19,8 +19,7 @@
 
 /*
  * The place of cloud-hypervisor in a command line (ending with NULL) that is, or runs, it; or
- * -ENOENT. It is known by its name, which may go on behind that ("-static"). What
- * begins with QEMU is QEMU's.
+ * -ENOENT. It is known by its name, as it is released. What begins with QEMU is QEMU's.
  */
 int hf_cloud_hypervisor_find(const char *const *argv);
 

@@ -223,9 +223,13 @@ int hf_lockd_check_leases(const struct hf_lockd_vm *vm, struct hf_error *err)
 static int check_directory(const char *path, const char *key, struct hf_error *err)
 {
         struct stat st;
+        bool wrong;
 
+        if (!path)
+                return 0;
         /* The daemon makes one that is missing. */
-        if (!path || (stat(path, &st) < 0 && errno != ENOTDIR) || S_ISDIR(st.st_mode))
+        wrong = stat(path, &st) < 0 ? errno == ENOTDIR : !S_ISDIR(st.st_mode);
+        if (!wrong)
                 return 0;
         return hf_error_set(err, ENOTDIR, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_LOCKING,
                             "the lockspace directory %s (%s) cannot be used: it is no directory",

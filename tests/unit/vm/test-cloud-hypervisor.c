@@ -89,6 +89,8 @@ static void it_is_known_by_its_name(void **state)
         assert_int_equal(hf_cloud_hypervisor_find(LINE("/opt/cloud-hypervisor-static", "--disk")),
                          0);
         assert_int_equal(hf_cloud_hypervisor_find(LINE("nice", "-n", "5", "cloud-hypervisor")), 3);
+        assert_int_equal(hf_cloud_hypervisor_find(LINE("cloud-hypervisor-static-aarch64")), 0);
+        assert_int_equal(hf_cloud_hypervisor_find(LINE("cloud-hypervisor-like")), -ENOENT);
         assert_int_equal(hf_cloud_hypervisor_find(LINE("firecracker", "path=/x/cloud-hypervisor")),
                          -ENOENT);
         assert_int_equal(

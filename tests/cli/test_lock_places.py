@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Lockspace directories and cloud-hypervisor, as a user of the command meets them."""
+"""Where locks are by the settings, and under cloud-hypervisor, as a user of the command meets it."""
 
 import hashlib
 import os
