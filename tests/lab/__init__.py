@@ -25,15 +25,19 @@ A lab is a *job*, which runs within, and tests that judge what it reports:
         report.check("b is refused", locks.refused(answer), answer)
 
 A boot is 8 to 10 seconds, with NFS 15: so one job looks at many things, and each becomes a test
-of its own. A sentence that the job never came to fails, with the reason that it broke off.
+of its own. A sentence that the job never came to fails, with the reason that it broke off. Where
+the outside has to do something meanwhile (kill the guest, start another), guests.start() gives a
+Guest: await_event(), tell(), kill(), finish(). What a job leaves running goes with the guest.
 
 - guest.py: outside. Which kernel, how it is booted, the exit status that alone counts.
-- inside/report.py: checks, events (the time line), values; `told` waits for Guest.tell().
+- inside/report.py: checks, events (the time line), values; told() waits for Guest.tell().
 - inside/machine.py: commands, modules, files of the kernel.
 - inside/nfs.py: an NFS server with a lease of 10 s, and hosts: namespaces on a veth pair each.
   host.run(), host.spawn(), host.vm(), host.holdfastd(), host.virtlockd(), host.cli(daemon),
   host.cut(), host.heal(), host.mount("vers=4.1", where), server.stop(), server.start().
-  A host is a hftest Nursery: all that hftest starts in one can be started on it.
+  With setup(..., version3=True) also host.mount("vers=3,nolock", where). A host is a hftest
+  Nursery: all that hftest starts in one can be started on it. A Client is a guest as a whole.
+- inside/disks.py: SCSI disks by several paths, logical volumes, udev.
 - inside/locks.py: VMs that ask for locks.
 
 This package is imported within guests, too: no pytest outside of conftest.py and test_*.py.

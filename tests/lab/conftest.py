@@ -15,11 +15,9 @@ from . import guest
 TIME_LINE = "time line of "
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """The tests of a file judge one guest, so they go to one worker, and the first waits for it."""
+    """The first test of a file waits for the guest that all of them judge."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.module.__name__))
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(guest.TEST_LIMIT))
 
