@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Fixtures of the labs: the machine that all guests share, and guests that end with their module."""
+"""Fixtures of the labs: the machine of all guests, and guests that end with their module."""
 
 import os
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Names of real disks: what lvs and scsi_id say of logical volumes and SCSI disks, and what we do."""
+"""Names of real disks: what lvs and scsi_id say of volumes and SCSI disks, and what we do."""
 
 import pytest
 
