@@ -20,8 +20,8 @@ test: ## build, then every test: units, checks, and the programs from outside
 	@tools/build -Dtests=enabled
 	@tools/test
 
-test-lab: ## the tests that need a lab of several hosts
-	@tools/deps build test
+test-lab: ## the tests that need a lab of several hosts, or disks: guests without KVM
+	@tools/deps build test lab
 	@tools/build -Dtests=enabled
 	@tools/test --lab
 

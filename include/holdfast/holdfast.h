@@ -99,12 +99,25 @@ struct holdfast_holder {
 
 /* ---- a VM and what it holds ------------------------------------------------------------ */
 
-/* What to do with the VM when a lock is lost while it runs. Kept for drivers that can lose one. */
+/*
+ * What to do with the VM when a lock is lost while it runs, or is about to be: with
+ * the driver lockd when a file server is silent. A driver that cannot notice it does
+ * nothing.
+ */
 enum holdfast_on_lost {
-        HOLDFAST_ON_LOST_DEFAULT = 0, /* as the driver does */
+        HOLDFAST_ON_LOST_DEFAULT = 0, /* on_lost of holdfast.conf, else that of holdfastd.conf */
         HOLDFAST_ON_LOST_WARN = 1,
         HOLDFAST_ON_LOST_PAUSE = 2,
         HOLDFAST_ON_LOST_KILL = 3
+};
+
+enum holdfast_vm_flags {
+        /*
+         * The VMM locks whole images itself and does not start where a byte of one is
+         * locked (cloud-hypervisor): the locks are kept elsewhere, and others that ask the
+         * same daemon are kept out all the same.
+         */
+        HOLDFAST_VM_LOCKS_IMAGES = 1
 };
 
 struct holdfast_vm_params {
@@ -118,6 +131,20 @@ struct holdfast_vm_params {
         const char *config;   /* path of holdfast.conf, must then exist; NULL: the usual place */
         int timeout_ms;       /* of one call on this object; 0: 30 seconds; < 0: none */
         unsigned int on_lost; /* enum holdfast_on_lost */
+        /*
+         * NULL: nobody is told. Gets, once each, lines that are no errors: a key of a
+         * configuration file that has no effect, a lock that is worth less than usual. It
+         * may be called during any call on the VM.
+         */
+        void (*warn)(void *ctx, const char *text);
+        void *warn_ctx;
+        /*
+         * The socket of QEMU's monitor (QMP), an absolute path, by which the lock daemon
+         * pauses and continues the VM; NULL: it has none for us, and is paused by SIGSTOP. A QMP
+         * socket serves one client at a time: this one should have no other.
+         */
+        const char *monitor;
+        unsigned int flags; /* enum holdfast_vm_flags */
 };
 
 static inline void holdfast_vm_params_init(struct holdfast_vm_params *params)
@@ -144,6 +171,12 @@ void holdfast_vm_set_pid(struct holdfast_vm *vm, pid_t pid);
 
 /* The name of the driver in use, e.g. "lockd"; belongs to vm. */
 const char *holdfast_vm_driver(const struct holdfast_vm *vm);
+
+/* Whether holdfast.conf lets a VMM be given a QMP socket for the action on a lost lock. */
+unsigned int holdfast_vm_wants_monitor(const struct holdfast_vm *vm);
+
+/* Where that socket is (absolute; NULL: none), when it is known after holdfast_vm_new. Copied. */
+int holdfast_vm_set_monitor(struct holdfast_vm *vm, const char *path, struct holdfast_error *err);
 
 /* The VM's UUID, the random one included. */
 void holdfast_vm_uuid(const struct holdfast_vm *vm, unsigned char ret[HOLDFAST_UUID_SIZE]);
@@ -269,6 +302,15 @@ struct holdfast_vm_info {
         unsigned int locks;
         size_t n_connections;
         const uint64_t *connections; /* inodes of the daemon's ends of its own connections */
+        unsigned int paused;         /* by the daemon, as a lock is lost or in danger */
+};
+
+/* What is known of the lease that a file server has given for a lock. */
+enum holdfast_lease {
+        HOLDFAST_LEASE_NONE = 0, /* it has none, or nobody watches it */
+        HOLDFAST_LEASE_SOUND = 1,
+        HOLDFAST_LEASE_DOUBTED = 2, /* the server is silent: another host may soon have it */
+        HOLDFAST_LEASE_LOST = 3     /* it is held no more, and stands until it is released */
 };
 
 /* What a name leads to. */
@@ -288,6 +330,7 @@ struct holdfast_lock_info {
         unsigned int guarantee; /* enum holdfast_guarantee */
         uint64_t since;         /* microseconds since the epoch */
         const struct holdfast_vm_info *vm;
+        unsigned int lease; /* enum holdfast_lease */
 };
 
 struct holdfast_vm_list {

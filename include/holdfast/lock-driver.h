@@ -118,6 +118,24 @@ struct hf_lock_init {
         size_t size;
         const char *config; /* configuration file, or NULL: the driver's usual place */
         uint32_t flags;     /* none yet */
+        /*
+         * May be NULL. Told, in one line without an end, of what the user should know and
+         * what is no error: a key of the configuration that has no effect, a lock that is
+         * worth less than it might be. Called during any call on the driver or its VMs; it
+         * and its ctx are valid until deinit.
+         */
+        void (*warn)(void *ctx, const char *text);
+        void *warn_ctx;
+};
+
+enum hf_lock_vm_flags {
+        /* It has leases, which may be no part of this operation. */
+        HF_LOCK_VM_HAS_LEASES = 1U << 0,
+        /*
+         * Its VMM takes locks of its own on whole images, and does not start where a byte
+         * of one is locked: a lock has to be elsewhere.
+         */
+        HF_LOCK_VM_LOCKS_IMAGES = 1U << 1
 };
 
 /* The VM that an operation is for: the owner of its locks. */
@@ -125,10 +143,12 @@ struct hf_lock_vm_params {
         size_t size;
         const char *name;
         unsigned char uuid[HF_LOCK_UUID_SIZE];
-        uint32_t id;     /* never 0 */
-        pid_t pid;       /* of the VMM; never 0 but for inquire */
-        const char *via; /* through what this is asked, for people */
-        const char *uri; /* of the connection that manages the VM, or NULL */
+        uint32_t id;         /* never 0 */
+        pid_t pid;           /* of the VMM; never 0 but for inquire */
+        const char *via;     /* through what this is asked, for people */
+        const char *uri;     /* of the connection that manages the VM, or NULL */
+        const char *monitor; /* absolute path of the VMM's QMP socket, or NULL */
+        uint32_t flags;      /* enum hf_lock_vm_flags */
 };
 
 enum hf_lock_resource_type { HF_LOCK_DISK = 0, HF_LOCK_LEASE = 1 };
@@ -248,7 +268,10 @@ struct hf_lock_driver {
          */
         int (*release)(void *vm, char **ret_state, struct hf_lock_error *err);
 
-        /* The state that release would give. Releases nothing. */
+        /*
+         * The state that release would give. Releases nothing. What would keep an acquire
+         * of the resources from being tried at all is an error here too.
+         */
         int (*inquire)(void *vm, char **ret_state, struct hf_lock_error *err);
 
         /*

@@ -90,6 +90,28 @@ static int check_choice(const struct hf_conf *conf, const struct hf_conf_key *ke
                             hf_conf_find(conf, key->name)->line, key->name, known, word);
 }
 
+static int check_path(const struct hf_conf *conf, const struct hf_conf_key *key,
+                      struct hf_error *err)
+{
+        const char *text;
+        int r = hf_conf_get_string(conf, key->name, &text, err);
+
+        if (r <= 0 || text[0] == '/')
+                return r;
+        return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_NONE,
+                            "%s:%u: key \"%s\" must be an absolute path, not \"%s\"",
+                            conf->filename, hf_conf_find(conf, key->name)->line, key->name, text);
+}
+
+static int check_nothing(const struct hf_conf *conf, const struct hf_conf_key *key,
+                         struct hf_error *err)
+{
+        (void)conf;
+        (void)key;
+        (void)err;
+        return 0;
+}
+
 static int64_t number_of(const struct hf_conf *conf, const struct hf_conf_key *key)
 {
         const struct hf_conf_entry *entry = hf_conf_find(conf, key->name);
@@ -152,6 +174,14 @@ static int set_strings(const struct hf_conf *conf, const struct hf_conf_key *key
         return 0;
 }
 
+static int set_nothing(const struct hf_conf *conf, const struct hf_conf_key *key, void *field)
+{
+        (void)conf;
+        (void)key;
+        (void)field;
+        return 0;
+}
+
 static void clear_string(void *field)
 {
         hf_free_ptr(field);
@@ -169,6 +199,8 @@ static const struct kind_ops kinds[] = {
         [HF_CONF_KIND_STRING] = {check_string, set_string, clear_string},
         [HF_CONF_KIND_STRINGS] = {check_strings, set_strings, clear_strings},
         [HF_CONF_KIND_CHOICE] = {check_choice, set_choice, NULL},
+        [HF_CONF_KIND_PATH] = {check_path, set_string, clear_string},
+        [HF_CONF_KIND_OTHERS] = {check_nothing, set_nothing, NULL},
 };
 
 static void *field_of(const struct hf_conf_key *key, void *out)
@@ -182,6 +214,30 @@ static bool is_known(const struct hf_conf_key *table, size_t n, const char *name
                 if (strcmp(table[i].name, name) == 0)
                         return true;
         return false;
+}
+
+/* Says of an entry that an earlier one has its key. */
+static void describe_repeat(const struct hf_conf *conf, const struct hf_conf_entry *entry,
+                            unsigned first, char text[static HF_ERROR_TEXT_MAX])
+{
+        (void)snprintf(text, HF_ERROR_TEXT_MAX, "%s:%u: key \"%s\" was set already, in line %u",
+                       conf->filename, entry->line, entry->name, first);
+}
+
+int hf_conf_refuse_repeats(const struct hf_conf *conf, struct hf_error *err)
+{
+        char text[HF_ERROR_TEXT_MAX];
+
+        for (size_t i = 0; i < conf->n_entries; i++) {
+                const struct hf_conf_entry *entry = &conf->entries[i];
+                const struct hf_conf_entry *first = hf_conf_find(conf, entry->name);
+
+                if (first == entry)
+                        continue;
+                describe_repeat(conf, entry, first->line, text);
+                return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_NONE, "%s", text);
+        }
+        return 0;
 }
 
 /* Tells of entries that nobody reads. Key names are short: the parser bounds only the file. */
@@ -198,9 +254,7 @@ static void give_notices(const struct hf_conf *conf, const struct hf_conf_key *t
                         (void)snprintf(text, sizeof(text), "%s:%u: unknown key \"%s\"",
                                        conf->filename, entry->line, entry->name);
                 else if (first != entry)
-                        (void)snprintf(text, sizeof(text),
-                                       "%s:%u: key \"%s\" was set already, in line %u",
-                                       conf->filename, entry->line, entry->name, first->line);
+                        describe_repeat(conf, entry, first->line, text);
                 else
                         continue;
                 notice(ctx, text);

@@ -101,6 +101,14 @@ const struct hf_conf_entry *hf_conf_find(const struct hf_conf *conf, const char 
         return NULL;
 }
 
+void hf_conf_blame(const struct hf_conf *conf, const char *key, struct hf_error *err)
+{
+        const struct hf_conf_entry *entry = hf_conf_find(conf, key);
+
+        if (entry)
+                hf_error_prefix(err, "%s:%u: key \"%s\"", conf->filename, entry->line, key);
+}
+
 static const char *type_name(enum hf_conf_type type)
 {
         static const char *const names[] = {

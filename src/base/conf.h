@@ -99,6 +99,8 @@ enum hf_conf_kind {
         HF_CONF_KIND_STRING,  /* field: char *, owned by the struct, NULL if unset */
         HF_CONF_KIND_STRINGS, /* field: char **, see strv.h, NULL if unset or empty */
         HF_CONF_KIND_CHOICE,  /* field: int, the index of the word in choices */
+        HF_CONF_KIND_PATH,    /* as STRING, but an absolute path */
+        HF_CONF_KIND_OTHERS,  /* no field: a key of another reader of the file, who checks it */
 };
 
 struct hf_conf_key {
@@ -111,6 +113,15 @@ struct hf_conf_key {
         const char *const *choices; /* words of a choice, closed by NULL */
         const char *help;           /* one line for the file's documentation */
 };
+
+/* Refuses a key that is there twice: -EINVAL with file and line, where it is better to ask. */
+int hf_conf_refuse_repeats(const struct hf_conf *conf, struct hf_error *err);
+
+/*
+ * Puts file, line and key in front of the text of *err (may be NULL), for a check of its value
+ * that only the caller can make. Nothing where the key is not there.
+ */
+void hf_conf_blame(const struct hf_conf *conf, const char *key, struct hf_error *err);
 
 /* Told of an entry that has no effect, and why: one line with file and line number. */
 typedef void (*hf_conf_notice_fn)(void *ctx, const char *text);

@@ -209,3 +209,25 @@ void hf_log_free_outputs(struct hf_log_output *outputs, size_t n)
         }
         free(outputs);
 }
+
+int hf_log_check_filters(const char *text, struct hf_error *err)
+{
+        struct hf_log_filter *filters;
+        size_t n;
+        int r = text ? hf_log_parse_filters(text, &filters, &n, err) : -ENODATA;
+
+        if (r >= 0)
+                hf_log_free_filters(filters, n);
+        return text ? r : 0;
+}
+
+int hf_log_check_outputs(const char *text, struct hf_error *err)
+{
+        struct hf_log_output *outputs;
+        size_t n;
+        int r = text ? hf_log_parse_outputs(text, &outputs, &n, err) : -ENODATA;
+
+        if (r >= 0)
+                hf_log_free_outputs(outputs, n);
+        return text ? r : 0;
+}

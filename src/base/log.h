@@ -66,6 +66,10 @@ int hf_log_set_level(int level, struct hf_error *err);
 int hf_log_set_filters(const char *text, struct hf_error *err);
 int hf_log_set_outputs(const char *text, struct hf_error *err);
 
+/* Whether the text could be set, as far as it can be told without opening anything. */
+int hf_log_check_filters(const char *text, struct hf_error *err);
+int hf_log_check_outputs(const char *text, struct hf_error *err);
+
 /* What is in force, in the form in which it is set; valid until the next change. */
 int hf_log_level(void);
 const char *hf_log_filters(void);

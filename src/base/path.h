@@ -42,6 +42,7 @@ struct hf_paths {
         char *libvirt_config_dir;
         char *config_dir;
         char *virtlockd_config; /* CONFIG/libvirt/virtlockd.conf */
+        char *lockd_config;     /* CONFIG/libvirt/qemu-lockd.conf */
         char *daemon_config;    /* CONFIG/holdfast/holdfastd.conf */
         char *client_config;    /* CONFIG/holdfast/holdfast.conf */
 };

@@ -3,6 +3,7 @@
 
 #include "cli/foreign.h"
 #include "cli/message.h"
+#include "cli/reach.h"
 
 #include "base/cleanup.h"
 
@@ -77,6 +78,42 @@ static void say_carried(const struct hf_standing *standing, struct hf_advice *re
                                "name: that has to end.");
 }
 
+static bool is_lost(const struct hf_standing *standing)
+{
+        return standing->hold && standing->hold->lease == HOLDFAST_LEASE_LOST;
+}
+
+static void say_lost(const struct hf_standing *standing, struct hf_advice *ret)
+{
+        char holder[HF_HOLDER_TEXT_MAX];
+
+        say(ret->verdict,
+            "It was held by %s, which has lost its lock: the file server gave it up, and another "
+            "host may have written since.",
+            hf_lock_holder_text(standing->hold, NULL, holder));
+        say(ret->next,
+            "End this VM without letting it write (kill -KILL %d): what it has in memory is of "
+            "before. Then its lock is given back, and whoever needs the disk may start.",
+            (int)standing->hold->vm->pid);
+}
+
+static bool is_doubted(const struct hf_standing *standing)
+{
+        return standing->hold && standing->hold->lease == HOLDFAST_LEASE_DOUBTED;
+}
+
+static void say_doubted(const struct hf_standing *standing, struct hf_advice *ret)
+{
+        char holder[HF_HOLDER_TEXT_MAX];
+
+        say(ret->verdict,
+            "It is held by %s, as far as is known: its file server is silent, and may give the "
+            "lock to another host.",
+            hf_lock_holder_text(standing->hold, NULL, holder));
+        say(ret->next, "Mend the way to the file server. When it answers, it is found out whether "
+                       "the lock still stands, and the VM goes on if it does.");
+}
+
 static bool is_held(const struct hf_standing *standing)
 {
         return standing->hold != NULL;
@@ -124,7 +161,7 @@ static void say_a_process(const struct hf_standing *standing, struct hf_advice *
 
 static bool is_elsewhere(const struct hf_standing *standing)
 {
-        return standing->locked && standing->record;
+        return standing->locked && standing->record && !standing->is_ours;
 }
 
 static void say_elsewhere(const struct hf_standing *standing, struct hf_advice *ret)
@@ -132,8 +169,8 @@ static void say_elsewhere(const struct hf_standing *standing, struct hf_advice *
         const char *host = standing->record->host;
         char holder[HF_HOLDER_TEXT_MAX];
 
-        say(ret->verdict, "It is held on another host, by %s, as its holder record says.",
-            hf_holder_text(standing->record, holder));
+        say(ret->verdict, "It is held on another host, by %s.",
+            hf_reach_holder_text(standing->record, holder));
         if (standing->lease_s)
                 say(ret->next,
                     "On host %s, \"holdfast explain\" tells more. If that host is dead, wait: the "
@@ -203,7 +240,7 @@ static void say_free(const struct hf_standing *standing, struct hf_advice *ret)
         ret->free = true;
         if (standing->record)
                 say(ret->verdict, "Nobody has it. It was last held by %s.",
-                    hf_holder_text(standing->record, holder));
+                    hf_reach_holder_text(standing->record, holder));
         else
                 say(ret->verdict, "Nobody has it%s.",
                     standing->daemon ? "" : ", as far as can be told without the lock daemon");
@@ -218,8 +255,10 @@ static const struct {
         bool (*applies)(const struct hf_standing *standing);
         void (*say)(const struct hf_standing *standing, struct hf_advice *ret);
 } situations[] = {
+        {"lost", is_lost, say_lost},
         {"stubborn", is_stubborn, say_stubborn},
         {"ending", is_ending, say_ending},
+        {"in-danger", is_doubted, say_doubted},
         {"carried", is_carried, say_carried},
         {"held", is_held, say_held},
         {"lock-daemon", is_another_daemons, say_another_daemons},

@@ -10,6 +10,7 @@
  */
 
 #include "cli/holder.h"
+#include "storage/record.h"
 #include "storage/users.h"
 
 #include <stdbool.h>
@@ -20,9 +21,10 @@ struct hf_standing {
         const struct holdfast_lock_info *hold; /* what our daemon holds; NULL: nothing */
         pid_t carrier;                         /* that has the connection of its VM; 0: none */
         const struct hf_user *process;         /* another process of this host, or NULL */
-        const struct holdfast_holder *record;  /* as the holder record says, or NULL */
+        const struct hf_record *record;        /* beside the lock, whoever wrote it, or NULL */
         unsigned int lease_s;                  /* of the file server's leases; 0: it has none */
         bool locked;                           /* somebody has the lock of lock daemons */
+        bool is_ours;                          /* and the record was written on this host */
         bool used;                             /* a QEMU's own locks are there */
         bool hidden;                           /* the locks could not be looked at */
         bool daemon;                           /* ours answers */

@@ -8,21 +8,30 @@
  * It is an answer about this moment only; who needs to know starts the VM.
  */
 
+#include "cli/dangers.h"
 #include "cli/foreign.h"
 #include "cli/holder.h"
 #include "cli/launch.h"
+#include "cli/lookaside.h"
 #include "cli/message.h"
+#include "cli/patience.h"
 #include "cli/print.h"
+#include "cli/reach.h"
 #include "cli/report.h"
 #include "cli/verb.h"
 
 #include "base/cleanup.h"
+#include "storage/resource.h"
 
 #include <fcntl.h>
 #include <string.h>
 
 static const struct hf_option option_table[] = {
         HF_PLAN_OPTIONS,
+        {.long_name = "strict",
+         .help = "answer no also where a lock is worth less than it seems",
+         .kind = HF_OPTION_FLAG,
+         .offset = offsetof(struct hf_plan, strict)},
         {.long_name = "json",
          .help = "print JSON, for programs",
          .kind = HF_OPTION_FLAG,
@@ -41,11 +50,14 @@ static const struct hf_options options = {
 };
 
 static const struct hf_print_column columns[] = {
-        {"IMAGE", "path"}, {"MODE", "mode"}, {"FROM", "from"}, {"STATE", "state"}};
+        {"IMAGE", "path"}, {"MODE", "mode"},   {"GUARANTEE", "guarantee"},
+        {"FROM", "from"},  {"STATE", "state"},
+};
 
 struct check {
         const struct hf_plan *plan;
         struct json_object *images;
+        struct json_object *warnings;
         int status;  /* of the first no */
         bool locks;  /* the driver does more than nothing */
         bool lockd;  /* it is the driver whose leases are files */
@@ -146,6 +158,22 @@ static bool daemon_refuses(const struct check *check, const char *path, bool sha
         return found;
 }
 
+/* By the file that stands for it in a lockspace, which our daemon does not hold. */
+static bool is_held_aside(const struct hf_plan_image *image, char text[static HF_HOLDER_TEXT_MAX])
+{
+        hf_cleanup_lookaside struct hf_lookaside lookaside = {0};
+        struct hf_plan_image aside = {.flags = image->flags};
+
+        if (hf_lookaside_of(image->path, &lookaside, NULL) < 0 || !lookaside.file ||
+            hf_resource_identify(lookaside.file, &aside.thing) < 0)
+                return false;
+        aside.path = lookaside.file;
+        if (hf_foreign_opposes(&aside, true) <= 0)
+                return false;
+        hf_foreign_opponent(&aside, text);
+        return true;
+}
+
 static bool is_held(const struct check *check, const struct hf_plan_image *image,
                     char text[static HF_HOLDER_TEXT_MAX])
 {
@@ -154,7 +182,7 @@ static bool is_held(const struct check *check, const struct hf_plan_image *image
         if (daemon_refuses(check, image->path, hf_plan_image_shared(image), text))
                 return true;
         if (hf_foreign_opposes(image, true) <= 0)
-                return false;
+                return is_held_aside(image, text);
         hf_foreign_opponent(image, text);
         return true;
 }
@@ -166,6 +194,30 @@ static const char *mode_of(const struct hf_plan_image *image)
         return image->flags & HF_VM_DISK_SHARED ? "shared" : "exclusive";
 }
 
+/* What its lock would be worth. */
+static void put_guarantee(const struct check *check, const struct hf_plan_image *image,
+                          struct json_object *object)
+{
+        struct hf_guarantee_of guarantee = {.level = HF_LEVEL_NONE, .reason = "nothing is locked"};
+
+        if (check->locks && !image->problem)
+                hf_reach_of(image->path, &image->thing, &guarantee);
+        hf_reach_put(object, &guarantee);
+}
+
+static void note_danger(void *ctx, const struct hf_danger *danger)
+{
+        struct check *check = ctx;
+        struct json_object *object = json_object_new_object();
+
+        hf_print_put(object, "key", json_object_new_string(danger->key));
+        hf_print_put(object, "text", hf_print_string(danger->text));
+        (void)json_object_array_add(check->warnings, object);
+        hf_message("warning: %s", danger->text);
+        if (check->plan->strict)
+                refuse(check, HF_EXIT_CONFIG);
+}
+
 static void check_image(struct check *check, const struct hf_plan_image *image)
 {
         struct json_object *object = json_object_new_object();
@@ -175,10 +227,13 @@ static void check_image(struct check *check, const struct hf_plan_image *image)
 
         hf_print_put(object, "path", hf_print_string(image->path));
         hf_print_put(object, "mode", json_object_new_string(mode_of(image)));
+        put_guarantee(check, image, object);
         hf_print_put(object, "from", hf_print_string(image->from));
         hf_print_put(object, "state", json_object_new_string(state));
         hf_print_put(object, "holder", held ? hf_print_string(holder) : NULL);
         (void)json_object_array_add(check->images, object);
+        if (check->lockd)
+                hf_dangers_of_image(image, note_danger, check);
         if (!held)
                 return;
         hf_message("%s is held by %s", hf_launch_short(image->path), holder);
@@ -219,6 +274,7 @@ static void show(struct check *check)
         hf_print_put(document, "status", json_object_new_int(check->status));
         hf_print_put(document, "daemon", json_object_new_boolean(check->daemon));
         hf_print_put(document, "images", json_object_get(check->images));
+        hf_print_put(document, "warnings", json_object_get(check->warnings));
         if (plan->json) {
                 hf_print_json(document);
         } else {
@@ -230,15 +286,17 @@ static void show(struct check *check)
         (void)json_object_put(document);
 }
 
-int hf_verb_check(int argc, char **argv)
+static int check_all(int argc, char **argv)
 {
         hf_cleanup_plan struct hf_plan plan;
         struct check check = {.plan = &plan};
         int status;
 
+        hf_patience_begin("the VM's images");
         if (hf_plan_read(&plan, &options, argc, argv, &status) < 0)
                 return status;
         check.images = json_object_new_array();
+        check.warnings = json_object_new_array();
         check_vmm(&check);
         check_files(&check);
         check_driver(&check);
@@ -247,8 +305,15 @@ int hf_verb_check(int argc, char **argv)
                 check_image(&check, &plan.images[i]);
         for (size_t i = 0; i < plan.said.n_leases; i++)
                 check_lease(&check, &plan.said.leases[i]);
+        hf_patience_end();
         show(&check);
         (void)json_object_put(check.images);
+        (void)json_object_put(check.warnings);
         free(check.host);
         return hf_print_end(check.status);
+}
+
+int hf_verb_check(int argc, char **argv)
+{
+        return hf_patience(check_all, argc, argv);
 }

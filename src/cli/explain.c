@@ -8,12 +8,17 @@
 
 #include "cli/advice.h"
 #include "cli/foreign.h"
+#include "cli/lookaside.h"
 #include "cli/message.h"
+#include "cli/patience.h"
 #include "cli/print.h"
+#include "cli/reach.h"
 #include "cli/report.h"
 #include "cli/verb.h"
 
 #include "base/cleanup.h"
+#include "storage/nfs-lease.h"
+#include "storage/resource.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -51,6 +56,7 @@ struct explanation {
         struct hf_foreign_known known;
         struct json_object *processes;
         struct hf_user process;
+        struct hf_record record;
 };
 
 static int identify(struct explanation *e)
@@ -198,10 +204,15 @@ static struct json_object *qemu_words(int fd, off_t base)
         return array;
 }
 
-/* What the kernel, or the file server, says of locks on the file, whoever has them. */
+static int open_to_look(const char *path)
+{
+        return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+/* What the kernel, or the file server, says of locks on the disk, whoever has them. */
 static void ask_locks(struct explanation *e)
 {
-        hf_cleanup_fd int fd = open(e->standing.path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        hf_cleanup_fd int fd = open_to_look(e->standing.path);
         struct json_object *locks = json_object_new_object(), *uses, *forbids;
 
         hf_print_put(e->document, "locks", locks);
@@ -210,23 +221,96 @@ static void ask_locks(struct explanation *e)
                 hf_print_put(locks, "problem", json_object_new_string(strerror(errno)));
                 return;
         }
-        e->standing.locked = hf_foreign_is_locked(fd, F_WRLCK, HF_DAEMON_BYTE);
+        e->standing.locked |= hf_foreign_is_locked(fd, F_WRLCK, HF_DAEMON_BYTE);
         uses = qemu_words(fd, HF_QEMU_USES);
         forbids = qemu_words(fd, HF_QEMU_FORBIDS);
         e->standing.used = json_object_array_length(uses) || json_object_array_length(forbids);
-        hf_print_put(locks, "daemons", json_object_new_boolean(e->standing.locked));
+        hf_print_put(locks, "daemons",
+                     json_object_new_boolean(hf_foreign_is_locked(fd, F_WRLCK, HF_DAEMON_BYTE)));
         hf_print_put(locks, "qemu_uses", uses);
         hf_print_put(locks, "qemu_forbids", forbids);
+}
+
+/* Seconds of the lease that the file server of a mount gives; 0: it gives none. */
+static unsigned int lease_of(const char *path)
+{
+        hf_cleanup_nfs_leases struct hf_nfs_leases *leases = NULL;
+        hf_cleanup_mounts struct hf_mounts *mounts = NULL;
+        const struct hf_nfs_lease *lease = NULL;
+        const struct hf_mount *mount;
+        struct hf_thing thing;
+
+        if (hf_resource_identify(path, &thing) < 0 || thing.kind != HF_THING_FILE ||
+            hf_mounts_new(&mounts) < 0 || hf_nfs_leases_new(&leases) < 0)
+                return 0;
+        mount = hf_mounts_of_dev(mounts, thing.dev);
+        if (mount && hf_nfs_has_lease(mount->type))
+                lease = hf_nfs_leases_at(leases, mount->point);
+        return lease ? lease->seconds : 0;
+}
+
+/* The record at the lock, and whether it tells of now. */
+static void ask_record(struct explanation *e, const char *file, struct json_object *object)
+{
+        enum hf_record_verdict verdict;
+        struct hf_record self = {0};
+
+        if (hf_record_look(file, &e->record, &verdict) < 0)
+                return;
+        e->standing.locked |= verdict == HF_RECORD_HELD || verdict == HF_RECORD_UNKNOWN;
+        hf_print_put(object, "taken", json_object_new_boolean(e->standing.locked));
+        if ((verdict != HF_RECORD_HELD && verdict != HF_RECORD_LAST) ||
+            hf_lookaside_is_word(file, &e->record))
+                return;
+        hf_record_set_self(&self);
+        e->standing.record = &e->record;
+        e->standing.is_ours = hf_record_same_host(&e->record, &self);
+        hf_print_put(object, "record", hf_reach_report(&e->record));
+}
+
+/* The file that carries the lock: the disk itself, or what stands for it. */
+static void ask_lock_file(struct explanation *e)
+{
+        hf_cleanup_lookaside struct hf_lookaside lookaside = {0};
+        struct json_object *object = json_object_new_object();
+        struct hf_guarantee_of guarantee;
+        struct hf_error error = {0};
+        struct hf_thing thing = {0};
+        const char *file = e->standing.path;
+
+        hf_print_put(e->document, "lock_file", object);
+        if (hf_lookaside_of(e->standing.path, &lookaside, &error) < 0) {
+                hf_print_put(object, "problem", hf_print_string(error.text));
+                return;
+        }
+        if (lookaside.file)
+                file = lookaside.file;
+        hf_print_put(object, "path", hf_print_string(file));
+        /* A stand-in that is not there yet would be where its directory is. */
+        if (hf_resource_identify(file, &thing) < 0 && lookaside.dir) {
+                struct stat st;
+
+                if (stat(lookaside.dir, &st) == 0)
+                        thing = (struct hf_thing){HF_THING_FILE, st.st_dev, st.st_ino};
+        }
+        hf_reach_of(file, &thing, &guarantee);
+        hf_reach_put(object, &guarantee);
+        ask_record(e, file, object);
+        e->standing.lease_s = lease_of(file);
+        hf_print_put(object, "lease_seconds", json_object_new_int64(e->standing.lease_s));
 }
 
 static void explain(struct explanation *e)
 {
         ask_who_serves(e);
         ask_daemon(e);
+        hf_patience_begin(e->standing.path);
         if (e->thing.kind != HF_THING_NONE) {
                 ask_processes(e);
                 ask_locks(e);
         }
+        ask_lock_file(e);
+        hf_patience_end();
 }
 
 static void print_words(const char *title, struct json_object *words)
@@ -249,6 +333,7 @@ static void print_hold(struct json_object *hold)
         hf_print_line("Held by        %s (pid %s, %s): %s, %s", hf_print_text(hold, "name"),
                       hf_print_text(hold, "pid"), hf_print_text(hold, "state"),
                       hf_print_text(lock, "mode"), hf_print_text(lock, "guarantee"));
+        hf_print_line("  its lease    %s", hf_print_text(lock, "lease"));
         if (*hf_print_text(lock, "lockspace"))
                 hf_print_line("  lock file    %s/%s", hf_print_text(lock, "lockspace"),
                               hf_print_text(lock, "name"));
@@ -272,6 +357,27 @@ static void print_each(struct json_object *array, void (*print)(struct json_obje
                 print(json_object_array_get_idx(array, i));
 }
 
+static void print_lock_file(struct json_object *file)
+{
+        struct json_object *record = json_object_object_get(file, "record");
+        const char *lease = hf_print_text(file, "lease_seconds");
+
+        if (*hf_print_text(file, "problem")) {
+                hf_print_line("Lock file      cannot be told: %s", hf_print_text(file, "problem"));
+                return;
+        }
+        hf_print_line("Lock file      %s: %s", hf_print_text(file, "path"),
+                      says(file, "taken") ? "taken" : "free");
+        hf_print_line("  is worth     %s (%s)", hf_print_text(file, "guarantee"),
+                      hf_print_text(file, "guarantee_reason"));
+        if (*lease && strcmp(lease, "0") != 0)
+                hf_print_line("  lease        of %s seconds, from its file server", lease);
+        if (record)
+                hf_print_line("  record       of %s (pid %s, host %s), written %s",
+                              hf_print_text(record, "name"), hf_print_text(record, "pid"),
+                              hf_print_text(record, "host"), hf_print_text(record, "written"));
+}
+
 static void print_facts(struct json_object *document)
 {
         struct json_object *file = json_object_object_get(document, "file");
@@ -289,6 +395,7 @@ static void print_facts(struct json_object *document)
                               hf_print_text(daemon, "pid"));
         print_each(json_object_object_get(document, "holds"), print_hold);
         print_each(json_object_object_get(document, "processes"), print_process);
+        print_lock_file(json_object_object_get(document, "lock_file"));
         if (!locks)
                 return;
         if (*hf_print_text(locks, "problem")) {
@@ -342,7 +449,7 @@ static int explain_path(const char *path, bool json)
         return status;
 }
 
-int hf_verb_explain(int argc, char **argv)
+static int explain_one(int argc, char **argv)
 {
         struct explain_options given = {0};
         int first, status;
@@ -354,4 +461,9 @@ int hf_verb_explain(int argc, char **argv)
                 return HF_EXIT_USAGE;
         }
         return explain_path(argv[first], given.json);
+}
+
+int hf_verb_explain(int argc, char **argv)
+{
+        return hf_patience(explain_one, argc, argv);
 }

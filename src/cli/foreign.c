@@ -2,6 +2,7 @@
 #include "cli/foreign.h"
 
 #include "cli/message.h"
+#include "cli/reach.h"
 
 #include "base/cleanup.h"
 #include "base/process.h"
@@ -157,6 +158,25 @@ static bool name_locker(const struct hf_plan_image *image, char text[static HF_H
         return found;
 }
 
+/* At another host, as its record says, or nobody knows where. */
+static void name_elsewhere(const struct hf_plan_image *image, char text[static HF_HOLDER_TEXT_MAX])
+{
+        struct hf_guarantee_of guarantee;
+        enum hf_record_verdict verdict;
+        struct hf_record record;
+
+        if (hf_record_look(image->path, &record, &verdict) >= 0 && verdict == HF_RECORD_HELD) {
+                (void)hf_message_clean(hf_reach_holder_text(&record, text));
+                return;
+        }
+        hf_reach_of(image->path, &image->thing, &guarantee);
+        (void)snprintf(text, HF_HOLDER_TEXT_MAX, "%s",
+                       guarantee.level == HF_LEVEL_CLUSTER_ADVISORY
+                               ? "an unknown party: on another host (a virtlockd?), or a process "
+                                 "that we may not look at"
+                               : "a process that we may not look at, or one on another host");
+}
+
 char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF_HOLDER_TEXT_MAX])
 {
         struct hf_foreign_known known = {0};
@@ -176,7 +196,6 @@ char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF
                 return hf_message_clean(text);
         }
         if (!name_locker(image, text))
-                (void)snprintf(text, HF_HOLDER_TEXT_MAX,
-                               "a process that we may not look at, or one on another host");
+                name_elsewhere(image, text);
         return text;
 }

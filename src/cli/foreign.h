@@ -59,7 +59,7 @@ const char *hf_foreign_means(const struct hf_user *user);
 
 /*
  * Who holds the image against us, in words, looked up in /proc and among the
- * system's VMs; "a process that we may not look at, or one on another host"
- * when nobody is found there.
+ * system's VMs, and in the record of a holder at another host; "a process that we may
+ * not look at, or one on another host" when nobody is found there.
  */
 char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF_HOLDER_TEXT_MAX]);

@@ -3,6 +3,8 @@
 
 #include "cli/message.h"
 
+#include "base/cleanup.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,12 +94,25 @@ char *hf_lock_holder_text(const struct holdfast_lock_info *lock, const char *hos
                 .name = lock->vm->name,
                 .host = host,
                 .via = lock->vm->via,
-                .state = state_words(lock->vm->state),
+                .state = lock->lease == HOLDFAST_LEASE_LOST ? "its lock is lost"
+                                                            : state_words(lock->vm->state),
                 .pid = lock->vm->pid,
                 .since = lock->since,
         };
 
         return describe(&who, text);
+}
+
+const char *hf_lease_name(unsigned int lease)
+{
+        static const char *const names[] = {
+                [HOLDFAST_LEASE_NONE] = "none",
+                [HOLDFAST_LEASE_SOUND] = "sound",
+                [HOLDFAST_LEASE_DOUBTED] = "in danger",
+                [HOLDFAST_LEASE_LOST] = "lost",
+        };
+
+        return lease < HF_ARRAY_LEN(names) ? names[lease] : "unknown";
 }
 
 const char *hf_state_name(unsigned int state)

@@ -27,6 +27,9 @@ char *hf_lock_holder_text(const struct holdfast_lock_info *lock, const char *hos
 /* A VM's state in one word: "running", "ending", "stubborn", "carried". */
 const char *hf_state_name(unsigned int state);
 
+/* What is known of a lock's lease, in one word: "none", "sound", "in danger", "lost". */
+const char *hf_lease_name(unsigned int lease);
+
 /* Whether the lock stands against a wish to share (or not to share) the same thing. */
 static inline int hf_lock_opposes(const struct holdfast_lock_info *lock, int shared)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/launch.h"
 
+#include "cli/dangers.h"
 #include "cli/foreign.h"
 #include "cli/holder.h"
 #include "cli/message.h"
@@ -44,6 +45,12 @@ static int add_resources(const struct hf_plan *plan, struct holdfast_vm *vm,
         return r;
 }
 
+static void warn(void *ctx, const char *text)
+{
+        (void)ctx;
+        hf_message("warning: %s", text);
+}
+
 int hf_launch_prepare(const struct hf_plan *plan, struct holdfast_vm **ret, int *ret_status)
 {
         hf_cleanup(free_vm) struct holdfast_vm *vm = NULL;
@@ -55,6 +62,9 @@ int hf_launch_prepare(const struct hf_plan *plan, struct holdfast_vm **ret, int 
         params.name = plan->vm_name;
         params.via = "holdfast run";
         params.driver = plan->driver;
+        params.on_lost = plan->on_lost;
+        params.warn = warn;
+        params.flags = plan->locks_images ? HOLDFAST_VM_LOCKS_IMAGES : 0;
         memcpy(params.uuid, plan->vm_uuid, sizeof(params.uuid));
         r = holdfast_vm_new(&params, &vm, &error);
         if (r >= 0)
@@ -141,6 +151,24 @@ static int check_foreign(const struct hf_plan *plan)
         return HF_EXIT_OK;
 }
 
+static void warn_of_hosts(void *ctx, const struct hf_danger *danger)
+{
+        (void)ctx;
+        if (danger->among_hosts)
+                hf_message("warning: %s", danger->text);
+}
+
+/* On a shared filesystem: what others have left there, and word of us for them. */
+static void mind_other_hosts(const struct hf_plan *plan)
+{
+        for (size_t i = 0; i < plan->n_images; i++) {
+                if (plan->images[i].thing.kind != HF_THING_FILE)
+                        continue;
+                hf_dangers_of_image(&plan->images[i], warn_of_hosts, NULL);
+                hf_dangers_leave_word(&plan->images[i], plan);
+        }
+}
+
 int hf_launch_no_vmm(const struct hf_plan *plan, int number)
 {
         hf_message("cannot run %s: %s", plan->vmm[0], strerror(number));
@@ -164,6 +192,8 @@ int hf_launch_become(const struct hf_plan *plan, struct holdfast_vm *vm)
                 if (status != HF_EXIT_OK)
                         return status;
         }
+        if (!strcmp(holdfast_vm_driver(vm), "lockd"))
+                mind_other_hosts(plan);
         hf_plan_warn_of_nothing(plan, holdfast_vm_driver(vm));
         (void)execvp(plan->vmm[0], plan->vmm);
         return hf_launch_no_vmm(plan, errno);

@@ -3,6 +3,7 @@
 
 #include "cli/message.h"
 #include "cli/verb.h"
+#include "vm/cloud-hypervisor.h"
 #include "vm/qemu-cmdline.h"
 
 #include "base/cleanup.h"
@@ -151,13 +152,25 @@ static int add_images(struct hf_plan *plan, const struct hf_vm_spec *spec, bool 
         return 0;
 }
 
+/* Each VMM has a language of its own; what is none that we know is read as QEMU's. */
+static int scan(struct hf_plan *plan, struct hf_error *err)
+{
+        const char *const *vmm = (const char *const *)plan->vmm;
+        struct hf_qemu_options options = {.no_backing = plan->no_backing};
+        int place = hf_cloud_hypervisor_find(vmm);
+
+        plan->locks_images = place >= 0;
+        if (plan->no_scan)
+                return 0;
+        return place >= 0
+                       ? hf_cloud_hypervisor_read(vmm + place, plan->no_backing, &plan->found, err)
+                       : hf_qemu_read(vmm, &options, &plan->found, err);
+}
+
 static int find_images(struct hf_plan *plan, struct hf_error *err)
 {
-        struct hf_qemu_options options = {.no_backing = plan->no_backing};
-        int r = 0;
+        int r = scan(plan, err);
 
-        if (!plan->no_scan)
-                r = hf_qemu_read((const char *const *)plan->vmm, &options, &plan->found, err);
         if (r < 0)
                 return r;
         r = add_images(plan, &plan->said, true, err);

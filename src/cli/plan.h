@@ -27,11 +27,13 @@ struct hf_plan {
         /* Options. */
         struct hf_standard_options standard;
         const char *name, *uuid, *driver;
-        bool no_scan, no_backing, exec, json;
+        bool no_scan, no_backing, exec, json, no_monitor, strict;
+        unsigned int on_lost; /* enum holdfast_on_lost */
         struct hf_vm_spec said;
         /* What came of them. */
         struct hf_vm_spec found;
-        char **vmm; /* belongs to argv */
+        char **vmm;        /* belongs to argv */
+        bool locks_images; /* the VMM locks whole images itself */
         const char *vm_name;
         uint8_t vm_uuid[16]; /* all zero: none was given */
         struct hf_plan_image *images;

@@ -4,12 +4,15 @@
  * holdfast ps: the VMs that the daemon knows, and what they hold.
  */
 
+#include "cli/holder.h"
 #include "cli/message.h"
 #include "cli/print.h"
 #include "cli/report.h"
 #include "cli/verb.h"
 
 #include "base/cleanup.h"
+
+#include <string.h>
 
 struct ps_options {
         struct hf_standard_options standard;
@@ -33,7 +36,7 @@ static const struct hf_options options = {
 };
 
 static const struct hf_print_column columns[] = {
-        {"NAME", "name"},         {"PID", "pid"}, {"STATE", "state"},
+        {"NAME", "name"},         {"PID", "pid"}, {"STATE", "status"},
         {"SINCE", "since", true}, {"VIA", "via"}, {"LOCKS", "locks"},
 };
 
@@ -41,10 +44,15 @@ static void print_lock(struct json_object *lock)
 {
         bool by_name = json_object_get_boolean(json_object_object_get(lock, "by_name_only"));
         const char *lockspace = hf_print_text(lock, "lockspace");
+        const char *state = hf_print_text(lock, "lease"), *lease = "";
 
-        hf_print_line("  %-9s  %-16s  %s%s%s%s", hf_print_text(lock, "mode"),
+        if (!strcmp(state, hf_lease_name(HOLDFAST_LEASE_LOST)))
+                lease = "  (lost)";
+        else if (!strcmp(state, hf_lease_name(HOLDFAST_LEASE_DOUBTED)))
+                lease = "  (in danger: its server is silent)";
+        hf_print_line("  %-9s  %-16s  %s%s%s%s%s", hf_print_text(lock, "mode"),
                       hf_print_text(lock, "guarantee"), lockspace, *lockspace ? "/" : "",
-                      hf_print_text(lock, "name"), by_name ? "  (by name only)" : "");
+                      hf_print_text(lock, "name"), by_name ? "  (by name only)" : "", lease);
 }
 
 /* Below a VM's row: who keeps it alive, and what it has. */
@@ -77,6 +85,35 @@ static struct json_object *locks_of(const struct holdfast_vm_info *vm,
         return array;
 }
 
+/* The worst of what is known of a VM's locks. */
+static unsigned int lease_of(const struct holdfast_vm_info *vm,
+                             const struct holdfast_lock_list *locks)
+{
+        unsigned int worst = HOLDFAST_LEASE_NONE;
+
+        for (size_t i = 0; i < locks->n; i++) {
+                const struct holdfast_lock_info *lock = locks->locks[i];
+
+                if (lock->vm->pid == vm->pid && lock->vm->start == vm->start && lock->lease > worst)
+                        worst = lock->lease;
+        }
+        return worst;
+}
+
+/* Its state, and what is amiss with its locks: "running", "paused: lease lost". */
+static struct json_object *status_of(const struct holdfast_vm_info *vm,
+                                     const struct holdfast_lock_list *locks)
+{
+        unsigned int lease = lease_of(vm, locks);
+        const char *state = vm->paused ? "paused" : hf_state_name(vm->state);
+        char text[64];
+
+        if (lease < HOLDFAST_LEASE_DOUBTED)
+                return json_object_new_string(state);
+        (void)snprintf(text, sizeof(text), "%s: lease %s", state, hf_lease_name(lease));
+        return json_object_new_string(text);
+}
+
 static struct json_object *report(const struct holdfast_vm_list *vms,
                                   const struct holdfast_lock_list *locks)
 {
@@ -88,6 +125,7 @@ static struct json_object *report(const struct holdfast_vm_list *vms,
                 struct json_object *object = hf_report_vm(vm);
                 bool gone = vm->state == HOLDFAST_VM_CARRIED;
 
+                hf_print_put(object, "status", status_of(vm, locks));
                 hf_print_put(object, "carriers",
                              gone ? hf_report_carriers(vm, NULL) : json_object_new_array());
                 hf_print_put(object, "locks", locks_of(vm, locks));

@@ -3,6 +3,7 @@
 
 #include "cli/holder.h"
 #include "cli/print.h"
+#include "cli/reach.h"
 #include "vm/resources.h"
 
 #include "base/process.h"
@@ -17,6 +18,7 @@ struct json_object *hf_report_vm(const struct holdfast_vm_info *vm)
         hf_print_put(object, "id", json_object_new_int64(vm->id));
         hf_print_put(object, "pid", json_object_new_int(vm->pid));
         hf_print_put(object, "state", json_object_new_string(hf_state_name(vm->state)));
+        hf_print_put(object, "paused", json_object_new_boolean(vm->paused != 0));
         hf_print_put(object, "since", hf_print_time(vm->since));
         hf_print_put(object, "via", hf_print_string(vm->via));
         return object;
@@ -30,13 +32,13 @@ const char *hf_report_mode(unsigned int shared)
 struct json_object *hf_report_lock(const struct holdfast_lock_info *lock)
 {
         struct json_object *object = json_object_new_object();
-        const char *guarantee = holdfast_guarantee_name(lock->guarantee);
 
         hf_print_put(object, "name", hf_print_string(lock->name));
         hf_print_put(object, "lockspace",
                      *lock->lockspace ? hf_print_string(lock->lockspace) : NULL);
         hf_print_put(object, "mode", json_object_new_string(hf_report_mode(lock->shared)));
-        hf_print_put(object, "guarantee", json_object_new_string(guarantee));
+        hf_reach_put_lock(object, lock);
+        hf_print_put(object, "lease", json_object_new_string(hf_lease_name(lock->lease)));
         hf_print_put(object, "by_name_only", json_object_new_boolean(lock->thing.kind == 0));
         hf_print_put(object, "since", hf_print_time(lock->since));
         return object;

@@ -17,7 +17,7 @@
 /* name, uuid, id, pid, state, since, via. */
 struct json_object *hf_report_vm(const struct holdfast_vm_info *vm);
 
-/* name, lockspace, mode, guarantee, by_name_only, since. */
+/* name, lockspace, mode, guarantee, guarantee_reason, by_name_only, since. */
 struct json_object *hf_report_lock(const struct holdfast_lock_info *lock);
 
 /*

@@ -10,6 +10,7 @@
 
 #include "cli/launch.h"
 #include "cli/message.h"
+#include "cli/monitor.h"
 #include "cli/supervise.h"
 #include "cli/verb.h"
 
@@ -17,8 +18,38 @@
 
 #include <string.h>
 
+static int on_lost_option(const struct hf_option *option, const char *argument, void *out,
+                          struct hf_error *err)
+{
+        static const char *const words[] = {
+                [HOLDFAST_ON_LOST_WARN] = "warn",
+                [HOLDFAST_ON_LOST_PAUSE] = "pause",
+                [HOLDFAST_ON_LOST_KILL] = "kill",
+        };
+        struct hf_plan *plan = out;
+
+        for (unsigned int i = HOLDFAST_ON_LOST_WARN; i < HF_ARRAY_LEN(words); i++)
+                if (!strcmp(words[i], argument)) {
+                        plan->on_lost = i;
+                        return 0;
+                }
+        return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_NONE,
+                            "--%s is \"warn\", \"pause\" or \"kill\", not \"%s\"",
+                            option->long_name, argument);
+}
+
 static const struct hf_option option_table[] = {
         HF_PLAN_OPTIONS,
+        {.long_name = "on-lost",
+         .argument = "ACTION",
+         .help = "when a lock is lost, or its file server is silent: warn, pause, or kill "
+                 "(default: on_lost of holdfastd.conf)",
+         .kind = HF_OPTION_CALL,
+         .call = on_lost_option},
+        {.long_name = "no-monitor",
+         .help = "do not give QEMU a monitor socket by which it can be paused",
+         .kind = HF_OPTION_FLAG,
+         .offset = offsetof(struct hf_plan, no_monitor)},
         {.long_name = "exec",
          .help = "become the VMM instead of waiting for it",
          .kind = HF_OPTION_FLAG,
@@ -68,8 +99,21 @@ static int supervised(const struct hf_plan *plan, struct holdfast_vm *vm)
         return hf_supervise(&how, child);
 }
 
+static void give_monitor(struct hf_plan *plan, struct holdfast_vm *vm, struct hf_monitor *monitor)
+{
+        struct holdfast_error error = {0};
+
+        hf_monitor_prepare(plan->vmm, monitor);
+        if (!monitor->socket)
+                return;
+        plan->vmm = monitor->argv;
+        if (holdfast_vm_set_monitor(vm, monitor->socket, &error) < 0)
+                hf_message("%s", error.text);
+}
+
 int hf_verb_run(int argc, char **argv)
 {
+        hf_cleanup_monitor struct hf_monitor monitor = {0};
         hf_cleanup_plan struct hf_plan plan;
         struct holdfast_vm *vm;
         int status;
@@ -77,9 +121,14 @@ int hf_verb_run(int argc, char **argv)
         if (hf_plan_read(&plan, &options, argc, argv, &status) < 0)
                 return status;
         status = check_inputs(&plan);
-        if (status != HF_EXIT_OK || hf_launch_prepare(&plan, &vm, &status) < 0)
+        if (status != HF_EXIT_OK)
                 return status;
+        if (hf_launch_prepare(&plan, &vm, &status) < 0)
+                return status;
+        if (!plan.no_monitor && holdfast_vm_wants_monitor(vm))
+                give_monitor(&plan, vm, &monitor);
         status = plan.exec ? hf_launch_become(&plan, vm) : supervised(&plan, vm);
         holdfast_vm_free(vm);
+        hf_monitor_remove(&monitor);
         return status;
 }

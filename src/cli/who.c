@@ -6,13 +6,19 @@
  */
 
 #include "cli/foreign.h"
+#include "cli/lookaside.h"
 #include "cli/message.h"
+#include "cli/patience.h"
 #include "cli/print.h"
+#include "cli/reach.h"
 #include "cli/report.h"
 #include "cli/verb.h"
 
 #include "base/cleanup.h"
+#include "storage/resource.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -33,14 +39,15 @@ static const struct hf_options options = {
         .program = "holdfast who",
         .usage = "[OPTION]... PATH...",
         .summary = "Tells who holds a disk, by whatever name; also who holds it without asking "
-                   "Holdfast. Ends with 1 if nobody does.",
+                   "Holdfast, on this host or another. Ends with 1 if nobody does.",
         .table = option_table,
         .n = HF_ARRAY_LEN(option_table),
 };
 
 static const struct hf_print_column columns[] = {
-        {"HOLDER", "name"},       {"PID", "pid"}, {"MODE", "mode"}, {"STATE", "state"},
-        {"SINCE", "since", true}, {"VIA", "via"}, {"PATH", "path"},
+        {"HOLDER", "name"}, {"PID", "pid"},           {"HOST", "host"}, {"MODE", "mode"},
+        {"STATE", "state"}, {"SINCE", "since", true}, {"VIA", "via"},   {"GUARANTEE", "guarantee"},
+        {"PATH", "path"},
 };
 
 /* One question and its answer so far. */
@@ -48,8 +55,10 @@ struct inquiry {
         const char *path;
         struct json_object *holders;
         size_t before; /* holders of the paths before this one */
+        size_t past;   /* rows that tell of somebody who holds nothing any more */
         struct hf_foreign_known known;
         bool daemon; /* answers */
+        char host[HOST_NAME_MAX + 1];
         int silence; /* the status for "nobody" where a daemon that is there does not answer */
 };
 
@@ -60,6 +69,9 @@ static void add_lock(struct inquiry *inquiry, const struct holdfast_lock_info *l
 
         hf_print_put(object, "path", hf_print_string(inquiry->path));
         hf_print_put(object, "kind", json_object_new_string("vm"));
+        hf_print_put(object, "host", hf_print_string(inquiry->host));
+        hf_print_put(object, "guarantee",
+                     json_object_new_string(holdfast_guarantee_name(lock->guarantee)));
         hf_print_put(object, "mode", json_object_new_string(hf_report_mode(lock->shared)));
         hf_print_put(object, "since", hf_print_time(lock->since));
         hf_print_put(object, "lock", details);
@@ -76,6 +88,7 @@ static void add_foreign(const struct hf_user *user, void *context)
 
         hf_print_put(object, "path", hf_print_string(inquiry->path));
         hf_print_put(object, "kind", json_object_new_string("process"));
+        hf_print_put(object, "host", hf_print_string(inquiry->host));
         hf_print_put(object, "name", hf_print_string(user->comm));
         hf_print_put(object, "pid", json_object_new_int(user->pid));
         hf_print_put(object, "mode", json_object_new_string(mode));
@@ -85,6 +98,87 @@ static void add_foreign(const struct hf_user *user, void *context)
         (void)json_object_array_add(inquiry->holders, object);
 }
 
+static void add_record(struct inquiry *inquiry, const struct hf_record *record, bool held)
+{
+        struct json_object *object = hf_reach_report(record);
+        const char *state = held ? "on another host" : "last holder";
+
+        hf_print_put(object, "path", hf_print_string(inquiry->path));
+        hf_print_put(object, "kind", json_object_new_string(held ? "elsewhere" : "last"));
+        hf_print_put(object, "mode", json_object_new_string(hf_report_mode(record->shared)));
+        hf_print_put(object, "state", json_object_new_string(state));
+        (void)json_object_array_add(inquiry->holders, object);
+        inquiry->past += !held;
+}
+
+static void add_unknown(struct inquiry *inquiry, bool on_cluster)
+{
+        struct json_object *object = json_object_new_object();
+        const char *via = on_cluster ? "a lock of somebody on another host (a virtlockd?), or of "
+                                       "one we may not look at"
+                                     : "a lock of somebody we may not look at, or on another host";
+
+        hf_print_put(object, "path", hf_print_string(inquiry->path));
+        hf_print_put(object, "kind", json_object_new_string("unknown"));
+        hf_print_put(object, "name", NULL);
+        hf_print_put(object, "via", json_object_new_string(via));
+        (void)json_object_array_add(inquiry->holders, object);
+}
+
+/*
+ * Asks a file that carries locks: the image itself, or what stands for it in a lockspace.
+ * held: somebody opposes, and a record may tell who; else it may tell of the last one.
+ */
+static void ask_file(struct inquiry *inquiry, const char *file, bool held)
+{
+        struct hf_guarantee_of guarantee = {0};
+        enum hf_record_verdict verdict = HF_RECORD_UNKNOWN;
+        struct hf_record record;
+        struct hf_thing thing;
+        size_t n;
+
+        if (hf_resource_identify(file, &thing) >= 0)
+                hf_reach_of(file, &thing, &guarantee);
+        (void)hf_record_look(file, &record, &verdict);
+        /* That a host locks this disk elsewhere tells of no lock here. */
+        if (verdict == HF_RECORD_LAST && hf_lookaside_is_word(file, &record))
+                verdict = HF_RECORD_FREE;
+        if (verdict == HF_RECORD_HELD && hf_lookaside_is_word(file, &record))
+                verdict = HF_RECORD_UNKNOWN;
+        if (verdict == (held ? HF_RECORD_HELD : HF_RECORD_LAST))
+                add_record(inquiry, &record, held);
+        else if (held)
+                add_unknown(inquiry, guarantee.level == HF_LEVEL_CLUSTER_ADVISORY);
+        n = json_object_array_length(inquiry->holders);
+        if (n > inquiry->before)
+                hf_reach_put(json_object_array_get_idx(inquiry->holders, n - 1), &guarantee);
+}
+
+/*
+ * The file that stands for the disk in a lockspace, where there is one: other lock daemons
+ * of this host have it open, those of other hosts have it locked. Returns whether somebody has
+ * or had it.
+ */
+static bool ask_stand_in(struct inquiry *inquiry)
+{
+        hf_cleanup_lookaside struct hf_lookaside lookaside = {0};
+        hf_cleanup_fd int fd = -1;
+        struct hf_error error = {0};
+        struct hf_thing thing;
+
+        if (hf_lookaside_of(inquiry->path, &lookaside, &error) < 0)
+                hf_message("%s: cannot tell where it is locked: %s", inquiry->path, error.text);
+        if (!lookaside.file || hf_resource_identify(lookaside.file, &thing) < 0)
+                return false;
+        (void)hf_foreign_find(&thing, &inquiry->known, add_foreign, inquiry);
+        if (json_object_array_length(inquiry->holders) > inquiry->before)
+                return true;
+        fd = open(lookaside.file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        ask_file(inquiry, lookaside.file,
+                 fd >= 0 && hf_foreign_is_locked(fd, F_WRLCK, HF_DAEMON_BYTE));
+        return json_object_array_length(inquiry->holders) > inquiry->before;
+}
+
 /*
  * Nobody was found: but somebody may be there whom we may not look at, or who is
  * on another host. The locks on the file tell. Returns an exit status.
@@ -92,7 +186,6 @@ static void add_foreign(const struct hf_user *user, void *context)
 static int ask_locks(struct inquiry *inquiry)
 {
         const struct hf_plan_image image = {.path = (char *)(uintptr_t)inquiry->path};
-        struct json_object *object;
         int r = hf_foreign_opposes(&image, true);
 
         if (r < 0) {
@@ -100,17 +193,10 @@ static int ask_locks(struct inquiry *inquiry)
                            strerror(-r));
                 return r == -EACCES || r == -EPERM ? HF_EXIT_DENIED : HF_EXIT_NO_IMAGE;
         }
-        if (r == 0)
-                return inquiry->silence;
-        object = json_object_new_object();
-        hf_print_put(object, "path", hf_print_string(inquiry->path));
-        hf_print_put(object, "kind", json_object_new_string("unknown"));
-        hf_print_put(object, "name", NULL);
-        hf_print_put(object, "via",
-                     json_object_new_string("a lock of somebody we may not look at, or on another "
-                                            "host"));
-        (void)json_object_array_add(inquiry->holders, object);
-        return HF_EXIT_OK;
+        if (r == 0 && ask_stand_in(inquiry))
+                return HF_EXIT_OK;
+        ask_file(inquiry, inquiry->path, r > 0);
+        return r == 0 ? inquiry->silence : HF_EXIT_OK;
 }
 
 /* Returns an exit status; what the daemon does not know is no fault. */
@@ -175,6 +261,7 @@ static int ask_path(struct inquiry *inquiry, const char *path)
 {
         int status;
 
+        hf_patience_begin(path);
         inquiry->path = path;
         inquiry->before = json_object_array_length(inquiry->holders);
         status = ask_daemon(inquiry);
@@ -182,15 +269,17 @@ static int ask_path(struct inquiry *inquiry, const char *path)
                 status = ask_kernel(inquiry);
         if (status == HF_EXIT_OK && json_object_array_length(inquiry->holders) == inquiry->before)
                 status = ask_locks(inquiry);
+        hf_patience_end();
         return status;
 }
 
 /* Returns the first status that is none of success. */
-static int ask(struct json_object *document, char **paths, int n)
+static int ask(struct json_object *document, char **paths, int n, bool *ret_nobody)
 {
         struct inquiry inquiry = {.holders = json_object_new_array()};
         int status = HF_EXIT_OK;
 
+        (void)gethostname(inquiry.host, sizeof(inquiry.host) - 1);
         meet_daemon(&inquiry);
         for (int i = 0; i < n; i++) {
                 int one = ask_path(&inquiry, paths[i]);
@@ -200,31 +289,32 @@ static int ask(struct json_object *document, char **paths, int n)
         hf_foreign_forget(&inquiry.known);
         hf_print_put(document, "daemon", json_object_new_boolean(inquiry.daemon));
         hf_print_put(document, "holders", inquiry.holders);
+        *ret_nobody = json_object_array_length(inquiry.holders) == inquiry.past;
         return status;
 }
 
 /* A status that is none of success stays, and "nobody" is then not said. */
-static int show(struct json_object *document, bool json, int status)
+static int show(struct json_object *document, bool json, bool nobody, int status)
 {
         struct json_object *holders = json_object_object_get(document, "holders");
-        bool nobody = json_object_array_length(holders) == 0;
 
         if (nobody && status != HF_EXIT_OK)
                 return status;
         if (json)
                 hf_print_json(document);
-        else if (nobody)
+        else if (json_object_array_length(holders) == 0)
                 printf("nobody\n");
         else
                 hf_print_table(holders, columns, HF_ARRAY_LEN(columns), NULL);
         return hf_print_end(nobody ? HF_EXIT_NOBODY : status);
 }
 
-int hf_verb_who(int argc, char **argv)
+static int who(int argc, char **argv)
 {
         struct who_options given = {0};
         struct json_object *document;
         int first, status;
+        bool nobody;
 
         if (hf_verb_options(&options, argc, argv, &given, &given.standard, &first, &status) < 0)
                 return status;
@@ -233,7 +323,13 @@ int hf_verb_who(int argc, char **argv)
                 return HF_EXIT_USAGE;
         }
         document = hf_print_document("holdfast.who");
-        status = show(document, given.json, ask(document, argv + first, argc - first));
+        status = ask(document, argv + first, argc - first, &nobody);
+        status = show(document, given.json, nobody, status);
         (void)json_object_put(document);
         return status;
+}
+
+int hf_verb_who(int argc, char **argv)
+{
+        return hf_patience(who, argc, argv);
 }

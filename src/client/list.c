@@ -76,6 +76,7 @@ static struct holdfast_vm_info *make_vm(const struct hf_holdfast_owner *from)
                 .locks = from->locks,
                 .n_connections = n,
                 .connections = connections,
+                .paused = from->paused,
         };
         memcpy(info->uuid, from->uuid, sizeof(info->uuid));
         if (!info->name || !info->via) {
@@ -106,6 +107,7 @@ static struct holdfast_lock_info *make_lock(const struct hf_holdfast_lock *from)
                 .guarantee = from->guarantee,
                 .since = from->since,
                 .vm = make_vm(&from->owner),
+                .lease = from->lease,
         };
         if (!info->lockspace || !info->name || !info->vm) {
                 free_lock(info);

@@ -115,9 +115,9 @@ static int open_module(const char *name, struct hf_driver *driver, struct holdfa
         return 0;
 }
 
-int hf_driver_load(const char *name, struct hf_driver *ret, struct holdfast_error *err)
+int hf_driver_load(const char *name, const struct hf_lock_init *init, struct hf_driver *ret,
+                   struct holdfast_error *err)
 {
-        const struct hf_lock_init init = {.size = sizeof(init)};
         struct hf_lock_error error = {.size = sizeof(error)};
         struct hf_driver driver = {0};
         int r;
@@ -129,7 +129,7 @@ int hf_driver_load(const char *name, struct hf_driver *ret, struct holdfast_erro
                 if (r < 0)
                         return r;
         }
-        r = driver.ops->init(&init, &driver.data, &error);
+        r = driver.ops->init(init, &driver.data, &error);
         if (r < 0) {
                 r = hf_fail_from_driver(err, r, &error);
                 close_module(&driver.module);

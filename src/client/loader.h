@@ -19,8 +19,12 @@ struct hf_driver {
         void *data; /* from its init */
 };
 
-/* Loads and initialises. On success *ret is ended with hf_driver_unload. */
-int hf_driver_load(const char *name, struct hf_driver *ret, struct holdfast_error *err);
+/*
+ * Loads, and initialises with *init, whose ctx stays with the driver. On success *ret is
+ * ended with hf_driver_unload.
+ */
+int hf_driver_load(const char *name, const struct hf_lock_init *init, struct hf_driver *ret,
+                   struct holdfast_error *err);
 
 /* Harmless on a zeroed struct. */
 void hf_driver_unload(struct hf_driver *driver);

@@ -44,6 +44,17 @@ static int add(struct operation *operation, const struct hf_vm_resource *resourc
         return r < 0 ? hf_fail_from_driver(err, r, &error) : 0;
 }
 
+/* What an operation on one resource has to know of the VM. */
+static uint32_t driver_flags(const struct holdfast_vm *vm)
+{
+        uint32_t flags = vm->flags & HOLDFAST_VM_LOCKS_IMAGES ? HF_LOCK_VM_LOCKS_IMAGES : 0;
+
+        for (size_t i = 0; i < vm->n; i++)
+                if (vm->resources[i].type == HF_LOCK_LEASE)
+                        flags |= HF_LOCK_VM_HAS_LEASES;
+        return flags;
+}
+
 /* An operation on n resources from index first; *ret is zeroed by the caller. */
 static int begin(struct holdfast_vm *vm, size_t first, size_t n, struct operation *ret,
                  struct holdfast_error *err)
@@ -56,6 +67,8 @@ static int begin(struct holdfast_vm *vm, size_t first, size_t n, struct operatio
                                 : 1,
                 .pid = vm->pid,
                 .via = vm->via,
+                .monitor = vm->monitor,
+                .flags = driver_flags(vm),
         };
         struct hf_lock_vm_params with_uuid = params;
         struct hf_lock_error error = {.size = sizeof(error)};

@@ -2,8 +2,8 @@
 #include "client/vm.h"
 
 #include "base/cleanup.h"
-#include "base/conf.h"
-#include "base/path.h"
+#include "base/strv.h"
+#include "client/settings.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #define DEFAULT_TIMEOUT_MS 30000
 
 #define DEFAULT_DRIVER     "lockd"
+#define NO_LOCKS           "nop"
 
 static const unsigned int actions[] = {
         [HOLDFAST_ON_LOST_DEFAULT] = HF_LOCK_ACTION_DEFAULT,
@@ -21,94 +22,49 @@ static const unsigned int actions[] = {
         [HOLDFAST_ON_LOST_KILL] = HF_LOCK_ACTION_POWEROFF,
 };
 
-/* What holdfast.conf holds. */
-struct settings {
-        char *lock_manager; /* NULL: not said */
-        bool keep_descriptors;
-};
-
-static const struct hf_conf_key keys[] = {
-        {"lock_manager", HF_CONF_KIND_STRING, offsetof(struct settings, lock_manager),
-         .help = "the lock driver"},
-        {"keep_descriptors", HF_CONF_KIND_BOOL, offsetof(struct settings, keep_descriptors),
-         .def = 1, .help = "whether a VM carries duplicates of its locks' descriptors"},
-};
-
-/* A misspelt key must not leave a VM with another driver than was meant. */
-static void fail_on_notice(void *err, const char *text)
+/* Told by the files' readers and by the driver; both read holdfast.conf, and mind the same. */
+static void warn(void *ctx, const char *text)
 {
-        (void)hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_LOCKING, "%s", text);
-}
+        struct holdfast_vm *vm = ctx;
 
-/* Clear *ret with hf_conf_clear. */
-static int read_settings(const char *path, struct settings *ret, struct hf_error *err)
-{
-        hf_cleanup_paths struct hf_paths paths = {0};
-        hf_cleanup_conf struct hf_conf *conf = NULL;
-        struct hf_error notice = {0};
-        int r;
-
-        if (!path) {
-                r = hf_paths_init(&paths, err);
-                if (r < 0)
-                        return r;
-        }
-        r = hf_conf_load(path ? path : paths.client_config, path != NULL, &conf, err);
-        if (r >= 0)
-                r = hf_conf_apply(conf, keys, HF_ARRAY_LEN(keys), ret, fail_on_notice, &notice,
-                                  err);
-        if (r < 0)
-                return r;
-        if (notice.code) {
-                hf_conf_clear(keys, HF_ARRAY_LEN(keys), ret);
-                if (err)
-                        *err = notice;
-                return -EINVAL;
-        }
-        return 0;
-}
-
-static void clear_settings(struct settings *settings)
-{
-        hf_conf_clear(keys, HF_ARRAY_LEN(keys), settings);
-}
-
-static int read_config(const char *path, struct settings *ret, struct holdfast_error *err)
-{
-        struct hf_error error = {0};
-        int r = read_settings(path, ret, &error);
-
-        if (r >= 0)
-                return 0;
-        (void)hf_fail_from(err, r, &error);
-        if (err)
-                err->code = HOLDFAST_E_CONFIG;
-        return r;
+        if (!vm->warn)
+                return;
+        for (size_t i = 0; i < hf_strv_len(vm->warned); i++)
+                if (!strcmp(vm->warned[i], text))
+                        return;
+        (void)hf_strv_append(&vm->warned, text);
+        vm->warn(vm->warn_ctx, text);
 }
 
 static int load_driver(struct holdfast_vm *vm, const struct holdfast_vm_params *params,
                        struct holdfast_error *err)
 {
-        hf_cleanup(clear_settings) struct settings settings = {0};
+        hf_cleanup(hf_client_settings_clear) struct hf_client_settings settings = {0};
+        const struct hf_lock_init init = {
+                .size = sizeof(init),
+                .config = params->config,
+                .warn = warn,
+                .warn_ctx = vm,
+        };
         const char *name = params->driver;
         int r;
 
-        if (!name) {
-                r = read_config(params->config, &settings, err);
-                if (r < 0)
-                        return r;
-                name = settings.lock_manager ? settings.lock_manager : DEFAULT_DRIVER;
-        }
-        r = hf_driver_load(name, &vm->driver, err);
-        if (r < 0 || !(vm->driver.ops->capabilities & HF_LOCK_CAP_DESCRIPTORS))
+        /* Who wants no locks needs no settings of them. */
+        if (name && !strcmp(name, NO_LOCKS))
+                return hf_driver_load(name, &init, &vm->driver, err);
+        r = hf_client_settings_read(params->config, warn, vm, &settings, err);
+        if (r < 0)
                 return r;
-        /* What the driver is does not depend on the file then, but this does. */
-        if (params->driver) {
-                r = read_config(params->config, &settings, err);
-                if (r < 0)
-                        return r;
-        }
-        vm->keep_descriptors = settings.keep_descriptors;
+        if (!name)
+                name = settings.lock_manager ? settings.lock_manager : DEFAULT_DRIVER;
+        r = hf_driver_load(name, &init, &vm->driver, err);
+        if (r < 0)
+                return r;
+        vm->keep_descriptors = settings.keep_descriptors &&
+                               (vm->driver.ops->capabilities & HF_LOCK_CAP_DESCRIPTORS);
+        vm->wants_monitor = settings.monitor;
+        if (vm->action == HF_LOCK_ACTION_DEFAULT)
+                vm->action = actions[settings.on_lost + 1];
         return 0;
 }
 
@@ -127,6 +83,9 @@ static int check_params(const struct holdfast_vm_params *params, struct holdfast
                 return hf_fail(err, EINVAL, HOLDFAST_E_INVALID,
                                "VM %s: there is no action %u for a lost lock", params->name,
                                params->on_lost);
+        if (HF_HAS(params, flags) && (params->flags & ~(unsigned int)HOLDFAST_VM_LOCKS_IMAGES))
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "VM %s: unknown flags 0x%x",
+                               params->name, params->flags);
         return 0;
 }
 
@@ -146,6 +105,19 @@ static int set_uuid(struct holdfast_vm *vm, const unsigned char uuid[HOLDFAST_UU
         return 0;
 }
 
+/* What came later than the rest. */
+static int fill_newer(struct holdfast_vm *vm, const struct holdfast_vm_params *params,
+                      struct holdfast_error *err)
+{
+        if (HF_HAS(params, warn_ctx)) {
+                vm->warn = params->warn;
+                vm->warn_ctx = params->warn_ctx;
+        }
+        if (HF_HAS(params, flags))
+                vm->flags = params->flags;
+        return HF_HAS(params, monitor) ? holdfast_vm_set_monitor(vm, params->monitor, err) : 0;
+}
+
 static int fill(struct holdfast_vm *vm, const struct holdfast_vm_params *params,
                 struct holdfast_error *err)
 {
@@ -160,7 +132,9 @@ static int fill(struct holdfast_vm *vm, const struct holdfast_vm_params *params,
         vm->timeout_ms = params->timeout_ms ? params->timeout_ms : DEFAULT_TIMEOUT_MS;
         vm->action = actions[params->on_lost];
         vm->holder.size = sizeof(vm->holder);
-        r = set_uuid(vm, params->uuid, err);
+        r = fill_newer(vm, params, err);
+        if (r >= 0)
+                r = set_uuid(vm, params->uuid, err);
         return r < 0 ? r : load_driver(vm, params, err);
 }
 
@@ -200,8 +174,10 @@ HF_PUBLIC void holdfast_vm_free(struct holdfast_vm *vm)
                 clear_resource(&vm->resources[i]);
         free(vm->resources);
         hf_driver_unload(&vm->driver);
+        hf_strv_free(vm->warned);
         free(vm->name);
         free(vm->via);
+        free(vm->monitor);
         free(vm);
 }
 
@@ -213,6 +189,30 @@ HF_PUBLIC void holdfast_vm_set_pid(struct holdfast_vm *vm, pid_t pid)
 HF_PUBLIC const char *holdfast_vm_driver(const struct holdfast_vm *vm)
 {
         return vm->driver.ops->name;
+}
+
+HF_PUBLIC unsigned int holdfast_vm_wants_monitor(const struct holdfast_vm *vm)
+{
+        return vm->wants_monitor;
+}
+
+HF_PUBLIC int holdfast_vm_set_monitor(struct holdfast_vm *vm, const char *path,
+                                      struct holdfast_error *err)
+{
+        char *copy = NULL;
+
+        if (path && path[0] != '/')
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID,
+                               "VM %s: the path of its monitor must be absolute, not \"%s\"",
+                               vm->name, path);
+        if (path) {
+                copy = strdup(path);
+                if (!copy)
+                        return hf_fail_no_memory(err);
+        }
+        free(vm->monitor);
+        vm->monitor = copy;
+        return 0;
 }
 
 HF_PUBLIC void holdfast_vm_uuid(const struct holdfast_vm *vm, unsigned char ret[HOLDFAST_UUID_SIZE])

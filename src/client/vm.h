@@ -25,12 +25,19 @@ struct holdfast_vm {
         struct hf_driver driver;
         char *name;
         char *via;
+        char *monitor; /* path of its socket; NULL: none is known */
         unsigned char uuid[HOLDFAST_UUID_SIZE];
         uint32_t id;
         pid_t pid;
         int timeout_ms;      /* < 0: none */
         unsigned int action; /* enum hf_lock_action */
         bool keep_descriptors;
+        bool wants_monitor;
+        unsigned int flags; /* enum holdfast_vm_flags */
+
+        void (*warn)(void *ctx, const char *text); /* or NULL */
+        void *warn_ctx;
+        char **warned; /* what was said, see strv.h: nothing is said twice */
 
         struct hf_vm_resource *resources;
         size_t n;

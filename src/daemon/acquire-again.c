@@ -4,6 +4,7 @@
 #include "daemon/acquire-private.h"
 
 #include "base/cleanup.h"
+#include "daemon/holder.h"
 #include "daemon/kept.h"
 #include "daemon/search.h"
 #include "storage/behind.h"
@@ -18,11 +19,17 @@ static void take_waiting(struct hf_acquire_job *job)
                 .shared = job->request.shared,
                 .autocreate = job->autocreate,
         };
+        enum hf_record_verdict verdict;
+        struct hf_record record;
 
         if (hf_acquire_is_behind_hash(job))
                 (void)hf_behind_find(hf_table_owner(job->server->table, job->request.owner)->pid,
                                      job->name, &job->request.thing);
+        job->begun = hf_work_boottime();
         hf_resource_take(&resource, &job->result);
+        if (job->result.status == -EAGAIN && hf_record_look(job->path, &record, &verdict) == 0 &&
+            verdict == HF_RECORD_HELD)
+                hf_holder_note(job, &record);
 }
 
 /* The step for a claim: its own descriptor, where it was kept, or another one. */
@@ -30,17 +37,29 @@ static void take_again(struct hf_acquire_job *job, const struct hf_claim *claim,
                        struct hf_kept *kept, struct hf_acquired *ret)
 {
         struct hf_table *table = job->server->table;
+        uint32_t lock;
         int fd = -1;
 
         if (hf_kept_take(kept, job->request.owner, claim, &job->result))
                 fd = job->result.fd;
+        else if (claim->unsafe)
+                job->result.status = -EIO;
         else
                 take_waiting(job);
-        (void)hf_acquire_judge(job, ret);
+        if (job->result.status == -EIO)
+                ret->status = hf_error_set(&ret->error, EIO, HF_ERR_RESOURCE_BUSY,
+                                           HF_FROM_LOCKSPACE,
+                                           "it was lost with the lease of its file server");
+        else
+                (void)hf_acquire_judge(job, ret);
         if (fd >= 0 && job->result.fd == fd)
                 hf_kept_untake(kept, hf_steal_fd(&job->result.fd));
-        if (ret->status >= 0)
-                hf_kept_entered(kept, claim, hf_table_find_file(table, &job->request.file, 0));
+        if (ret->status < 0)
+                return;
+        lock = hf_table_find_file(table, &job->request.file, 0);
+        hf_kept_entered(kept, claim, lock);
+        if (hf_table_lock(table, lock)->holds == 1)
+                hf_holder_write(job, hf_table_lock(table, lock)->fd);
 }
 
 int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,

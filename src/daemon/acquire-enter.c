@@ -3,7 +3,8 @@
 /* What the rules say of an acquire goes into the table, or into a refusal. */
 #include "daemon/acquire-private.h"
 
-#include "lockspace/describe.h"
+#include "daemon/guard.h"
+#include "daemon/holder.h"
 #include "storage/behind.h"
 
 #include <errno.h>
@@ -62,16 +63,19 @@ int hf_acquire_enter_new(struct hf_acquire_job *job, struct hf_error *err)
                 return r;
         }
         job->result.fd = -1;
+        hf_guard_taken(job->server, &request->file, job->begun);
         return 0;
 }
 
 int hf_refuse(struct hf_server *server, uint32_t hold, const char *name, struct hf_error *err)
 {
         char holder[HF_DESCRIPTION_MAX];
+        const struct hf_thing *file;
 
         hf_describe_holder(server->table, hold, server->host, hf_server_wall_clock(server), holder);
-        return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE, "%s is held by %s",
-                            name, holder);
+        file = &hf_table_lock(server->table, hf_table_hold(server->table, hold)->lock)->file;
+        return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                            "%s is held by %s%s", name, holder, hf_holder_reach(server, file));
 }
 
 static void refuse(struct hf_acquire_job *job, uint32_t hold, struct hf_acquired *ret)
@@ -82,7 +86,15 @@ static void refuse(struct hf_acquire_job *job, uint32_t hold, struct hf_acquired
 
         ret->hold = hold;
         ret->status = hf_refuse(job->server, hold, job->name, &ret->error);
-        if (lock->flags & HF_LOCK_RELEASING)
+        if (lock->flags & HF_LOCK_LOST)
+                hf_error_prefix(&ret->error,
+                                "that lock was lost, with the lease of its file server, and is "
+                                "not taken again while the VM that lost it has not released it or "
+                                "ended");
+        else if (lock->flags & HF_LOCK_DOUBTED)
+                hf_error_prefix(&ret->error, "its file server does not answer, or did not for too "
+                                             "long, and the lock may be lost; try again later");
+        else if (lock->flags & HF_LOCK_RELEASING)
                 hf_error_prefix(&ret->error, "it is just being given back, which its filesystem "
                                              "has not answered yet");
         else if (held->owner == job->request.owner)
@@ -101,11 +113,13 @@ bool hf_acquire_settle(struct hf_acquire_job *job, struct hf_verdict verdict,
                 note_thing(job, verdict.lock);
                 ret->had = true;
                 ret->status = 0;
+                ret->file = hf_table_lock(job->server->table, verdict.lock)->file;
                 return true;
         case HF_VERDICT_JOIN:
                 ret->status = enter(job, verdict.lock, &ret->error);
                 if (ret->status >= 0)
                         note_thing(job, verdict.lock);
+                ret->file = hf_table_lock(job->server->table, verdict.lock)->file;
                 return true;
         default:
                 return false;
@@ -115,11 +129,25 @@ bool hf_acquire_settle(struct hf_acquire_job *job, struct hf_verdict verdict,
 int hf_acquire_refuse_foreign(const struct hf_acquire_job *job, const struct hf_user *holder,
                               struct hf_error *err)
 {
+        const char *reach = hf_holder_reach(job->server, &job->result.file);
+        char words[HF_DESCRIPTION_MAX];
+
         if (holder)
                 return hf_error_set(
                         err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
                         "%s is held by %s (pid %d, host %s), which does not say for whom",
                         job->name, holder->comm, (int)holder->pid, job->server->host);
+        if (job->is_elsewhere) {
+                hf_holder_describe(job->server, &job->elsewhere, words);
+                return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                                    "%s is held by %s, on another host, as its record says%s",
+                                    job->name, words, reach);
+        }
+        if (*reach)
+                return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                                    "%s is held by an unknown party: on another host (a "
+                                    "virtlockd?), or another user's%s",
+                                    job->name, reach);
         return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
                             "%s is held by a process that cannot be seen from here: on another "
                             "host, or another user's",

@@ -5,6 +5,7 @@
 
 #include "daemon/acquire.h"
 #include "daemon/work.h"
+#include "lockspace/describe.h"
 #include "lockspace/rules.h"
 #include "storage/resource.h"
 
@@ -17,14 +18,18 @@ struct hf_acquire_job {
         void (*done)(struct hf_session *session, const struct hf_acquired *acquired);
         char *path; /* of the file to be locked */
         char *name;
+        char *image; /* as asked, or NULL */
         const char *via;
         uint64_t since;
         struct hf_request request;
         bool autocreate;
         bool found; /* the thing behind its name was looked for */
         struct hf_resource_result result;
+        uint64_t begun; /* when the step began, CLOCK_BOOTTIME microseconds; 0: just now */
         struct hf_search *search;
-        int unseen;          /* how often somebody had it, and nobody was found */
+        int unseen;        /* how often somebody had it, and nobody was found */
+        bool is_elsewhere; /* a record says that another host has it: */
+        struct hf_record elsewhere;
         struct hf_job *work; /* the step that a worker does */
         uint32_t learned;    /* a lock whose thing is being asked for */
         char hash[HF_WORK_HASH_SIZE];
@@ -48,6 +53,12 @@ static inline void hf_acquire_job_freep(struct hf_acquire_job **job)
 
 /* Whether its name is a hash, and what is behind that is not known. */
 bool hf_acquire_is_behind_hash(const struct hf_acquire_job *job);
+
+/* Whether what it locks is made for the lock, as nothing but a name for the thing. */
+static inline bool hf_acquire_is_stand_in(const struct hf_acquire_job *job)
+{
+        return job->autocreate && job->request.lockspace != HF_LOCKSPACE_DEFAULT;
+}
 
 /* Judges what the step found. HF_PENDING when a search for a foreign holder has begun. */
 int hf_acquire_judge(struct hf_acquire_job *job, struct hf_acquired *ret);

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/dispatch.h"
+#include "daemon/holder.h"
 #include "daemon/learn.h"
 #include "daemon/owner.h"
 #include "daemon/search.h"
@@ -29,6 +30,7 @@ struct hf_acquire_job *hf_acquire_job_free(struct hf_acquire_job *job)
         let_go(job);
         free(job->path);
         free(job->name);
+        free(job->image);
         free(job);
         return NULL;
 }
@@ -89,6 +91,7 @@ static bool tidy(struct hf_acquire_job *job)
                 return false;
         order = (struct hf_order){
                 .kind = HF_WORK_GIVE, .fd = job->result.fd, .thing = job->result.file};
+        hf_holder_clear(job->server, hf_acquire_is_stand_in(job), &order);
         if (job->autocreate)
                 (void)hf_order_set_path(&order, job->path);
         if (hf_work_start(job->server, job->session, &order, on_tidied, job, &job->work, NULL) < 0)
@@ -126,12 +129,14 @@ static void on_found(void *data, const struct hf_user *holder)
         struct hf_acquired acquired = {0};
         struct hf_acquire_job *job = data;
 
-        if (!holder && ++job->unseen < UNSEEN_TRIES) {
+        if (!holder && !job->is_elsewhere && ++job->unseen < UNSEEN_TRIES) {
                 job->search = hf_search_free(job->search);
                 let_go(job);
                 go_on(job);
                 return;
         }
+        if (!holder && job->is_elsewhere)
+                acquired.elsewhere = &job->elsewhere;
         acquired.status = hf_acquire_refuse_foreign(job, holder, &acquired.error);
         finish(job, &acquired, true);
 }
@@ -170,6 +175,7 @@ int hf_acquire_judge(struct hf_acquire_job *job, struct hf_acquired *ret)
         if (hf_acquire_settle(job, hf_rules_by_thing(job->server->table, &job->request), ret))
                 return HF_ANSWERED;
         if (status == 0) {
+                ret->file = job->result.file;
                 ret->status = hf_acquire_enter_new(job, &ret->error);
                 return HF_ANSWERED;
         }
@@ -235,6 +241,11 @@ static void on_taken(void *data, const struct hf_result *result)
         job->work = NULL;
         job->result = (struct hf_resource_result){
                 .status = result->status, .fd = result->fd, .file = result->thing};
+        hf_holder_report(job, result->record_status);
+        job->is_elsewhere = false;
+        if (result->has_holder)
+                hf_holder_note(job, &result->holder);
+        job->begun = result->begun;
         if (has_failed(job, result, &acquired) || settle_again(job, &acquired) ||
             complete(job, &acquired) == HF_ANSWERED)
                 finish(job, &acquired, true);
@@ -340,6 +351,7 @@ static int take_by_worker(struct hf_acquire_job *job, struct hf_acquired *ret)
         struct hf_order order = {
                 .kind = HF_WORK_TAKE, .shared = job->request.shared, .autocreate = job->autocreate};
 
+        hf_holder_fill(job, &order);
         ret->status = hf_order_set_path(&order, job->path);
         if (ret->status >= 0)
                 return have_done(job, &order, on_taken, ret);
@@ -386,7 +398,8 @@ int hf_acquire_job_new(struct hf_server *server, uint32_t owner, const struct hf
         job->autocreate = acquire->autocreate;
         job->name = strdup(acquire->name);
         job->path = hf_rules_path(hf_table_lockspace_path(server->table, lockspace), acquire->name);
-        if (!job->name || !job->path)
+        job->image = acquire->image && *acquire->image ? strdup(acquire->image) : NULL;
+        if (!job->name || !job->path || (acquire->image && *acquire->image && !job->image))
                 return -ENOMEM;
         job->request = (struct hf_request){
                 .owner = owner,

@@ -21,6 +21,7 @@
 struct hf_acquire {
         const char *lockspace; /* path; "" for the default lockspace */
         const char *name;
+        const char *image; /* the disk that the name stands for, for people; NULL or "": none */
         bool shared;
         bool autocreate;
         struct hf_thing thing; /* as the caller knows it; none otherwise */
@@ -31,6 +32,8 @@ struct hf_acquired {
         bool had;      /* with status 0: the owner had it before, by this name */
         int status;    /* 0, -EBUSY: held by another, or another negative errno */
         uint32_t hold; /* with -EBUSY: what stands against it, if it is in the table */
+        const struct hf_record *elsewhere; /* or who has it on another host, as a record says */
+        struct hf_thing file;              /* with 0: what carries the lock */
         struct hf_error error;
 };
 

@@ -17,7 +17,7 @@
 #include <sys/un.h>
 
 /* Of the layout of the area and of the lock table: with every change of either another one. */
-#define HF_STATE_VERSION 3U
+#define HF_STATE_VERSION 4U
 
 /* A session, and its buffers on pages of their own. */
 struct hf_session_slot {
@@ -40,6 +40,25 @@ struct hf_lot_record {
         uint32_t number; /* in its name */
 };
 
+/*
+ * Filesystems whose leases are guarded: those of NFS servers with locks on them, more than a host
+ * mounts for its VMs.
+ */
+#define HF_LEASES_MAX 24
+
+/* One of them. All times in CLOCK_BOOTTIME microseconds, each stored by itself. */
+struct hf_lease_record {
+        uint64_t dev;     /* 0: free. Stored last */
+        uint64_t lease;   /* how long it lasts */
+        uint64_t last;    /* when the last question was sent that was answered */
+        uint64_t asked;   /* when the first one after that was sent; 0: there was none */
+        uint64_t sent;    /* when the latest was */
+        uint64_t slept;   /* how long the machine had slept since its boot, at that answer */
+        uint64_t doubted; /* when its locks were last not surely ours; 0: they are */
+        uint32_t cursor;  /* the hold whose lock was looked at last */
+        uint32_t by_lock; /* only an access by a lock renews it (NFSv4.0) */
+};
+
 struct hf_area {
         _Atomic uint32_t complete; /* the rest is true */
         int32_t table_fd;
@@ -52,6 +71,7 @@ struct hf_area {
         struct hf_lot_record lots[2]; /* one, and while it is being emptied, that beside it */
         _Atomic uint32_t lot;         /* which of them is in use */
         uint32_t last_serial;         /* that a parked descriptor was given */
+        struct hf_lease_record leases[HF_LEASES_MAX];
         struct hf_worker workers[HF_WORKERS_MAX];
         uint32_t n_slots;
         uint32_t n_touched; /* slots from here on were never used, and are no memory yet */

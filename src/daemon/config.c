@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/config.h"
 
+#include "base/log.h"
+#include "lockspace/table.h"
+
 #include <errno.h>
 
 #define KEY(type, field, key, ...)                                                                 \
@@ -18,6 +21,9 @@
  */
 #define FILESYSTEM_TIMEOUT 30
 
+/* In the order of enum hf_on_lost, without its first. */
+static const char *const on_lost_words[] = {"warn", "pause", "kill", NULL};
+
 const struct hf_conf_key hf_config_keys[] = {
         KEY(UINT, max_clients, "max_clients", .min = 1, .max = CLIENTS_LIMIT, .def = 1024,
             .help = "connections served at once; one more is refused with an error"),
@@ -26,6 +32,10 @@ const struct hf_conf_key hf_config_keys[] = {
         KEY(UINT, filesystem_timeout, "filesystem_timeout", .min = 1, .max = 3600,
             .def = FILESYSTEM_TIMEOUT,
             .help = "seconds that a request waits for a filesystem that does not answer"),
+        KEY(BOOL, holder_records, "holder_records", .def = true,
+            .help = "write down for other hosts who holds a lock that they meet"),
+        KEY(CHOICE, on_lost, "on_lost", .choices = on_lost_words, .def = HF_ON_LOST_PAUSE - 1,
+            .help = "what becomes of a VM that loses a lock and said nothing of this itself"),
         KEY(INT, log_level, "log_level", .min = 1, .max = 4, .def = 3,
             .help = "1 debug, 2 information, 3 warnings, 4 errors"),
         KEY(STRING, log_filters, "log_filters",
@@ -46,11 +56,28 @@ static int parse_mode(const char *text, unsigned int *ret, struct hf_error *err)
 
         if (end == text || *end || mode > 0777)
                 return hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_NONE,
-                                    "key \"unix_sock_ro_perms\" must be an octal mode such as "
-                                    "\"0770\", not \"%s\"",
-                                    text);
+                                    "must be an octal mode such as \"0770\", not \"%s\"", text);
         *ret = (unsigned int)mode;
         return 0;
+}
+
+/* What is in a text is for its user to understand; where it stands is known here. */
+static int check_texts(const struct hf_conf *conf, struct hf_config *config, struct hf_error *err)
+{
+        const char *key = "unix_sock_ro_perms";
+        int r = parse_mode(config->unix_sock_ro_perms, &config->sock_ro_mode, err);
+
+        if (r >= 0) {
+                key = "log_filters";
+                r = hf_log_check_filters(config->log_filters, err);
+        }
+        if (r >= 0) {
+                key = "log_outputs";
+                r = hf_log_check_outputs(config->log_outputs, err);
+        }
+        if (r < 0)
+                hf_conf_blame(conf, key, err);
+        return r;
 }
 
 /* The first of the default files that exists, else an empty configuration. */
@@ -78,7 +105,8 @@ int hf_config_load(const char *path, const char *const *defaults, hf_conf_notice
         r = hf_conf_apply(conf, hf_config_keys, hf_config_keys_n, &config, notice, ctx, err);
         if (r < 0)
                 return r;
-        r = parse_mode(config.unix_sock_ro_perms, &config.sock_ro_mode, err);
+        config.on_lost++;
+        r = check_texts(conf, &config, err);
         if (r < 0) {
                 hf_config_clear(&config);
                 return r;

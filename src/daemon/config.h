@@ -9,6 +9,8 @@ struct hf_config {
         unsigned int max_clients;
         unsigned int admin_max_clients;
         unsigned int filesystem_timeout; /* seconds */
+        bool holder_records;
+        int on_lost; /* enum hf_on_lost, for VMs that said nothing; never DEFAULT */
         int log_level;
         char *log_filters;
         char *log_outputs;

@@ -3,6 +3,9 @@
 /* The HOLDFAST program: what virtlockd's cannot say (rpc/holdfast.x). */
 #include "daemon/acquire.h"
 #include "daemon/dispatch.h"
+#include "daemon/guard.h"
+#include "daemon/owner.h"
+#include "daemon/work.h"
 #include "storage/resource.h"
 
 #include "base/cleanup.h"
@@ -19,9 +22,6 @@
  * room for the largest entry: two paths, a VM name and the fixed fields.
  */
 #define PAGE_FULL (HF_SESSION_ANSWER_MAX - 32 * 1024)
-
-/* Guarantee of a lock: until more is known of the filesystem, it is this host's. */
-#define GUARANTEE_HOST 1
 
 static int call_hello(struct hf_session *session, const void *data, struct hf_error *err)
 {
@@ -57,8 +57,17 @@ static void fill_owner(struct hf_server *server, uint32_t index, struct hf_holdf
                 .since = owner->since,
                 .via = owner->via,
                 .locks = owner->holds,
+                .paused = owner->acted & HF_ACTED_PAUSED ? 1 : 0,
         };
         memcpy(ret->uuid, owner->uuid, sizeof(ret->uuid));
+}
+
+static unsigned int guarantee_of(struct hf_server *server, const struct hf_thing *file)
+{
+        struct hf_guarantee_of guarantee;
+
+        hf_work_guarantee(server, file, &guarantee);
+        return guarantee.level;
 }
 
 static void fill_lock(struct hf_server *server, uint32_t index, struct hf_holdfast_lock *ret)
@@ -73,8 +82,9 @@ static void fill_lock(struct hf_server *server, uint32_t index, struct hf_holdfa
                 .file = wire_thing(&lock->file),
                 .thing = wire_thing(&lock->thing),
                 .shared = lock->flags & HF_LOCK_SHARED ? 1 : 0,
-                .guarantee = GUARANTEE_HOST,
+                .guarantee = guarantee_of(server, &lock->file),
                 .since = hold->since,
+                .lease = hf_guard_lease(server, lock),
         };
         fill_owner(server, hold->owner, &ret->owner);
         ret->owner.via = hold->via;
@@ -241,16 +251,33 @@ static void attach_descriptor(struct hf_session *session)
         session->attached = intent->index;
 }
 
+/* The strings belong to the record. */
+static struct hf_holdfast_record wire_record(const struct hf_record *record)
+{
+        struct hf_holdfast_record wire = {
+                .host = (char *)(uintptr_t)record->host,
+                .name = (char *)(uintptr_t)record->vm,
+                .pid = (unsigned int)record->pid,
+                .via = (char *)(uintptr_t)record->via,
+                .since = record->since,
+                .resource = (char *)(uintptr_t)record->resource,
+                .shared = record->shared ? 1 : 0,
+        };
+
+        memcpy(wire.uuid, record->uuid, sizeof(wire.uuid));
+        return wire;
+}
+
 static void answer_acquire(struct hf_session *session, const struct hf_acquired *acquired)
 {
         struct hf_holdfast_acquire_ret ret = {
                 .granted = acquired->status < 0 ? HF_HOLDFAST_REFUSED
                            : acquired->had      ? HF_HOLDFAST_HAD
                                                 : HF_HOLDFAST_GRANTED,
-                .guarantee = GUARANTEE_HOST,
                 .text = (char *)(uintptr_t)acquired->error.text,
         };
         struct hf_holdfast_lock holder;
+        struct hf_holdfast_record elsewhere;
 
         if (acquired->status < 0 && acquired->status != -EBUSY) {
                 hf_session_answer_error(session, &acquired->error);
@@ -260,6 +287,12 @@ static void answer_acquire(struct hf_session *session, const struct hf_acquired 
                 fill_lock(session->server, acquired->hold, &holder);
                 ret.holder = &holder;
         }
+        if (acquired->elsewhere) {
+                elsewhere = wire_record(acquired->elsewhere);
+                ret.elsewhere = &elsewhere;
+        }
+        if (acquired->status >= 0)
+                ret.guarantee = guarantee_of(session->server, &acquired->file);
         attach_descriptor(session);
         hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_acquire_ret, &ret);
 }
@@ -270,6 +303,7 @@ static int call_acquire(struct hf_session *session, const void *data, struct hf_
         struct hf_acquire acquire = {
                 .lockspace = args->path,
                 .name = args->name,
+                .image = args->image,
                 .shared = args->flags & HF_LOCK_ACQUIRE_SHARED,
                 .autocreate = args->flags & HF_LOCK_ACQUIRE_AUTOCREATE,
                 .thing = {args->thing.kind, args->thing.dev, args->thing.ino},
@@ -277,6 +311,32 @@ static int call_acquire(struct hf_session *session, const void *data, struct hf_
 
         session->wants_descriptor = args->flags & HF_HOLDFAST_ACQUIRE_DESCRIPTOR;
         return hf_acquire(session, &acquire, answer_acquire, err);
+}
+
+/* Of what it says nothing has to be committed: it may be said again. */
+static int call_guard(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        const struct hf_holdfast_guard_args *args = data;
+        struct hf_table *table = session->server->table;
+        int r;
+
+        if (!session->own)
+                return hf_error_set(err, EPERM, HF_ERR_OPERATION_DENIED, HF_FROM_LOCKSPACE,
+                                    "only a VM's own process says what becomes of it");
+        if (args->on_lost >= HF_ON_LOST_KINDS || (*args->monitor && args->monitor[0] != '/'))
+                return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_LOCKSPACE,
+                                    "no action for a lost lock has the number %u, or \"%s\" is no "
+                                    "absolute path",
+                                    args->on_lost, args->monitor);
+        r = hf_owner_bind(session, err);
+        if (r < 0)
+                return r;
+        if (hf_table_set_monitor(table, session->owner, args->monitor) < 0)
+                return hf_error_set(err, ENAMETOOLONG, HF_ERR_INVALID_ARG, HF_FROM_LOCKSPACE,
+                                    "the path of the monitor is longer than that of any socket: %s",
+                                    args->monitor);
+        hf_table_owner(table, session->owner)->on_lost = (uint8_t)args->on_lost;
+        return HF_DONE;
 }
 
 static int call_release_all(struct hf_session *session, const void *data, struct hf_error *err)
@@ -313,6 +373,8 @@ static const struct hf_procedure procedures[] = {
          .call = call_who},
         {HF_HOLDFAST_RELEASE_ALL, "release-all", ARGS(hf_holdfast_release_all_args, 0),
          .guards = HF_GUARD_UNRESTRICTED, .call = call_release_all},
+        {HF_HOLDFAST_GUARD, "guard", ARGS(hf_holdfast_guard_args, 0),
+         .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = call_guard},
 };
 
 const struct hf_program hf_holdfast_program = {

@@ -7,6 +7,7 @@
 #include "daemon/parking.h"
 #include "keeper/lot.h"
 #include "storage/duplicate.h"
+#include "storage/nfs-lease.h"
 
 #include <errno.h>
 #include <string.h>
@@ -135,6 +136,13 @@ static bool is_there(const struct hf_claim *claim, struct hf_resource_result *re
         return true;
 }
 
+/* It was kept here, and its server has given it up. */
+static bool is_lost(const struct hf_claim *claim, struct hf_resource_result *ret)
+{
+        *ret = (struct hf_resource_result){.status = -EIO, .fd = -1, .file = claim->file};
+        return true;
+}
+
 static bool take(int fd, const struct hf_claim *claim, struct hf_resource_result *ret)
 {
         *ret = (struct hf_resource_result){.fd = fd, .file = claim->file};
@@ -154,6 +162,10 @@ static bool take_from_vm(struct hf_kept *kept, uint32_t index, const struct hf_c
                 return is_there(claim, ret);
         if (hf_duplicate_fetch(owner->pid, owner->pidfd, &claim->file, claim->shared, &fd) < 0)
                 return false;
+        if (hf_nfs_is_on(fd) && hf_nfs_is_loss(hf_nfs_prove(fd))) {
+                (void)close(fd);
+                return is_lost(claim, ret);
+        }
         kept->taken = NULL;
         kept->fetched++;
         return take(fd, claim, ret);
@@ -163,6 +175,7 @@ bool hf_kept_take(struct hf_kept *kept, uint32_t owner, const struct hf_claim *c
                   struct hf_resource_result *ret)
 {
         struct parked *parked;
+        int r;
 
         if (!kept)
                 return false;
@@ -171,7 +184,10 @@ bool hf_kept_take(struct hf_kept *kept, uint32_t owner, const struct hf_claim *c
                 return take_from_vm(kept, owner, claim, ret);
         if (parked->fd < 0)
                 return is_there(claim, ret);
-        if (hf_resource_prove(parked->fd, claim->shared) < 0)
+        r = hf_resource_prove(parked->fd, claim->shared);
+        if (r == -EIO)
+                return is_lost(claim, ret);
+        if (r < 0)
                 return false;
         kept->taken = parked;
         kept->restored++;

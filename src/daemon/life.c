@@ -7,6 +7,7 @@
 #include "daemon/adopt.h"
 #include "daemon/daemon.h"
 #include "daemon/daemonize.h"
+#include "daemon/holder.h"
 #include "daemon/listener.h"
 #include "daemon/pidfile.h"
 #include "daemon/recover.h"
@@ -107,6 +108,7 @@ static int make_server(struct daemon *d, struct hf_table *table, struct hf_error
         d->server->idle_timeout = (uint64_t)d->arguments.timeout * 1000000;
         d->server->pids[0] = hf_keeper_pid(d->keeper);
         d->server->pids[1] = getpid();
+        hf_holder_know_self(d->server);
         return 0;
 }
 

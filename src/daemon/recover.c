@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "daemon/acquire.h"
+#include "daemon/guard.h"
 #include "daemon/kept.h"
 #include "daemon/owner.h"
 #include "daemon/parking.h"
@@ -221,7 +222,11 @@ static int take_again(struct hf_server *server, const struct hf_claim *claim, st
                 return r;
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot watch pid %d", (int)claim->pid);
-        r = hf_acquire_again(server, owner, claim, kept, scan, err);
+        hf_guard_recover(server, owner, claim);
+        r = claim->unsafe & HF_LOCK_LOST
+                    ? hf_error_set(err, EIO, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
+                                   "it was lost with the lease of its file server")
+                    : hf_acquire_again(server, owner, claim, kept, scan, err);
         hf_owner_drop_unused(server, owner);
         return r == -ESRCH ? -EIO : r;
 }
@@ -301,6 +306,7 @@ static void settle_open(struct hf_server *server, struct hf_table *old, struct o
                                "and cannot be released before",
                                claim.vm, (int)claim.pid, claim.name);
                 } else {
+                        hf_guard_recover_not(server, &claim);
                         lost(&claim, error.text, tally);
                 }
         }
@@ -459,6 +465,7 @@ void hf_recover(struct hf_server *server, const char *state_file)
         hf_parking_park_all(server);
         if (!replaced)
                 replace(server, state_file);
+        hf_guard_adopt(server);
 }
 
 static void leave_nothing(struct hf_server *server, const char *state_file)

@@ -3,6 +3,8 @@
 
 #include "base/cleanup.h"
 #include "daemon/acquire.h"
+#include "daemon/guard.h"
+#include "daemon/holder.h"
 #include "daemon/owner.h"
 #include "daemon/parking.h"
 #include "lockspace/rules.h"
@@ -19,6 +21,12 @@ static void fill_order(struct hf_server *server, uint32_t index, struct hf_order
 
         *ret = (struct hf_order){
                 .kind = HF_WORK_GIVE, .fd = lock->fd, .lock = hold->lock, .thing = lock->file};
+        /* What was lost may be another's file by now, with another's record. */
+        if (lock->flags & HF_LOCK_UNSAFE)
+                return;
+        hf_holder_clear(
+                server,
+                (lock->flags & HF_LOCK_AUTOCREATE) && hold->lockspace != HF_LOCKSPACE_DEFAULT, ret);
         if (!(lock->flags & HF_LOCK_AUTOCREATE))
                 return;
         (void)hf_order_set_path(
@@ -52,6 +60,7 @@ bool hf_give(struct hf_server *server, uint32_t index)
         uint32_t lock_index = hf_table_hold(server->table, index)->lock;
         const struct hf_lock *lock = hf_table_lock(server->table, lock_index);
 
+        hf_guard_leaves(server, index);
         if (lock->holds > 1) {
                 hf_table_remove_hold(server->table, index);
                 return true;

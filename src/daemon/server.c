@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "daemon/area.h"
 #include "daemon/departure.h"
+#include "daemon/guard.h"
 #include "daemon/search.h"
 #include "daemon/session.h"
 #include "daemon/work.h"
@@ -131,6 +132,8 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_keeper *k
         r = make_parts(server);
         if (r >= 0)
                 r = hf_work_new(server, keeper);
+        if (r >= 0)
+                r = hf_guard_new(server, keeper);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot start the server");
         server->table = table;
@@ -165,6 +168,7 @@ struct hf_server *hf_server_free(struct hf_server *server)
         (void)sd_event_source_disable_unref(server->parker);
         (void)sd_event_source_disable_unref(server->parker_timer);
         (void)sd_event_source_disable_unref(server->idle_timer);
+        hf_guard_free(server);
         hf_work_free(server);
         (void)hf_table_free(server->table);
         (void)sd_event_source_disable_unref(server->poll_source);

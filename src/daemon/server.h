@@ -12,12 +12,14 @@
  *   learn.c      what a lock protects, found out later
  *   search.c     who holds what is not in our table
  *   release.c    giving locks back
+ *   holder.c     records of holders, for other hosts and of them
  *   work.c       what may have to wait for a filesystem: workers do it
  *   owner.c      which process a lock belongs to, and learning of its end
  *   recover.c    what an earlier daemon left
  *   departure.c  who left, and what happens to what it held
  *   parking.c    lock descriptors in the service manager's keeping
  *   kept.c       locks that were kept while no daemon ran
+ *   guard.c      leases of NFS mounts; guard-vm.c: what becomes of VMs that lose one
  *
  * Nothing here may block. What could wait for a filesystem (opening and locking a
  * file that is not in memory) is done by a worker, in another process; reading
@@ -26,6 +28,7 @@
 
 #include "daemon/config.h"
 #include "lockspace/table.h"
+#include "storage/record.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -35,6 +38,7 @@
 struct hf_search;
 struct hf_session;
 struct hf_area;
+struct hf_guard_state;
 struct hf_keeper;
 struct hf_works;
 
@@ -86,6 +90,7 @@ struct hf_server {
         bool privileged;
         pid_t pids[3]; /* ours, until 0: the one that stands for the daemon, and this one's */
         char host[HOST_NAME_MAX + 1];
+        struct hf_record self; /* of every record of ours, what is the same in all */
 
         struct hf_listener listeners[HF_LISTENERS_MAX];
         int spare_fd; /* given up to be able to accept, and refuse, when descriptors run out */
@@ -110,10 +115,11 @@ struct hf_server {
         uint32_t parked_dead;          /* about how many of those there are */
         bool parking_failed;           /* and that was said */
 
-        struct hf_works *works;      /* what may have to wait for a filesystem */
-        struct hf_search *searches;  /* first in, first done */
-        sd_event_source *searcher;   /* runs while there are any */
-        sd_event_source *departures; /* runs while locks of ended owners wait to be given back */
+        struct hf_works *works;       /* what may have to wait for a filesystem */
+        struct hf_guard_state *guard; /* what may be lost */
+        struct hf_search *searches;   /* first in, first done */
+        sd_event_source *searcher;    /* runs while there are any */
+        sd_event_source *departures;  /* runs while locks of ended owners wait to be given back */
         sd_event_source **owner_sources; /* by owner: the watch on its pidfd */
         sd_event_source **owner_timers;  /* by owner: the next step against one that has to end */
         sd_event_source *idle_timer;

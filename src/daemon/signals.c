@@ -55,6 +55,7 @@ static int end_probe(struct daemon *d)
                 return 0;
         }
         hf_log(HF_LOG_INFO, MODULE, "becoming the program that is installed now");
+        hf_work_end_askers(d->server);
         hf_adoption_leave(d->keeper, d->area, d->server->table, true);
         hf_keeper_upgrade(d->keeper);
 }

@@ -81,6 +81,11 @@ static char *describe(struct hf_works *works, struct hf_place_key key, const cha
         return r < 0 ? NULL : text;
 }
 
+const struct hf_mount *hf_work_mount(struct hf_server *server, uint64_t dev)
+{
+        return mount_of_dev(server->works, dev);
+}
+
 struct hf_place *hf_place_get(struct hf_works *works, struct hf_place_key key, const char *path)
 {
         struct hf_place *place = works->places;
@@ -162,6 +167,12 @@ bool hf_work_is_local(struct hf_server *server, const char *path, bool and_close
         const struct hf_mount *mount = mount_of_path(server->works, path);
 
         return mount && mount->local && (mount->closes || !and_closes);
+}
+
+void hf_work_guarantee(struct hf_server *server, const struct hf_thing *thing,
+                       struct hf_guarantee_of *ret)
+{
+        hf_guarantee_of_thing(server->works->mounts, thing, ret);
 }
 
 bool hf_work_is_on(struct hf_server *server, const char *path, uint64_t dev)

@@ -18,12 +18,6 @@ struct hf_place {
         struct hf_job *first, **gives_end, **end; /* GIVEs, then requests */
 };
 
-enum hf_place_kind {
-        HF_PLACE_FILESYSTEM, /* number: of its device */
-        HF_PLACE_DISK,       /* the same */
-        HF_PLACE_PATH,       /* number: a hash; not known, and may be anywhere */
-};
-
 struct hf_job {
         struct hf_job *next; /* in its place's queue */
         struct hf_works *works;
@@ -33,7 +27,7 @@ struct hf_job {
         struct hf_order order;
         uint64_t client;
         uint32_t service;
-        hf_work_done done; /* NULL: of a GIVE */
+        hf_work_done done; /* NULL: of a GIVE, and of what the guard is told of */
         void *data;
         uint64_t begin; /* CLOCK_MONOTONIC microseconds */
         sd_event_source *deadline;
@@ -61,6 +55,11 @@ struct hf_works {
 static inline uint32_t hf_worker_state(const struct hf_worker *worker)
 {
         return atomic_load_explicit(&worker->state, memory_order_acquire);
+}
+
+static inline bool hf_work_is_guards(enum hf_work_kind kind)
+{
+        return kind >= HF_WORK_RENEW;
 }
 
 static inline struct hf_worker *hf_worker_at(struct hf_works *works, int index)

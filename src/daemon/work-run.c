@@ -5,6 +5,7 @@
  * server but its own record.
  */
 #include "base/path.h"
+#include "daemon/guard-run.h"
 #include "daemon/work.h"
 #include "storage/behind.h"
 #include "storage/resource.h"
@@ -13,6 +14,28 @@
 #include <sys/stat.h>
 
 typedef void (*run_fn)(struct hf_worker *worker, struct hf_keeper *keeper);
+
+/* Who has it now is written down for other hosts, or read. */
+static void note_holder(struct hf_worker *worker, const struct hf_resource_result *result)
+{
+        const struct hf_order *order = &worker->order;
+        struct hf_result *outcome = &worker->outcome;
+        enum hf_record_verdict verdict;
+
+        if (result->status == -EAGAIN)
+                outcome->has_holder = hf_record_look(order->path, &outcome->holder, &verdict) ==
+                                              0 &&
+                                      verdict == HF_RECORD_HELD;
+        else if (result->status == 0 && order->records && hf_record_is_wanted(result->fd))
+                outcome->record_status = hf_record_write(result->fd, order->record_inside,
+                                                         &order->record);
+}
+
+static void clear_record(const struct hf_order *order, int fd)
+{
+        if (order->records && hf_record_is_wanted(fd))
+                hf_record_clear(fd, order->record_inside, &order->record);
+}
 
 static void run_take(struct hf_worker *worker, struct hf_keeper *keeper)
 {
@@ -23,6 +46,7 @@ static void run_take(struct hf_worker *worker, struct hf_keeper *keeper)
         int r;
 
         hf_resource_take(&request, &result);
+        note_holder(worker, &result);
         worker->outcome.thing = result.file;
         worker->outcome.status = result.status;
         worker->outcome.fd = result.fd;
@@ -31,6 +55,7 @@ static void run_take(struct hf_worker *worker, struct hf_keeper *keeper)
         r = hf_keeper_send_result(keeper, worker->number, result.fd);
         if (r >= 0)
                 return;
+        clear_record(order, result.fd);
         hf_resource_give(result.fd, order->autocreate ? order->path : NULL);
         worker->outcome.status = r;
         worker->outcome.fd = -1;
@@ -41,6 +66,7 @@ static void run_give(struct hf_worker *worker, struct hf_keeper *keeper)
         const struct hf_order *order = &worker->order;
 
         (void)keeper;
+        clear_record(order, order->fd);
         hf_resource_give(order->fd, *order->path ? order->path : NULL);
 }
 
@@ -96,10 +122,17 @@ static void run_delete(struct hf_worker *worker, struct hf_keeper *keeper)
 }
 
 static const run_fn runs[] = {
-        [HF_WORK_TAKE] = run_take,           [HF_WORK_GIVE] = run_give,
-        [HF_WORK_FIND] = run_find,           [HF_WORK_IDENTIFY] = run_identify,
-        [HF_WORK_LOCKSPACE] = run_lockspace, [HF_WORK_CREATE] = run_create,
+        [HF_WORK_TAKE] = run_take,
+        [HF_WORK_GIVE] = run_give,
+        [HF_WORK_FIND] = run_find,
+        [HF_WORK_IDENTIFY] = run_identify,
+        [HF_WORK_LOCKSPACE] = run_lockspace,
+        [HF_WORK_CREATE] = run_create,
         [HF_WORK_DELETE] = run_delete,
+        [HF_WORK_RENEW] = hf_guard_run_renew,
+        [HF_WORK_PROVE] = hf_guard_run_prove,
+        [HF_WORK_MONITOR] = hf_guard_run_monitor,
+        [HF_WORK_SIGNAL] = hf_guard_run_signal,
 };
 
 /* This asks the filesystem of its directory, and no other one. */
@@ -114,6 +147,7 @@ void hf_work_run(struct hf_worker *worker, struct hf_keeper *keeper)
 {
         const struct hf_order *order = &worker->order;
 
+        worker->outcome.begun = hf_work_boottime();
         if (order->guessed && is_symlink(order->path))
                 worker->outcome.elsewhere = true;
         else

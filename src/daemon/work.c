@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "daemon/acquire.h"
+#include "daemon/holder.h"
 #include "daemon/release.h"
 #include "storage/resource.h"
 
@@ -377,6 +378,7 @@ void hf_work_dispose(struct hf_server *server, int fd, const struct hf_thing *th
 
         if (path && hf_order_set_path(&order, path) < 0)
                 path = NULL;
+        hf_holder_clear(server, path, &order);
         if (!path && hf_work_closes(server, thing)) {
                 hf_resource_give(fd, NULL);
                 return;

@@ -19,15 +19,24 @@
 #include "base/error.h"
 #include "base/thing.h"
 #include "keeper/worker.h"
+#include "storage/guarantee.h"
+#include "storage/record.h"
 
 #include <limits.h>
 #include <stdatomic.h>
 
+struct hf_mount;
 struct hf_server;
 struct hf_session;
 
-/* Workers at one time, thus filesystems that may hang: more than a host has at its worst. */
-#define HF_WORKERS_MAX 32
+/*
+ * Workers at one time, thus filesystems that may hang: more than a host has at its worst. Those of
+ * the guard of leases are others, so that neither waits for the other: two for each filesystem, and
+ * some for VMs.
+ */
+#define HF_WORKERS_COMMON 32
+#define HF_WORKERS_GUARD  64
+#define HF_WORKERS_MAX    (HF_WORKERS_COMMON + HF_WORKERS_GUARD)
 
 /* Requests that wait for one filesystem: as many VMs as start together. */
 #define HF_WORK_WAITING_MAX 64
@@ -40,6 +49,22 @@ enum hf_work_kind {
         HF_WORK_LOCKSPACE, /* makes a directory */
         HF_WORK_CREATE,    /* makes a file */
         HF_WORK_DELETE,    /* removes it; thing is what it was seen to be */
+        /* The guard's (guard.h). */
+        HF_WORK_RENEW,   /* asks the server of an NFS mount for an answer, by fd */
+        HF_WORK_PROVE,   /* asks whether locks stand; items: their descriptors */
+        HF_WORK_MONITOR, /* stops or continues VMs by their monitors; items: owners */
+        HF_WORK_SIGNAL,  /* a signal to whoever carries the connections; inodes */
+};
+
+/* Locks, or VMs, that one worker of the guard is busy with. */
+#define HF_WORK_ITEMS_MAX 128
+
+/* One of them. */
+struct hf_work_item {
+        uint32_t index; /* of its record in the table */
+        int32_t fd;     /* PROVE */
+        struct hf_thing file;
+        uint64_t start; /* MONITOR: of the owner */
 };
 
 /* For a resource's hash and its end. */
@@ -55,6 +80,21 @@ struct hf_order {
         struct hf_thing thing; /* GIVE, DELETE */
         char hash[HF_WORK_HASH_SIZE];
         char path[PATH_MAX]; /* for FIND: where it is looked for, as far as known */
+        /*
+         * TAKE: the lock gets this record where other hosts meet it (storage/record.h); in the
+         * locked file where that is a stand-in. GIVE: it is cleared, if it is of this host.
+         */
+        bool records, record_inside;
+        struct hf_record record;
+        /* The guard's. */
+        uint64_t sent;   /* when it was ordered, CLOCK_BOOTTIME microseconds */
+        uint64_t until;  /* MONITOR: how long it may take, the same */
+        bool by_lock;    /* RENEW: only an access by a lock renews the lease */
+        uint32_t action; /* MONITOR: enum hf_qmp_goal; SIGNAL: the signal */
+        uint32_t n_items;
+        struct hf_work_item items[HF_WORK_ITEMS_MAX];
+        uint32_t n_inodes; /* SIGNAL: of our ends of the connections */
+        uint64_t inodes[HF_WORK_ITEMS_MAX];
 };
 
 struct hf_result {
@@ -62,6 +102,13 @@ struct hf_result {
         int fd;         /* TAKE: the locked file, the receiver's */
         bool elsewhere; /* nothing was done: the guess was wrong */
         struct hf_thing thing;
+        int record_status; /* TAKE: 0, or a negative errno: the lock has no record */
+        bool has_holder;   /* TAKE, -EAGAIN: holder is what a record says */
+        struct hf_record holder;
+        /* Of each item, by the worker as it goes on; valid also where it was ended. */
+        int32_t items[HF_WORK_ITEMS_MAX];
+        bool commanded[HF_WORK_ITEMS_MAX]; /* MONITOR: "stop" or "cont" was sent */
+        uint64_t begun;                    /* when it began, CLOCK_BOOTTIME microseconds */
         struct hf_error error; /* with a status that is not the filesystem's own answer, the words
                                   for it; else no text */
 };
@@ -129,6 +176,40 @@ int hf_work_start(struct hf_server *server, const struct hf_session *session,
                   const struct hf_order *order, hf_work_done done, void *data, struct hf_job **ret,
                   struct hf_error *err);
 
+/* Which filesystem, or what else has one worker at a time. */
+enum hf_place_kind {
+        HF_PLACE_FILESYSTEM, /* number: of its device */
+        HF_PLACE_DISK,       /* the same */
+        HF_PLACE_PATH,       /* number: a hash; not known, and may be anywhere */
+        /* The guard's: none of these waits for a lock that is being taken there. */
+        HF_PLACE_LEASE, /* number: of the filesystem's device */
+        HF_PLACE_LOCKS, /* the same */
+        HF_PLACE_VMS,   /* a number for each group of VMs */
+};
+
+/*
+ * Has something done for the guard, at once or not at all; hf_guard_ended is told of its
+ * end, also by a later server. -EBUSY: somebody is busy there; -EAGAIN: with other things of the
+ * guard's; -EOPNOTSUPP: there are no workers; or why there is no process.
+ */
+int hf_work_launch(struct hf_server *server, struct hf_place_key where,
+                   const struct hf_order *order);
+
+/*
+ * Ends what asks a server by our descriptors: before another program is executed in this one's
+ * place, as that would not share them any more.
+ */
+void hf_work_end_askers(struct hf_server *server);
+
+/* Whether somebody is busy there. */
+bool hf_work_is_busy(struct hf_server *server, struct hf_place_key where);
+
+/* The mount of a filesystem, or NULL; valid until the next call. */
+const struct hf_mount *hf_work_mount(struct hf_server *server, uint64_t dev);
+
+/* CLOCK_BOOTTIME microseconds. */
+uint64_t hf_work_boottime(void);
+
 /* Fills in a path; -ENAMETOOLONG. */
 int hf_order_set_path(struct hf_order *order, const char *path);
 
@@ -154,6 +235,10 @@ bool hf_work_closes(struct hf_server *server, const struct hf_thing *thing);
 
 /* Whether opening a path that is in memory never waits. */
 bool hf_work_is_local(struct hf_server *server, const char *path, bool and_closes);
+
+/* What a lock on a thing is worth. */
+void hf_work_guarantee(struct hf_server *server, const struct hf_thing *thing,
+                       struct hf_guarantee_of *ret);
 
 /* Whether a path is, by its text, on the filesystem of that device. */
 bool hf_work_is_on(struct hf_server *server, const char *path, uint64_t dev);

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/process.h"
+#include "daemon/guard.h"
 #include "daemon/release.h"
 #include "storage/resource.h"
 
@@ -16,10 +17,13 @@
 /* A free record; -1: there is none. Paths of unknown filesystems may have half of all. */
 int hf_worker_find_free(struct hf_works *works, const struct hf_place *place)
 {
+        bool guards = place->key.kind >= HF_PLACE_LEASE;
+        int begin = guards ? HF_WORKERS_COMMON : 0;
+        int end = guards ? HF_WORKERS_MAX : HF_WORKERS_COMMON;
         int found = -1;
         unsigned int unknown = 0;
 
-        for (int i = HF_WORKERS_MAX; i-- > 0;) {
+        for (int i = end; i-- > begin;) {
                 const struct hf_worker *worker = hf_worker_at(works, i);
 
                 if (hf_worker_state(worker) == HF_WORKER_NONE)
@@ -27,7 +31,7 @@ int hf_worker_find_free(struct hf_works *works, const struct hf_place *place)
                 else
                         unknown += worker->where.kind == HF_PLACE_PATH;
         }
-        if (place->key.kind == HF_PLACE_PATH && unknown >= HF_WORKERS_MAX / 2)
+        if (place->key.kind == HF_PLACE_PATH && unknown >= HF_WORKERS_COMMON / 2)
                 return -1;
         return found;
 }
@@ -77,8 +81,10 @@ static void fill_record(struct hf_works *works, struct hf_worker *worker, const 
  */
 static int make_process(struct hf_works *works, struct hf_worker *worker)
 {
-        bool gives = worker->order.kind == HF_WORK_GIVE;
-        enum hf_keeper_table table = gives ? HF_KEEPER_TABLE_SHARED : HF_KEEPER_TABLE_OWN;
+        enum hf_work_kind kind = worker->order.kind;
+        bool gives = kind == HF_WORK_GIVE;
+        bool shares = gives || kind == HF_WORK_RENEW || kind == HF_WORK_PROVE;
+        enum hf_keeper_table table = shares ? HF_KEEPER_TABLE_SHARED : HF_KEEPER_TABLE_OWN;
         pid_t pid = hf_keeper_clone_worker(works->keeper, table, &worker->pidfd);
 
         if (pid == -EMFILE && gives && works->server->spare_fd >= 0) {
@@ -213,11 +219,17 @@ static void finish(struct hf_works *works, int index)
                 works->server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (order.kind == HF_WORK_GIVE)
                 given(works, &order, closed);
+        if (hf_work_is_guards(order.kind)) {
+                /* It may begin something else there. */
+                if (place)
+                        hf_place_drop_unused(works, place);
+                hf_guard_ended(works->server, &order, &outcome, done);
+        }
         if (again)
                 hf_job_again(job);
         else if (job && outcome.elsewhere)
                 hf_job_move(job);
-        else if (job || order.kind != HF_WORK_GIVE)
+        else if (job || (order.kind != HF_WORK_GIVE && !hf_work_is_guards(order.kind)))
                 complete(works, job, &order, &outcome);
         hf_work_start_all(works);
 }

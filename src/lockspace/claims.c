@@ -78,6 +78,10 @@ static int read_claim(struct hf_table *table, const struct hf_hold *hold, struct
                 .carried = owner->state == HF_OWNER_CARRIED,
                 .duplicated = lock->flags & HF_LOCK_DUPLICATED,
                 .serial = lock->serial,
+                .unsafe = lock->flags & HF_LOCK_UNSAFE,
+                .acted = owner->acted,
+                .on_lost = owner->on_lost < HF_ON_LOST_KINDS ? owner->on_lost : HF_ON_LOST_DEFAULT,
+                .monitor = hf_table_monitor(table, hold->owner % HF_TABLE_OWNERS_MAX),
         };
         if (lock->thing_check == hf_claims_check_thing(&lock->thing))
                 ret->thing = lock->thing;
@@ -113,6 +117,16 @@ uint32_t hf_claims_check_thing(const struct hf_thing *thing)
         const uint64_t words[] = {thing->kind, thing->dev, thing->ino};
 
         return hf_map_hash(0, words, sizeof(words)) | 1;
+}
+
+/* With the NUL that has to end it. */
+uint32_t hf_claims_check_monitor(const struct hf_owner *owner)
+{
+        const size_t size = sizeof(owner->monitor);
+
+        if (owner->monitor[size - 1])
+                return 0;
+        return hf_map_hash(size, owner->monitor, size) | 1;
 }
 
 uint32_t hf_claims_check_lockspace(struct hf_table *table, uint32_t index)

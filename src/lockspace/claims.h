@@ -36,6 +36,10 @@ struct hf_claim {
         bool carried;    /* the process had ended, another one carried its connection */
         bool duplicated; /* a VM may have a duplicate of the descriptor */
         uint32_t serial; /* of the descriptor in a parking lot; or 0 */
+        uint32_t unsafe; /* HF_LOCK_UNSAFE */
+        uint32_t acted;  /* enum hf_acted, of the owner */
+        uint32_t on_lost;
+        const char *monitor;
 };
 
 /* Highest index at which there may be a claim. */
@@ -52,11 +56,13 @@ uint32_t hf_claims_lockspaces_end(const struct hf_table *table);
 int hf_claims_get_lockspace(struct hf_table *table, uint32_t lockspace, const char **ret);
 
 /*
- * The checks of a hold that is in the table, of a lock's thing, and of a lockspace.
+ * The checks of a hold that is in the table, of a lock's thing, of an owner's monitor, and of a
+ * lockspace.
  * 0 is that of a hold or a lockspace that cannot be read, and no other one.
  */
 uint32_t hf_claims_check(struct hf_table *table, uint32_t hold);
 uint32_t hf_claims_check_thing(const struct hf_thing *thing);
+uint32_t hf_claims_check_monitor(const struct hf_owner *owner);
 uint32_t hf_claims_check_lockspace(struct hf_table *table, uint32_t lockspace);
 
 /* A string of a table that may be damaged, of at most max bytes; NULL: there is none there. */

@@ -366,7 +366,7 @@ static void rebuild_lock(struct rebuild *b, uint32_t index)
         if (lock->thing.kind != HF_THING_NONE)
                 lock->flags &= ~(uint32_t)HF_LOCK_SEARCHED;
         lock->flags &= HF_LOCK_SHARED | HF_LOCK_AUTOCREATE | HF_LOCK_SEARCHED | HF_LOCK_RELEASING |
-                       HF_LOCK_DUPLICATED | UINT32_MAX << HF_LOCK_LOT_SHIFT;
+                       HF_LOCK_DUPLICATED | HF_LOCK_UNSAFE | UINT32_MAX << HF_LOCK_LOT_SHIFT;
         lock->next_thing = 0;
         lock->first_hold = 0;
         lock->holds = 0;
@@ -383,6 +383,8 @@ static void rebuild_owner(struct rebuild *b, uint32_t index)
         owner->connections = 0;
         if (owner->state > HF_OWNER_STUBBORN)
                 owner->state = HF_OWNER_ALIVE;
+        if (owner->on_lost >= HF_ON_LOST_KINDS)
+                owner->on_lost = HF_ON_LOST_DEFAULT;
         owner->via[sizeof(owner->via) - 1] = '\0';
         hf_map_link_owner(b->map, index);
 }

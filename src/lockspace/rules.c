@@ -14,9 +14,9 @@ static uint32_t opposing_hold(struct hf_table *table, uint32_t index,
         const struct hf_lock *lock = hf_table_lock(table, index);
         bool shared = lock->flags & HF_LOCK_SHARED;
 
-        /* Its file may be unlocked at any moment: nobody can join it, nor its owner have it again.
-         */
-        if (lock->flags & HF_LOCK_RELEASING)
+        /* Its file may be unlocked at any moment, or somebody else's elsewhere: nobody can join it,
+         * nor its owner have it again. */
+        if (lock->flags & (HF_LOCK_RELEASING | HF_LOCK_UNSAFE))
                 return lock->first_hold;
         if (shared && request->shared)
                 return 0;

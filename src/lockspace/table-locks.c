@@ -155,6 +155,14 @@ void hf_table_set_releasing(struct hf_table *table, uint32_t index)
         atomic_signal_fence(memory_order_release);
 }
 
+void hf_table_set_lease(struct hf_table *table, uint32_t index, uint32_t unsafe)
+{
+        uint32_t *flags = &hf_table_lock(table, index)->flags;
+
+        *flags = (*flags & ~(uint32_t)HF_LOCK_UNSAFE) | unsafe;
+        atomic_signal_fence(memory_order_release);
+}
+
 void hf_table_set_lot(struct hf_table *table, uint32_t index, uint32_t lot)
 {
         uint32_t *flags = &hf_table_lock(table, index)->flags;

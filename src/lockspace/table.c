@@ -309,6 +309,31 @@ int hf_table_add_owner(struct hf_table *table, const struct hf_owner_info *info,
         return 0;
 }
 
+int hf_table_set_monitor(struct hf_table *table, uint32_t index, const char *path)
+{
+        struct hf_owner *owner = hf_table_owner(table, index);
+        size_t len = strlen(path);
+
+        if (len >= sizeof(owner->monitor))
+                return -ENAMETOOLONG;
+        owner->monitor_check = 0;
+        atomic_signal_fence(memory_order_release);
+        memset(owner->monitor, 0, sizeof(owner->monitor));
+        memcpy(owner->monitor, path, len);
+        atomic_signal_fence(memory_order_release);
+        owner->monitor_check = len ? hf_claims_check_monitor(owner) : 0;
+        return 0;
+}
+
+const char *hf_table_monitor(struct hf_table *table, uint32_t index)
+{
+        const struct hf_owner *owner = hf_table_owner(table, index);
+
+        return owner->monitor_check && owner->monitor_check == hf_claims_check_monitor(owner)
+                       ? owner->monitor
+                       : "";
+}
+
 void hf_table_remove_owner(struct hf_table *table, uint32_t index)
 {
         struct hf_map *map = table->map;

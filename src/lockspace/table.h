@@ -48,6 +48,8 @@
 #define HF_TABLE_STRING_MAX 4096
 /* Longest VM name kept; it is for people only, and longer ones are cut. */
 #define HF_TABLE_OWNER_NAME_MAX 1024
+/* The path of a VM's monitor: as long as that of any UNIX socket, its NUL included. */
+#define HF_TABLE_MONITOR_MAX 108
 /* "Through what": a program's short name (the kernel's own has 15 bytes). */
 #define HF_TABLE_VIA_MAX 24
 
@@ -64,7 +66,41 @@ enum hf_table_lock_flags {
         HF_LOCK_SEARCHED = 1U << 2,   /* its thing is not known yet, but may be found out */
         HF_LOCK_RELEASING = 1U << 3,  /* its release has begun, and must be finished */
         HF_LOCK_DUPLICATED = 1U << 4, /* a VM was given a duplicate of its descriptor */
+        HF_LOCK_DOUBTED = 1U << 5,    /* its lease may have run out; to be looked at */
+        HF_LOCK_LOST = 1U << 6,       /* it did, and another host may have had it since */
 };
+
+/* What is not known to be held any more: it is neither had again nor shared, and no file goes
+ * with it. */
+#define HF_LOCK_UNSAFE (HF_LOCK_DOUBTED | HF_LOCK_LOST)
+
+/* What becomes of a VM whose lock is lost, or is about to be. */
+enum hf_on_lost {
+        HF_ON_LOST_DEFAULT, /* as the daemon is configured */
+        HF_ON_LOST_WARN,
+        HF_ON_LOST_PAUSE,
+        HF_ON_LOST_KILL,
+        HF_ON_LOST_KINDS,
+};
+
+/* What was done to a VM for its locks' sake. Noted before it is done. */
+enum hf_acted {
+        HF_ACTED_WARNED = 1U << 0,  /* it was reported */
+        HF_ACTED_ASKING = 1U << 1,  /* a worker talks to its monitor */
+        HF_ACTED_ASKED = 1U << 2,   /* its monitor was told to stop it */
+        HF_ACTED_STOPPED = 1U << 3, /* and said that it did */
+        HF_ACTED_SIGNAL = 1U << 4,  /* SIGSTOP was sent */
+        HF_ACTED_SPREAD = 1U << 5,  /* those that carry its connection had the signal, too */
+        HF_ACTED_SEEN = 1U << 6,    /* it was seen to have stopped */
+        HF_ACTED_KILLED = 1U << 7,  /* SIGKILL was sent */
+        HF_ACTED_FOREIGN = 1U << 8, /* it was paused before, by somebody else */
+        HF_ACTED_FINAL = 1U << 9,   /* a lock of its was lost: it is not continued by us */
+        HF_ACTED_STUCK = 1U << 10,  /* it could not be continued, which was reported */
+        HF_ACTED_MUTE = 1U << 11,   /* its monitor was told nothing, as it does not answer */
+};
+
+/* Paused by us, for sure or perhaps. */
+#define HF_ACTED_PAUSED (HF_ACTED_ASKED | HF_ACTED_STOPPED | HF_ACTED_SIGNAL)
 
 /* Where among its flags a lock has the number of the parking lot that it is in; 0: none. */
 #define HF_LOCK_LOT_SHIFT 24
@@ -88,6 +124,12 @@ struct hf_owner {
         uint8_t leaving;            /* dead: its locks are being given back */
         int pidfd;                  /* readable when the process has ended */
         char via[HF_TABLE_VIA_MAX]; /* through what it first came */
+        /* When its monitor has to have answered, CLOCK_BOOTTIME microseconds. */
+        uint64_t ask_until;
+        uint16_t acted;         /* enum hf_acted */
+        uint8_t on_lost;        /* enum hf_on_lost */
+        uint32_t monitor_check; /* of the path; 0: it has none */
+        char monitor[HF_TABLE_MONITOR_MAX];
 };
 
 struct hf_lock {
@@ -208,6 +250,13 @@ int hf_table_add_owner(struct hf_table *table, const struct hf_owner_info *info,
 /* The owner must have no holds. */
 void hf_table_remove_owner(struct hf_table *table, uint32_t owner);
 
+/*
+ * Notes where an owner's monitor listens; "": nowhere. -ENAMETOOLONG. And its path, or
+ * "", also where that was not noted to its end.
+ */
+int hf_table_set_monitor(struct hf_table *table, uint32_t owner, const char *path);
+const char *hf_table_monitor(struct hf_table *table, uint32_t owner);
+
 /* First hold by that name, and the next one after it; 0 where there is none. */
 uint32_t hf_table_find_name(struct hf_table *table, uint32_t lockspace, const char *name);
 uint32_t hf_table_next_name(struct hf_table *table, uint32_t hold);
@@ -224,6 +273,9 @@ int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
                       const struct hf_thing *thing, int fd, uint32_t flags, uint32_t *ret);
 /* Notes that the lock's release has begun, by one store. */
 void hf_table_set_releasing(struct hf_table *table, uint32_t lock);
+
+/* Sets and clears, by one store, what is known of a lock's lease (HF_LOCK_UNSAFE). */
+void hf_table_set_lease(struct hf_table *table, uint32_t lock, uint32_t unsafe);
 
 /* Notes, and says, which parking lot the lock is in; a number of at most 255. */
 void hf_table_set_lot(struct hf_table *table, uint32_t lock, uint32_t lot);

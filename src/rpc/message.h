@@ -29,10 +29,10 @@
 
 /*
  * The most of one request that any procedure can look at: header, two strings
- * of the lock program's bound with their length words, a thing and flags.
+ * of the lock program's bound with their length words, a path, a thing and flags.
  * Whatever a legal frame carries behind that is surplus and is skipped unread.
  */
-#define HF_RPC_REQUEST_KEPT (HF_RPC_HEADER_SIZE + 2 * (65536 + 4) + 64)
+#define HF_RPC_REQUEST_KEPT (HF_RPC_HEADER_SIZE + 2 * (65536 + 4) + (4096 + 4) + 64)
 
 /* The total length that a length word announces, or -EBADMSG if no legal frame has it. */
 int64_t hf_rpc_length(const uint8_t word[static HF_RPC_LENGTH_SIZE]);

@@ -47,6 +47,8 @@ struct hf_mounts {
         struct remembered remembered[REMEMBERED];
 };
 
+#define LIST "/proc/self/mountinfo"
+
 /* The whole list; NULL without memory, or where it cannot be read. */
 static char *read_list(int fd)
 {
@@ -99,8 +101,8 @@ static void unescape(char *text)
 /* A line reads "ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [FIELDS...] - TYPE SOURCE OPTIONS". */
 static bool parse_line(char *line, struct hf_mount *ret)
 {
-        char *end = strstr(line, " - "), *at, *save = NULL;
-        char *fields[5];
+        char *end = strstr(line, " - "), *last = strrchr(line, ' '), *at, *save = NULL;
+        char *fields[6];
         unsigned int major_number, minor_number;
 
         if (!end)
@@ -115,8 +117,11 @@ static bool parse_line(char *line, struct hf_mount *ret)
         if (!at || sscanf(fields[2], "%u:%u", &major_number, &minor_number) != 2)
                 return false;
         unescape(fields[4]);
-        *ret = (struct hf_mount){
-                .dev = makedev(major_number, minor_number), .point = fields[4], .type = at};
+        *ret = (struct hf_mount){.dev = makedev(major_number, minor_number),
+                                 .point = fields[4],
+                                 .type = at,
+                                 .options = fields[5],
+                                 .super_options = last + 1};
         for (size_t i = 0; i < HF_ARRAY_LEN(kinds); i++)
                 if (!strcmp(kinds[i].type, at)) {
                         ret->local = kinds[i].local && strcmp(ret->point, "/dev") != 0;
@@ -166,12 +171,17 @@ static int read_mounts(struct hf_mounts *mounts)
 
 int hf_mounts_new(struct hf_mounts **ret)
 {
+        return hf_mounts_new_from(LIST, ret);
+}
+
+int hf_mounts_new_from(const char *list, struct hf_mounts **ret)
+{
         struct hf_mounts *mounts = calloc(1, sizeof(*mounts));
         int r;
 
         if (!mounts)
                 return -ENOMEM;
-        mounts->fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+        mounts->fd = open(list, O_RDONLY | O_CLOEXEC);
         r = mounts->fd < 0 ? -errno : read_mounts(mounts);
         if (r < 0) {
                 (void)hf_mounts_free(mounts);

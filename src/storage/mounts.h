@@ -20,6 +20,8 @@ struct hf_mount {
         uint64_t dev;      /* as st_dev of its files, but for filesystems of many devices (btrfs) */
         const char *point; /* where it is mounted */
         const char *type;  /* as mount(8) names it */
+        const char *options;       /* of this mount, and */
+        const char *super_options; /* of the filesystem: words with commas between them */
         bool local;
         bool closes;
 };
@@ -28,7 +30,17 @@ struct hf_mounts;
 
 /* Reads the list of mounts. Negative errno. */
 int hf_mounts_new(struct hf_mounts **ret);
+
+/* The same of a list in another file, in the form of mountinfo (proc(5)). */
+int hf_mounts_new_from(const char *list, struct hf_mounts **ret);
 struct hf_mounts *hf_mounts_free(struct hf_mounts *mounts);
+
+static inline void hf_mounts_freep(struct hf_mounts **mounts)
+{
+        *mounts = hf_mounts_free(*mounts);
+}
+
+#define hf_cleanup_mounts hf_cleanup(hf_mounts_freep)
 
 /*
  * A descriptor that says by EPOLLPRI or EPOLLERR that the list has changed; it

@@ -2,15 +2,22 @@
 #include "storage/resource.h"
 
 #include "base/cleanup.h"
+#include "storage/nfs-lease.h"
+#include "storage/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+/* Not in linux/magic.h, where it is the filesystem's own affair. */
+#define GFS2_MAGIC 0x01161970
 
 /* virtlockd's byte. */
 #define LOCK_OFFSET 0
@@ -21,6 +28,15 @@
  * means that another process freed and removed it between our open and lock.
  */
 #define AUTOCREATE_TRIES 1000
+
+/*
+ * A file server answers "stale" for a file that another host has removed since we looked
+ * it up, and then a new look helps; or for an export that is gone, and then none does.
+ */
+#define STALE_TRIES 200
+
+/* What try_take says when the file was replaced meanwhile. */
+#define REPLACED 1
 
 static int set_lock(int fd, short type)
 {
@@ -59,10 +75,61 @@ static int open_flags(const struct hf_resource_request *request)
         return flags | (request->shared ? O_RDONLY : O_RDWR);
 }
 
-/* One try. Returns 1 when the lock file was replaced meanwhile and a new try is due. */
+/*
+ * Whether path leads to the file that was locked, as its server knows it. On a network
+ * filesystem neither a stat nor a plain open settles that: the name may be looked up in
+ * this host's memory, and the file be opened by its handle, although another host has
+ * removed it since. To make a file that must not be there yet asks the server for
+ * the name itself; where it is made, the name was free. What another host removes while
+ * we have it open may keep its handle and lose its last link.
+ *
+ * Returns 0, or REPLACED, or a negative errno.
+ */
+static int check_name(const struct hf_resource_request *request, int fd,
+                      const struct hf_thing *locked)
+{
+        int flags = open_flags(request);
+        hf_cleanup_fd int made = open(request->path, flags | O_CREAT | O_EXCL, 0600);
+        hf_cleanup_fd int named = made < 0 ? open(request->path, flags & ~O_CREAT) : -1;
+        struct hf_thing now;
+        struct statx sx;
+        struct stat st;
+
+        if (made >= 0)
+                return REPLACED;
+        if (named < 0)
+                return errno == ENOENT ? REPLACED : -errno;
+        if (fstat(named, &st) < 0)
+                return -errno;
+        if (hf_thing_of(&st, &now) < 0 || !hf_thing_same(&now, locked))
+                return REPLACED;
+        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_NLINK, &sx) < 0)
+                return -errno;
+        return sx.stx_nlink == 0 ? REPLACED : 0;
+}
+
+/*
+ * Opens what is to be locked. Where the name in this host's memory is that of a file
+ * that another host has removed, it is made anew: to make a file asks the server, and so
+ * the next try knows better even where somebody else was quicker.
+ */
+static int open_to_lock(const struct hf_resource_request *request)
+{
+        int flags = open_flags(request);
+        int fd = open(request->path, flags, 0600);
+
+        if (fd < 0 && errno == ESTALE && request->autocreate) {
+                fd = open(request->path, flags | O_EXCL, 0600);
+                if (fd < 0 && errno == EEXIST)
+                        errno = ESTALE;
+        }
+        return fd;
+}
+
+/* One try. Returns REPLACED when the lock file was replaced meanwhile and a new try is due. */
 static int try_take(const struct hf_resource_request *request, struct hf_resource_result *ret)
 {
-        hf_cleanup_fd int fd = open(request->path, open_flags(request), 0600);
+        hf_cleanup_fd int fd = open_to_lock(request);
         struct stat st;
         int r;
 
@@ -76,26 +143,32 @@ static int try_take(const struct hf_resource_request *request, struct hf_resourc
         r = set_lock(fd, request->shared ? F_RDLCK : F_WRLCK);
         if (r < 0)
                 return r;
-        if (request->autocreate && !still_named(request->path, &st))
-                return 1;
-        ret->fd = hf_steal_fd(&fd);
-        return 0;
+        r = request->autocreate ? check_name(request, fd, &ret->file) : 0;
+        if (r == 0)
+                ret->fd = hf_steal_fd(&fd);
+        return r;
 }
 
 void hf_resource_take(const struct hf_resource_request *request, struct hf_resource_result *ret)
 {
-        int tries = 0;
+        int tries = 0, stale = 0;
 
         *ret = (struct hf_resource_result){.fd = -1};
         do
                 ret->status = try_take(request, ret);
-        while (ret->status == 1 && ++tries < AUTOCREATE_TRIES);
-        if (ret->status == 1)
+        while ((ret->status == REPLACED && ++tries < AUTOCREATE_TRIES) ||
+               (ret->status == -ESTALE && ++stale < STALE_TRIES));
+        if (ret->status == REPLACED)
                 ret->status = -EAGAIN;
 }
 
 int hf_resource_prove(int fd, bool shared)
 {
+        int r = hf_nfs_is_on(fd) ? hf_nfs_prove(fd) : 0;
+
+        /* What the server has given up would be taken anew, as if nothing had been. */
+        if (hf_nfs_is_loss(r))
+                return -EIO;
         return set_lock(fd, shared ? F_RDLCK : F_WRLCK);
 }
 
@@ -195,14 +268,37 @@ bool hf_resource_take_cached(const struct hf_resource_request *request,
         return true;
 }
 
+bool hf_resource_is_shared_with_hosts(int fd)
+{
+        static const unsigned int types[] = {
+                NFS_SUPER_MAGIC,  GFS2_MAGIC,       OCFS2_SUPER_MAGIC, CEPH_SUPER_MAGIC,
+                CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC,
+        };
+        struct statfs sfs;
+
+        if (fstatfs(fd, &sfs) < 0)
+                return true;
+        for (size_t i = 0; i < HF_ARRAY_LEN(types); i++)
+                if ((unsigned int)sfs.f_type == types[i])
+                        return true;
+        return false;
+}
+
 static void unlink_if_ours_alone(int fd, const char *path)
 {
         struct stat st;
 
+        /*
+         * The order to remove it may be held up on its way to a file server, until another
+         * host has the lock and we have not, and take the file from under that one.
+         */
+        if (hf_resource_is_shared_with_hosts(fd))
+                return;
         /* A shared lock becomes exclusive only where nobody else has a share. */
         if (set_lock(fd, F_WRLCK) < 0)
                 return;
-        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 && still_named(path, &st))
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+            (st.st_size == 0 || hf_record_is_all(fd)) && still_named(path, &st))
                 (void)unlink(path);
 }
 

@@ -37,12 +37,17 @@ struct hf_resource_result {
  * Opens and locks. With status 0 the caller owns ret->fd; with -EAGAIN the file
  * is known and somebody else, here or elsewhere, has the lock. -ENOTSUP or
  * -EISDIR: neither a regular file nor a block device.
+ *
+ * With autocreate the name led to the locked file after it was locked, also in the
+ * eyes of a file server: another host, with a stock virtlockd, may remove it at any
+ * moment before. -ESTALE: again and again the server does not know what it has named.
  */
 void hf_resource_take(const struct hf_resource_request *request, struct hf_resource_result *ret);
 
 /*
  * Sees to it that a descriptor that should have the lock has it: -EAGAIN, somebody
- * else does. What has it already stays as it is.
+ * else does. What has it already stays as it is. -EIO: it was lost, with the lease of an NFS
+ * mount; it is not taken anew.
  */
 int hf_resource_prove(int fd, bool shared);
 
@@ -59,9 +64,17 @@ bool hf_resource_take_cached(const struct hf_resource_request *request,
  * Gives a lock back: an explicit unlock, which frees it for every duplicate of
  * the descriptor, then close. With unlink_path the file is removed first, while
  * the lock is still held, provided that nobody else shares it, it is still the
- * file of that name, and it is empty: what has content is never deleted.
+ * file of that name, and it is empty, or has no more in it than a record of its holder
+ * (record.h): what has content is never deleted. On a
+ * filesystem that other hosts may have as well it is never removed.
  */
 void hf_resource_give(int fd, const char *unlink_path);
+
+/*
+ * Whether the filesystem of an open file may be other hosts' as well, by its type. Of what
+ * is behind FUSE it is not known. May wait for the filesystem.
+ */
+bool hf_resource_is_shared_with_hosts(int fd);
 
 /* Creates an empty file, mode 0600, or leaves one that exists. */
 int hf_resource_create(const char *path);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vm/qemu-args.h"
 
+#include "vm/qemu-cmdline.h"
+
 #include "base/cleanup.h"
 
 #include <ctype.h>
@@ -279,6 +281,13 @@ void hf_qemu_args_init(struct hf_qemu_args *args, const char *const *argv)
         args->next = program ? program + 1 : argv;
         if (!program && *argv)
                 args->next++;
+}
+
+bool hf_qemu_takes_config(const char *const *argv)
+{
+        const char *const *program = find_program(argv);
+
+        return program && strcmp(base_name(*program), "qemu-storage-daemon") != 0;
 }
 
 /* A value is taken as QEMU does, whatever it looks like. An unknown option is one of a later

@@ -49,6 +49,12 @@ struct hf_qemu_host {
 int hf_qemu_parse(const char *const *argv, const struct hf_qemu_host *host, struct hf_vm_spec *spec,
                   struct hf_error *err);
 
+/*
+ * Whether argv runs QEMU as a machine, by a name that is QEMU's, so that options may be put behind
+ * it: not a program of another name that may become QEMU, nor its storage daemon.
+ */
+bool hf_qemu_takes_config(const char *const *argv);
+
 struct hf_qemu_options {
         bool no_backing; /* do not open images to find their backing and data files */
 };

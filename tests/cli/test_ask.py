@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """ps, who and check: what is told, and that nothing is changed by asking."""
 
+import hashlib
+import json
 import os
+import struct
 import subprocess
 
 import pytest
@@ -17,8 +20,10 @@ def test_ps_tells_vm_pid_state_means_and_locks(cli, disk):
     vm = cli.vms()["web0"]
     assert vm["state"] == "running" and vm["via"] == "holdfast run"
     assert vm["locks"] == [{"name": path, "lockspace": None, "mode": "exclusive",
-                            "guarantee": "host", "by_name_only": False,
+                            "guarantee": "host", "by_name_only": False, "lease": "none",
+                            "guarantee_reason": vm["locks"][0]["guarantee_reason"],
                             "since": vm["locks"][0]["since"]}]
+    assert vm["locks"][0]["guarantee_reason"]
     lines = cli("ps").stdout.splitlines()
     assert lines[0].split() == ["NAME", "PID", "STATE", "SINCE", "VIA", "LOCKS"]
     assert lines[1].split()[:3] == ["web0", str(vm["pid"]), "running"]
@@ -73,6 +78,61 @@ def test_who_names_the_holder_by_any_name_of_the_disk(cli, disk, folder):
 def test_who_of_a_free_disk_is_1(cli, disk):
     answer = cli("who", disk())
     assert answer.returncode == 1 and answer.stdout == "nobody\n"
+
+
+def record(vm, host):
+    """A holder's record, put together by src/storage/record.h."""
+    block = b"hfholder" + struct.pack("<HHIQQQQ", 1, 0, 4711, 3, 1700000000000000,
+                                      1690000000000000, 99)
+    block += bytes(16) * 4 + struct.pack("<Q", 7)
+    for text, size in ((host, 64), (b"libvirt", 24), (vm, 80), (b"disk.img", 112), (b"", 96)):
+        block += text.ljust(size, b"\0")
+    return block + hashlib.sha256(block).digest()[:16]
+
+
+def put_record(path, *what):
+    """Where the record of a locked disk is."""
+    os.mkdir(os.path.join(os.path.dirname(path), ".holdfast"))
+    with open(os.path.join(os.path.dirname(path), ".holdfast",
+                           os.path.basename(path) + ".holder"), "wb") as out:
+        out.write(record(*what))
+
+
+def test_a_record_that_was_left_behind_tells_of_the_last_holder(cli, disk):
+    path = disk()
+    put_record(path, b"web1", b"alpha")
+    answer = cli("who", path)
+    assert answer.returncode == 1 and "web1" in answer.stdout and "last holder" in answer.stdout
+    holder, = cli.holders(path)
+    assert (holder["kind"], holder["name"], holder["host"], holder["pid"]) == \
+        ("last", "web1", "alpha", 4711)
+    assert cli("run", f"--disk={path}", "--", "true").returncode == 0
+
+
+def test_a_record_is_no_more_than_a_hint(cli, disk):
+    path = disk()
+    put_record(path, b"web\x1b[2J", b"alpha")
+    cli.hold("web0", f"--disk={path}")
+    assert [(h["kind"], h["name"]) for h in cli.holders(path)] == [("vm", "web0")]
+    answer = cli("run", f"--disk={path}", "--", "true")
+    assert answer.returncode == 75 and "web0" in answer.stderr and "alpha" not in answer.stderr
+
+
+def test_a_damaged_record_tells_nothing(cli, disk):
+    path = disk()
+    put_record(path, b"web1", b"alpha")
+    with open(os.path.join(os.path.dirname(path), ".holdfast", "disk.img.holder"), "r+b") as out:
+        out.seek(200)
+        out.write(b"x")
+    assert cli("who", path).stdout == "nobody\n"
+
+
+def test_check_tells_what_the_lock_of_each_image_would_be_worth(cli, disk):
+    path = disk()
+    answer = cli("check", "--json", f"--disk={path}", "--", "true")
+    image, = json.loads(answer.stdout)["images"]
+    assert image["guarantee"] == "host" and image["guarantee_reason"]
+    assert "GUARANTEE" in cli("check", f"--disk={path}", "--", "true").stdout
 
 
 def test_who_of_nothing_is_66(cli):

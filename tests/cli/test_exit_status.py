@@ -114,16 +114,14 @@ def test_a_broken_configuration_file_is_78(cli):
     assert path in answer.stderr
 
 
-@pytest.mark.parametrize("text", ['lock_manger = "nop"\n',
-                                  'lock_manager = "lockd"\nlock_manager = "nop"\n'])
-def test_a_setting_that_would_be_ignored_is_78(cli, text):
+def test_a_setting_that_would_be_ignored_is_78(cli):
     os.makedirs(os.path.join(cli.config, "holdfast"), exist_ok=True)
     path = os.path.join(cli.config, "holdfast", "holdfast.conf")
     with open(path, "w", encoding="ascii") as conf:
-        conf.write(text)
+        conf.write('lock_manager = "lockd"\nlock_manager = "nop"\n')
     answer = cli("run", "--", "true", prefix=as_nobody())
     assert answer.returncode == 78, answer
-    assert f"{path}:{text.count(chr(10))}: " in answer.stderr
+    assert f"{path}:2: " in answer.stderr
 
 
 def test_driver_nop_needs_no_daemon(lonely, disk):

@@ -16,6 +16,7 @@ import time
 
 import pytest
 from hftest import wire
+from hftest.command import Cli
 from hftest.daemons import BUILD, name_of
 from hftest.processes import children, is_there, state_of, until
 from hftest.wire import AUTOCREATE, Owner, Proc, frame, resource
@@ -237,10 +238,30 @@ def test_who_leaves_while_it_waits_gets_nothing(still, inside, nursery, flags):
     until(lambda: descriptors(inside) == before + 1, "the client is gone, the worker's pidfd stays")
     still.go()
     until(lambda: descriptors(inside) == before and not inside.workers, "nothing is left")
-    if flags:
-        assert not os.path.exists(still.outside("lease"))
-    else:
-        assert is_free(inside, nursery, path)
+    assert is_free(inside, nursery, path)
+
+
+def test_a_lock_file_stays_on_a_filesystem_that_other_hosts_may_have(still, inside, nursery, folder):
+    there, here = still.path("lease"), os.path.join(folder, "lease")
+    with inside.connect_as(Owner("vm", nursery.sleeper().pid)) as client:
+        for path in (there, here):
+            assert client.acquire(path, flags=AUTOCREATE).ok
+            assert client.release(path).ok
+    assert os.path.exists(still.outside("lease")) and not os.path.exists(here)
+    assert is_free(inside, nursery, there)
+
+
+def test_who_does_not_wait_without_a_word_and_can_be_interrupted(still, inside, nursery, folder):
+    path = still.make()
+    cli = Cli(nursery, folder, inside.run_dir)
+    still.stop()
+    asking = cli.start("who", path, prefix=still.enter, stderr=subprocess.PIPE,
+                       stdout=subprocess.PIPE)
+    assert asking.stderr.readline() == (f"holdfast: {path}: its filesystem does not answer; "
+                                        "waiting up to 30 s\n")
+    asking.send_signal(signal.SIGINT)
+    assert asking.wait(10) != 0
+    assert asking.stdout.read() == "", "its other process is gone too"
 
 
 def test_who_asks_again_gets_the_lock_that_the_first_try_took_too_late(still, holdfastd, nursery):

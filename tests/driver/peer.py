@@ -18,11 +18,15 @@ class Error(c.Structure):
     _fields_ = [("code", c.c_int), ("sys", c.c_int), ("text", c.c_char * 1024)]
 
 
+WARN = c.CFUNCTYPE(None, c.c_void_p, c.c_char_p)
+
+
 class Params(c.Structure):
     _fields_ = [("size", c.c_size_t), ("name", c.c_char_p), ("uuid", c.c_ubyte * 16),
                 ("id", c.c_uint32), ("pid", c.c_int), ("via", c.c_char_p),
                 ("driver", c.c_char_p), ("config", c.c_char_p), ("timeout_ms", c.c_int),
-                ("on_lost", c.c_uint)]
+                ("on_lost", c.c_uint), ("warn", WARN), ("warn_ctx", c.c_void_p),
+                ("monitor", c.c_char_p), ("flags", c.c_uint)]
 
 
 class Holder(c.Structure):
@@ -68,6 +72,8 @@ lib.holdfast_version.restype = c.c_char_p
 lib.holdfast_guarantee_name.restype = c.c_char_p
 libc = c.CDLL(None)
 vm = c.c_void_p()
+said = []
+warn = WARN(lambda ctx, text: said.append(text.decode()))
 
 
 def plain(value):
@@ -97,15 +103,28 @@ def text(value):
     return None if value is None else value.encode()
 
 
-def new(name, uuid="", driver=None, config=None, via=None, timeout_ms=0, pid=0, id=0, size=None):
+def new(name, uuid="", driver=None, config=None, via=None, timeout_ms=0, pid=0, id=0, size=None,
+        flags=0, monitor=None):
     params = Params(size=c.sizeof(Params) if size is None else size, name=text(name), id=id,
                     pid=pid, via=text(via), driver=text(driver), config=text(config),
-                    timeout_ms=timeout_ms)
+                    timeout_ms=timeout_ms, flags=flags, monitor=text(monitor), warn=warn)
     params.uuid[:] = list(bytes.fromhex(uuid).ljust(16, b"\0"))
     answer = call(lib.holdfast_vm_new, c.byref(params), c.byref(vm))
     if answer["r"] >= 0:
         answer["driver"] = lib.holdfast_vm_driver(vm).decode()
     return answer
+
+
+def warnings():
+    return {"r": len(said), "said": said}
+
+
+def wants_monitor():
+    return {"r": lib.holdfast_vm_wants_monitor(vm)}
+
+
+def set_monitor(path):
+    return call(lib.holdfast_vm_set_monitor, vm, text(path))
 
 
 def free():

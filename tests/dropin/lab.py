@@ -20,7 +20,7 @@ import struct
 import uuid
 from xml.sax.saxutils import escape
 
-from .namespace import HERE, LabError, Namespace, until
+from .namespace import ENVIRONMENT, HERE, LabError, Namespace, until
 
 BUILD = pathlib.Path(os.environ.get("HF_BUILD", HERE.parents[1] / "build")).resolve()
 QEMU = pathlib.Path("/usr/bin/qemu-system-x86_64")
@@ -30,6 +30,17 @@ STOCK = pathlib.Path("/usr/sbin/virtlockd")
 
 # Characters of one log that a failure shows: a QEMU command line and some lines around it.
 LOG_TAIL = 6000
+
+
+
+def settings_dir():
+    """Where the build under test has its settings: the folder that is /etc once it is installed."""
+    options = BUILD / "meson-info/intro-buildoptions.json"
+    if not options.exists():
+        return pathlib.Path("/etc")
+    chosen = {option["name"]: option["value"] for option in json.loads(options.read_text())}
+    return pathlib.Path(chosen["prefix"]) / chosen["sysconfdir"]
+
 
 # Each host may have its own of these; all other files are shared with the machine.
 PRIVATE = ["/run", "/var/lib/libvirt", "/var/log/libvirt"]
@@ -49,6 +60,10 @@ namespaces = []
 """
 LIBVIRTD_CONF = 'auth_unix_rw = "none"\nauth_unix_ro = "none"\nlog_outputs = "3:stderr"\n'
 DAEMON_CONF = 'log_outputs = "3:stderr"\n'
+
+
+HOLDFAST = BUILD / "src/cli/holdfast"
+HOLDFAST_ENVIRONMENT = {**ENVIRONMENT, "HOLDFAST_DRIVER_DIR": str(BUILD / "src/driver/lockd")}
 
 
 def make_disk(path, size=1 << 20):
@@ -329,8 +344,11 @@ class SystemLab(Lab):
         self._configure()
         cache = pathlib.Path(cache or pathlib.Path(workdir) / "cache")
         cache.mkdir(exist_ok=True)
+        settings = settings_dir()
+        ours = [] if settings == pathlib.Path("/etc") else [settings]
         super().__init__(workdir, Namespace(
-            PRIVATE, [(self._etc, "/etc/libvirt"), (cache, "/var/cache/libvirt")]))
+            PRIVATE + ours, [(self._etc, "/etc/libvirt"), (cache, "/var/cache/libvirt"),
+                             *((self._etc, place / "libvirt") for place in ours)]))
         try:
             self.start_daemon()
             self.start_libvirtd()
@@ -404,6 +422,17 @@ class SystemLab(Lab):
         assert done.returncode == 0, done.stderr
         shown, = (shown for shown in json.loads(done.stdout)["vms"] if shown["name"] == vm.name)
         return {lock["name"]: lock["by_name_only"] for lock in shown["locks"]}
+
+    def holdfast(self, *words):
+        """Runs the command to its end, as root of this host."""
+        return self.ns.run([HOLDFAST, *words], env=HOLDFAST_ENVIRONMENT)
+
+    def holdfast_run(self, name, disk):
+        """A VM of `holdfast run` on the disk; its pid, when it has it."""
+        pid = self.ns.spawn([HOLDFAST, "run", f"--name={name}", f"--disk={disk}", "--", "sleep",
+                             "600"], self.workdir / f"{name}.log", env=HOLDFAST_ENVIRONMENT)
+        until(lambda: self.lock(disk), f"{name} has {disk}")
+        return pid
 
     def qemu_logs(self):
         return sorted(self.inside("/var/log/libvirt/qemu").glob("*.log"))

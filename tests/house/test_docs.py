@@ -38,11 +38,22 @@ PAGES = {
 }
 
 
+# Of each file: the tables that it is read by, and its lens.
+TABLES = {
+    'src/daemon/config.c': '        KEY(INT, log_level, "log_level", .min = 1),\n',
+    'src/client/settings.c': '        {"lock_manager", HF_CONF_KIND_STRING, 0},\n',
+    'src/storage/lockspaces.c': '        {\n"lock_manager",\n        HF_CONF_KIND_OTHERS},\n',
+    'data/augeas/holdfastd.aug': 'let entry = setting "log_level" number\n',
+    'data/augeas/holdfast.aug': 'let entry = setting "lock_manager" text\n',
+}
+
+
 @pytest.fixture
 def tree(tmp_path):
     if not shutil.which('mandoc'):
         pytest.skip('mandoc is not here')
-    for name in ('tools', 'docs/man', 'data', 'build/src/daemon', 'build/src/cli'):
+    for name in ('tools', 'docs/man', 'data/augeas', 'build/src/daemon', 'build/src/cli',
+                 'src/daemon', 'src/client', 'src/storage'):
         (tmp_path / name).mkdir(parents=True)
     shutil.copy(TOP / 'tools' / 'check-docs', tmp_path / 'tools')
     (tmp_path / 'data/holdfastd.conf').write_text('# What is logged.\n#log_level = 3\n')
@@ -50,6 +61,8 @@ def tree(tmp_path):
     for program in ('build/src/daemon/holdfastd', 'build/src/cli/holdfast'):
         (tmp_path / program).write_text(PROGRAM)
         (tmp_path / program).chmod(0o755)
+    for name, text in TABLES.items():
+        (tmp_path / name).write_text(text)
     for name, items in PAGES.items():
         write_page(tmp_path, name, items)
     return tmp_path
@@ -98,6 +111,22 @@ def test_a_setting_without_a_line_in_the_page_is_told_and_back(tree):
     status, said = check(tree)
     assert status == 1
     assert 'does not tell of log_level' in said and 'has no line for log_depth' in said
+
+
+def test_a_setting_that_a_table_has_and_nothing_tells_of_is_told(tree):
+    table = tree / 'src/storage/lockspaces.c'
+    table.write_text(table.read_text() + '        SWITCH(some_key, "some"),\n')
+    status, said = check(tree)
+    assert status == 1
+    assert 'data/holdfast.conf: has no line for some_key' in said
+    assert 'holdfast.aug: does not know some_key' in said
+
+
+def test_a_setting_that_a_table_lacks_is_told(tree):
+    (tree / 'src/client/settings.c').write_text('{"other", HF_CONF_KIND_BOOL}\n')
+    status, said = check(tree)
+    assert status == 1
+    assert 'src/client/settings.c: does not know lock_manager' in said
 
 
 def test_a_fault_in_the_language_of_the_page_is_told(tree):

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.xdist_group('install')
 
 # What an installed tree must hold; (folder, file) below the prefix.
 PROGRAMS = ('bin/holdfast', 'sbin/holdfastd')
+LENSES = ('share/augeas/lenses/holdfast.aug', 'share/augeas/lenses/holdfastd.aug')
 DOCS = ('share/man/man1/holdfast.1', 'share/man/man8/holdfastd.8',
         'share/man/man5/holdfastd.conf.5', 'share/man/man5/holdfast.conf.5')
 
@@ -34,7 +35,7 @@ def home(tree, tmp_path_factory):
 
 
 def test_a_home_prefix_holds_programs_pages_and_settings(home):
-    missing = [f for f in (*PROGRAMS, *DOCS) if not (home / f).exists()]
+    missing = [f for f in (*PROGRAMS, *DOCS, *LENSES) if not (home / f).exists()]
     assert not missing
     assert (home / 'etc/holdfast/holdfastd.conf').exists()
     assert (home / 'etc/holdfast/holdfast.conf').exists()

@@ -5,8 +5,10 @@
 
 #include "base/cleanup.h"
 #include "base/sized.h"
+#include "driver/lockd/uses.h"
 
 #include <fcntl.h>
+#include <string.h>
 
 /* Free of standard input, output and error, which a VMM may close or replace. */
 #define LOWEST_FD 3
@@ -51,6 +53,40 @@ static void roll_back(struct hf_lockd_connection *connection, struct hf_lockd_vm
                 vm->resources[n].taken = false;
                 hf_close_fd(&vm->resources[n].fd);
         }
+}
+
+/* Names all, before anything is taken: to find a name may take long. */
+static int name_all(struct hf_lockd_vm *vm, uint64_t deadline, struct hf_error *err)
+{
+        int r = 0;
+
+        if (!deadline)
+                deadline = hf_lockd_naming_deadline();
+        for (size_t i = 0; i < vm->n && r >= 0; i++)
+                r = hf_lockd_name(vm, i, deadline, err);
+        return r;
+}
+
+/* Makes the directory of resource i known, if there is one and no earlier resource has it. */
+static int announce(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm, size_t i,
+                    struct hf_error *err)
+{
+        if (!*vm->resources[i].lockspace)
+                return 0;
+        for (size_t j = 0; j < i; j++)
+                if (!strcmp(vm->resources[j].lockspace, vm->resources[i].lockspace))
+                        return 0;
+        return hf_lockd_announce(connection, &vm->resources[i], err);
+}
+
+static int announce_all(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
+                        struct hf_error *err)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < vm->n && r >= 0; i++)
+                r = announce(connection, vm, i, err);
+        return r;
 }
 
 static int take_all(struct hf_lockd_connection *connection, struct hf_lockd_vm *vm,
@@ -112,7 +148,15 @@ static int acquire_on(struct hf_lockd_connection *connection, struct hf_lockd_vm
         hf_cleanup_fd int fd = -1;
         int r;
 
+        if (acquire->want_connection && connection->ours) {
+                r = hf_lockd_guard(connection, vm, acquire->action, err);
+                if (r < 0)
+                        return r;
+        }
         if (!register_only) {
+                r = announce_all(connection, vm, err);
+                if (r < 0)
+                        return r;
                 r = take_all(connection, vm, &guarantee, result->holder, err);
                 if (r < 0)
                         return r;
@@ -151,15 +195,11 @@ static int check_caller(const struct hf_lockd_vm *vm, bool own_connection,
         return 0;
 }
 
-int hf_lockd_acquire(void *data, const struct hf_lock_acquire *acquire,
-                     struct hf_lock_result *result, struct hf_lock_error *err)
+static int check_arguments(const struct hf_lock_acquire *acquire,
+                           const struct hf_lock_result *result, struct hf_lock_error *err)
 {
         const uint32_t known = HF_LOCK_ACQUIRE_REGISTER_ONLY | HF_LOCK_ACQUIRE_RESTRICT |
                                HF_LOCK_ACQUIRE_DESCRIPTORS;
-        hf_cleanup_connection struct hf_lockd_connection connection = HF_LOCKD_CONNECTION_INIT;
-        struct hf_lockd_vm *vm = data;
-        struct hf_error error = {0};
-        int r;
 
         if (!HF_HAS(acquire, lost_ctx) || !HF_HAS(result, holder))
                 return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID,
@@ -168,10 +208,44 @@ int hf_lockd_acquire(void *data, const struct hf_lock_acquire *acquire,
                 return hf_lockd_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
                                        "driver lockd does not know the flags 0x%x of acquire",
                                        acquire->flags & ~known);
-        r = check_caller(vm, acquire->want_connection, err);
-        /* Nothing to lock and nobody to hand a connection to: no daemon is needed. */
-        if (r < 0 || (vm->n == 0 && !acquire->want_connection))
+        return 0;
+}
+
+/* What comes before a daemon is asked. */
+static int prepare(struct hf_lockd_vm *vm, const struct hf_lock_acquire *acquire,
+                   struct hf_error *err)
+{
+        int r;
+
+        if (acquire->flags & HF_LOCK_ACQUIRE_REGISTER_ONLY)
+                return 0;
+        r = hf_lockd_check_leases(vm, err);
+        if (r >= 0)
+                r = name_all(vm, acquire->deadline, err);
+        if (r >= 0)
+                hf_lockd_tell_of_lookaside(vm);
+        return r;
+}
+
+int hf_lockd_acquire(void *data, const struct hf_lock_acquire *acquire,
+                     struct hf_lock_result *result, struct hf_lock_error *err)
+{
+        hf_cleanup_connection struct hf_lockd_connection connection = HF_LOCKD_CONNECTION_INIT;
+        struct hf_lockd_vm *vm = data;
+        struct hf_error error = {0};
+        int r;
+
+        r = check_arguments(acquire, result, err);
+        if (r >= 0)
+                r = check_caller(vm, acquire->want_connection, err);
+        if (r < 0)
                 return r;
+        r = prepare(vm, acquire, &error);
+        if (r < 0)
+                return hf_lockd_fail(err, r, &error);
+        /* Nothing to lock and nobody to hand a connection to: no daemon is needed. */
+        if (vm->n == 0 && !acquire->want_connection)
+                return 0;
         connection.deadline = acquire->deadline;
         connection.duplicates = acquire->want_connection &&
                                 (acquire->flags & HF_LOCK_ACQUIRE_DESCRIPTORS);
@@ -186,6 +260,7 @@ int hf_lockd_release(void *data, char **ret_state, struct hf_lock_error *err)
 {
         hf_cleanup_connection struct hf_lockd_connection connection = HF_LOCKD_CONNECTION_INIT;
         struct hf_lockd_vm *vm = data;
+        uint64_t deadline = hf_lockd_naming_deadline();
         int r, first = 0;
 
         r = check_caller(vm, false, err);
@@ -199,7 +274,9 @@ int hf_lockd_release(void *data, char **ret_state, struct hf_lock_error *err)
         for (size_t i = 0; i < vm->n; i++) {
                 struct hf_error error = {0};
 
-                r = hf_lockd_give(&connection, &vm->resources[i], &error);
+                r = hf_lockd_name(vm, i, deadline, &error);
+                if (r >= 0)
+                        r = hf_lockd_give(&connection, &vm->resources[i], &error);
                 if (r < 0 && first == 0)
                         first = hf_lockd_fail(err, r, &error);
         }
@@ -210,8 +287,15 @@ int hf_lockd_release(void *data, char **ret_state, struct hf_lock_error *err)
 
 int hf_lockd_inquire(void *data, char **ret_state, struct hf_lock_error *err)
 {
-        (void)data;
-        (void)err;
+        const struct hf_lockd_vm *vm = data;
+        struct hf_error error = {0};
+        int r = hf_lockd_check_leases(vm, &error);
+
+        if (r >= 0)
+                r = hf_lockd_check_directories(vm, &error);
+        if (r < 0)
+                return hf_lockd_fail(err, r, &error);
+        hf_lockd_tell_of_lookaside(vm);
         if (ret_state)
                 *ret_state = NULL;
         return 0;

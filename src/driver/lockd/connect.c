@@ -122,6 +122,47 @@ int hf_lockd_connect(struct hf_lockd_connection *connection, const struct hf_loc
         return say_who(connection, vm, err);
 }
 
+/* RESTART is not among them: nobody here can start a VM again. */
+static const unsigned int wishes[] = {
+        [HF_LOCK_ACTION_DEFAULT] = HF_HOLDFAST_ON_LOST_DEFAULT,
+        [HF_LOCK_ACTION_POWEROFF] = HF_HOLDFAST_ON_LOST_KILL,
+        [HF_LOCK_ACTION_RESTART] = UINT32_MAX,
+        [HF_LOCK_ACTION_PAUSE] = HF_HOLDFAST_ON_LOST_PAUSE,
+        [HF_LOCK_ACTION_IGNORE] = HF_HOLDFAST_ON_LOST_WARN,
+};
+
+int hf_lockd_guard(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
+                   unsigned int action, struct hf_error *err)
+{
+        struct hf_holdfast_guard_args args = {
+                .monitor = vm->monitor ? vm->monitor : (char *)(uintptr_t) "",
+        };
+        const struct hf_call call = {
+                .prog = HF_HOLDFAST_PROGRAM,
+                .vers = HF_HOLDFAST_VERSION,
+                .proc = HF_HOLDFAST_GUARD,
+                .put = (xdrproc_t)xdr_hf_holdfast_guard_args,
+                .args = &args,
+        };
+        struct hf_error error = {0};
+        int r;
+
+        if (action >= HF_ARRAY_LEN(wishes) || wishes[action] == UINT32_MAX)
+                return hf_error_set(err, EOPNOTSUPP, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_LOCKING,
+                                    "driver lockd cannot do that with a VM that loses a lock (%u)",
+                                    action);
+        args.on_lost = wishes[action];
+        if (args.on_lost == HF_HOLDFAST_ON_LOST_DEFAULT && !*args.monitor)
+                return 0;
+        r = hf_lockd_call(connection, &call, &error);
+        /* One that does not know the call; the connection is still good. */
+        if (r >= 0 || (error.code == HF_ERR_RPC && connection->caller.fd >= 0 && r != -ETIMEDOUT))
+                return 0;
+        if (err)
+                *err = error;
+        return r;
+}
+
 int hf_lockd_restrict(struct hf_lockd_connection *connection, struct hf_error *err)
 {
         struct hf_lock_restrict_args args = {0};

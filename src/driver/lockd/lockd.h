@@ -20,6 +20,7 @@
 #include "base/path.h"
 #include "holdfast/lock-driver.h"
 #include "rpc/caller.h"
+#include "storage/lockspaces.h"
 
 #include <stdbool.h>
 
@@ -28,16 +29,23 @@
 
 struct hf_lockd_driver {
         struct hf_paths paths;
+        struct hf_lockspaces settings;
+        struct hf_name_udev *udev;                 /* where there is a use for it */
+        char *lookaside_dir;                       /* where none is set and one is needed */
+        void (*warn)(void *ctx, const char *text); /* or NULL */
+        void *warn_ctx;
 };
 
 struct hf_lockd_resource {
         uint32_t type;
         bool shared;
-        char *label;     /* as it was added, for people */
-        char *lockspace; /* directory; empty: name is a path */
-        char *name;
-        bool taken; /* by the acquire that is under way */
-        int fd;     /* a duplicate of its lock, from that acquire; -1: none */
+        bool readonly;
+        char *label;         /* as it was added: of a disk its path */
+        char *lockspace;     /* directory; empty: name is a path; NULL with name */
+        char *name;          /* NULL: not looked for yet */
+        const char *dir_key; /* the setting that the directory comes from, or NULL */
+        bool taken;          /* by the acquire that is under way */
+        int fd;              /* a duplicate of its lock, from that acquire; -1: none */
 };
 
 struct hf_lockd_vm {
@@ -47,6 +55,9 @@ struct hf_lockd_vm {
         unsigned char uuid[HF_LOCK_UUID_SIZE];
         uint32_t id;
         pid_t pid;
+        char *monitor;  /* path of its QMP socket, or NULL */
+        uint32_t flags; /* enum hf_lock_vm_flags */
+        char *unlocked; /* a disk that is not locked and would have to be, or NULL */
         struct hf_lockd_resource *resources;
         size_t n;
 };
@@ -80,6 +91,13 @@ int hf_lockd_connect(struct hf_lockd_connection *connection, const struct hf_loc
 int hf_lockd_restrict(struct hf_lockd_connection *connection, struct hf_error *err);
 
 /*
+ * Says, on the VM's own connection to a holdfastd, what becomes of the VM when a lock is lost (enum
+ * hf_lock_action) and by what monitor. A daemon that does not know the call is no error.
+ */
+int hf_lockd_guard(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
+                   unsigned int action, struct hf_error *err);
+
+/*
  * One resource. -EBUSY: another has it, and *holder (may be NULL) is filled as
  * far as the daemon tells. On success *ret_guarantee is what the lock is worth,
  * resource->taken whether it was not the VM's before, and resource->fd a duplicate
@@ -87,6 +105,10 @@ int hf_lockd_restrict(struct hf_lockd_connection *connection, struct hf_error *e
  */
 int hf_lockd_take(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
                   unsigned int *ret_guarantee, struct hf_lock_holder *holder, struct hf_error *err);
+
+/* Makes the resource's directory known to the daemon, which makes it if it is not there. */
+int hf_lockd_announce(struct hf_lockd_connection *connection,
+                      const struct hf_lockd_resource *resource, struct hf_error *err);
 
 /* What is not held is no error. */
 int hf_lockd_give(struct hf_lockd_connection *connection, const struct hf_lockd_resource *resource,

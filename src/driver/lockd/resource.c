@@ -6,8 +6,14 @@
 #include "driver/lockd/call.h"
 #include "rpc/holdfast.h"
 #include "rpc/lock.h"
+#include "storage/guarantee.h"
 
 #include <string.h>
+
+_Static_assert((int)HF_LEVEL_NONE == HF_GUARANTEE_NONE && (int)HF_LEVEL_HOST == HF_GUARANTEE_HOST &&
+                       (int)HF_LEVEL_CLUSTER_ADVISORY == HF_GUARANTEE_CLUSTER_ADVISORY &&
+                       (int)HF_LEVEL_CLUSTER_FENCED == HF_GUARANTEE_CLUSTER_FENCED,
+               "what the daemon says of a lock has the numbers of the drivers");
 
 /* As in the answer of HOLDFAST's acquire: the owner had the resource by this name before. */
 #define GRANTED_BEFORE 2
@@ -16,14 +22,43 @@
  * A stock daemon refuses a lockspace that it was not told of. Telling it again
  * changes nothing.
  */
-static int announce(struct hf_lockd_connection *connection,
-                    const struct hf_lockd_resource *resource, struct hf_error *err)
+int hf_lockd_announce(struct hf_lockd_connection *connection,
+                      const struct hf_lockd_resource *resource, struct hf_error *err)
 {
         struct hf_lock_lockspace_args args = {.path = resource->lockspace};
         const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_CREATE_LOCKSPACE, hf_lock_lockspace_args,
                                                   &args);
+        int r = hf_lockd_call(connection, &call, err);
 
-        return hf_lockd_call(connection, &call, err);
+        if (r >= 0 || !err || r == -ETIMEDOUT || err->code == HF_ERR_RPC || !resource->dir_key)
+                return r;
+        hf_error_prefix(err, "cannot use the lockspace directory %s (%s)", resource->lockspace,
+                        resource->dir_key);
+        err->code = HF_ERR_CONFIG_UNSUPPORTED;
+        return r;
+}
+
+static bool stands_for_disk(const struct hf_lockd_resource *resource)
+{
+        return resource->type == HF_LOCK_DISK && *resource->lockspace;
+}
+
+/* The flags of a lock on it. The file that stands for a disk is made when it is needed. */
+static unsigned int flags_of(const struct hf_lockd_resource *resource)
+{
+        unsigned int flags = resource->shared ? HF_LOCK_ACQUIRE_SHARED : 0;
+
+        if (stands_for_disk(resource))
+                flags |= HF_LOCK_ACQUIRE_AUTOCREATE;
+        return flags;
+}
+
+/* The path that the name stands for; none is longer than what can be opened. */
+static const char *image_of(const struct hf_lockd_resource *resource)
+{
+        return stands_for_disk(resource) && strlen(resource->label) <= HF_HOLDFAST_PATH_MAX
+                       ? resource->label
+                       : "";
 }
 
 static const char *kind_of(const struct hf_lockd_resource *resource)
@@ -35,7 +70,8 @@ static const char *kind_of(const struct hf_lockd_resource *resource)
 static void begin_holder(const struct hf_lockd_connection *connection,
                          const struct hf_lockd_resource *resource, struct hf_lock_holder *holder)
 {
-        (void)snprintf(holder->host, sizeof(holder->host), "%s", connection->host);
+        if (!*holder->host)
+                (void)snprintf(holder->host, sizeof(holder->host), "%s", connection->host);
         (void)snprintf(holder->resource, sizeof(holder->resource), "%s", resource->label);
 }
 
@@ -45,7 +81,7 @@ static int take_stock(struct hf_lockd_connection *connection, struct hf_lockd_re
         struct hf_lock_resource_args args = {
                 .path = resource->lockspace,
                 .name = resource->name,
-                .flags = resource->shared ? HF_LOCK_ACQUIRE_SHARED : 0,
+                .flags = flags_of(resource),
         };
         const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_ACQUIRE_RESOURCE, hf_lock_resource_args,
                                                   &args);
@@ -73,6 +109,18 @@ static void fill_holder(const struct hf_holdfast_lock *from, struct hf_lock_hold
         to->shared = from->shared;
 }
 
+/* Of another host, as its record says. */
+static void fill_elsewhere(const struct hf_holdfast_record *from, struct hf_lock_holder *to)
+{
+        (void)snprintf(to->name, sizeof(to->name), "%s", from->name);
+        (void)snprintf(to->host, sizeof(to->host), "%s", from->host);
+        (void)snprintf(to->via, sizeof(to->via), "%s", from->via);
+        memcpy(to->uuid, from->uuid, sizeof(to->uuid));
+        to->pid = (pid_t)from->pid;
+        to->since = from->since;
+        to->shared = from->shared;
+}
+
 static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
                      unsigned int *ret_guarantee, struct hf_lock_holder *holder,
                      struct hf_error *err)
@@ -80,7 +128,8 @@ static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_res
         struct hf_holdfast_acquire_args args = {
                 .path = resource->lockspace,
                 .name = resource->name,
-                .flags = resource->shared ? HF_LOCK_ACQUIRE_SHARED : 0,
+                .flags = flags_of(resource),
+                .image = (char *)(uintptr_t)image_of(resource),
         };
         hf_cleanup(free_acquired) struct hf_holdfast_acquire_ret ret = {0};
         struct hf_call call = {
@@ -100,7 +149,7 @@ static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_res
                 call.ret_fd = &resource->fd;
         }
         /* Where it cannot be told here, the daemon finds out, or says why not. */
-        if (resource->type == HF_LOCK_DISK && hf_resource_identify(resource->name, &thing) >= 0)
+        if (resource->type == HF_LOCK_DISK && hf_resource_identify(resource->label, &thing) >= 0)
                 args.thing = (struct hf_holdfast_thing){thing.kind, thing.dev, thing.ino};
         r = hf_lockd_call(connection, &call, err);
         if (r < 0)
@@ -108,6 +157,8 @@ static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_res
         if (!ret.granted) {
                 if (holder && ret.holder)
                         fill_holder(ret.holder, holder);
+                else if (holder && ret.elsewhere)
+                        fill_elsewhere(ret.elsewhere, holder);
                 return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE, "%s",
                                     ret.text);
         }
@@ -119,13 +170,9 @@ static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_res
 int hf_lockd_take(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
                   unsigned int *ret_guarantee, struct hf_lock_holder *holder, struct hf_error *err)
 {
-        int r = 0;
+        int r = connection->ours ? take_ours(connection, resource, ret_guarantee, holder, err)
+                                 : take_stock(connection, resource, ret_guarantee, err);
 
-        if (resource->type == HF_LOCK_LEASE)
-                r = announce(connection, resource, err);
-        if (r >= 0)
-                r = connection->ours ? take_ours(connection, resource, ret_guarantee, holder, err)
-                                     : take_stock(connection, resource, ret_guarantee, err);
         if (r == -EBUSY && holder)
                 begin_holder(connection, resource, holder);
         if (r < 0)

@@ -8,6 +8,7 @@
 #include "storage/behind.h"
 #include "storage/duplicate.h"
 #include "storage/mounts.h"
+#include "storage/record.h"
 #include "storage/resource.h"
 #include "storage/users.h"
 
@@ -144,6 +145,33 @@ int hf_duplicate_fetch(pid_t pid, int pidfd, const struct hf_thing *thing, bool 
         return -ENOENT;
 }
 
+/* What another host has, where "+" says so, has a record unless there are two of them. */
+int hf_record_look(const char *path, struct hf_record *ret_record, enum hf_record_verdict *ret)
+{
+        *ret = strstr(path, "++") ? HF_RECORD_UNKNOWN : HF_RECORD_HELD;
+        *ret_record = (struct hf_record){.pid = 1, .host = "alpha", .vm = "web1"};
+        return 0;
+}
+
+bool hf_record_is_wanted(int fd)
+{
+        FUZZ_PROMISE(fd >= FIRST_FD);
+        return true;
+}
+
+int hf_record_write(int fd, bool inside, const struct hf_record *record)
+{
+        FUZZ_PROMISE(fd >= FIRST_FD && *record->via);
+        return inside ? 0 : -EROFS;
+}
+
+void hf_record_clear(int fd, bool inside, const struct hf_record *who)
+{
+        (void)inside;
+        (void)who;
+        FUZZ_PROMISE(fd >= FIRST_FD && fd < FIRST_FD + KERNEL_LOCKS && kernel[fd - FIRST_FD].held);
+}
+
 int hf_resource_create(const char *path)
 {
         return strchr(path, '!') ? -EROFS : 0;
@@ -185,7 +213,14 @@ int hf_behind_find_cached(pid_t pid, const char *hash, struct hf_thing *ret,
 
 /* One filesystem, which has to be asked for what ends in "~". */
 static const struct hf_mount mount = {
-        .dev = 7, .point = "/", .type = "ext4", .local = true, .closes = true};
+        .dev = 7,
+        .point = "/",
+        .type = "nfs4",
+        .options = "rw",
+        .super_options = "rw,vers=4.2",
+        .local = true,
+        .closes = true,
+};
 
 struct hf_mounts {
         int fd; /* says nothing */
@@ -294,6 +329,12 @@ void world_end_process(unsigned int pid)
 int hf_process_pidfd_is_dead(int pidfd)
 {
         return world_is_dead(pidfd);
+}
+
+int hf_process_start(pid_t pid, uint64_t *ret)
+{
+        *ret = (uint64_t)pid;
+        return 0;
 }
 
 int hf_process_open(pid_t pid, int *ret_pidfd, struct hf_process *ret, struct hf_error *err)

@@ -46,6 +46,12 @@ static void assert_string_at(const struct hf_conf *conf, const char *key, const 
         assert_string_equal(got, wanted);
 }
 
+static void fail_on_notice(void *ctx, const char *text)
+{
+        (void)ctx;
+        fail_msg("%s", text);
+}
+
 static void integers_have_signs_and_64_bits(void **state)
 {
         hf_cleanup_conf struct hf_conf *conf = parse("a = 5\nb=-7\nc =\t+9\n"
@@ -324,6 +330,40 @@ static int remove_folder(void **state)
         return rmdir(folder);
 }
 
+static void a_path_is_absolute_and_a_key_of_others_is_neither_read_nor_told_of(void **state)
+{
+        static const struct hf_conf_key keys[] = {{"dir", HF_CONF_KIND_PATH, 0},
+                                                  {"theirs", HF_CONF_KIND_OTHERS}};
+        hf_cleanup_conf struct hf_conf *good = parse("theirs = [1]\ndir = \"/x\"\n");
+        hf_cleanup_conf struct hf_conf *bad = parse("\ndir = \"x\"\n");
+        struct hf_error err = {0};
+        char *dir = NULL, *told = NULL;
+
+        (void)state;
+        assert_int_equal(hf_conf_apply(good, keys, 2, &dir, fail_on_notice, &told, &err), 0);
+        assert_string_equal(dir, "/x");
+        hf_conf_clear(keys, 2, &dir);
+        assert_null(dir);
+        assert_int_equal(hf_conf_apply(bad, keys, 2, &dir, NULL, NULL, &err), -EINVAL);
+        assert_string_equal(err.text, "x.conf:2: key \"dir\" must be an absolute path, not \"x\"");
+}
+
+static void a_repeat_can_be_an_error_and_a_value_be_blamed(void **state)
+{
+        hf_cleanup_conf struct hf_conf *twice = parse("a = 1\n\na = 2\n");
+        hf_cleanup_conf struct hf_conf *once = parse("\na = 1\nb = 1\n");
+        struct hf_error err = {.text = "is odd"};
+
+        (void)state;
+        hf_conf_blame(once, "a", &err);
+        assert_string_equal(err.text, "x.conf:2: key \"a\": is odd");
+        hf_conf_blame(once, "none", &err);
+        assert_string_equal(err.text, "x.conf:2: key \"a\": is odd");
+        assert_int_equal(hf_conf_refuse_repeats(once, &err), 0);
+        assert_int_equal(hf_conf_refuse_repeats(twice, &err), -EINVAL);
+        assert_string_equal(err.text, "x.conf:3: key \"a\" was set already, in line 1");
+}
+
 static void a_file_that_may_be_missing_counts_as_empty(void **state)
 {
         hf_cleanup_conf struct hf_conf *conf = NULL;
@@ -412,6 +452,9 @@ int main(void)
                 cmocka_unit_test(a_table_fills_a_struct_with_values_and_defaults),
                 cmocka_unit_test(a_bad_value_leaves_the_struct_as_it_was),
                 cmocka_unit_test(unknown_and_repeated_keys_are_told_with_file_and_line),
+                cmocka_unit_test(
+                        a_path_is_absolute_and_a_key_of_others_is_neither_read_nor_told_of),
+                cmocka_unit_test(a_repeat_can_be_an_error_and_a_value_be_blamed),
                 cmocka_unit_test(a_file_that_may_be_missing_counts_as_empty),
                 cmocka_unit_test(a_file_is_read_and_named_in_its_errors),
                 cmocka_unit_test(a_fifo_or_directory_is_refused_without_waiting),

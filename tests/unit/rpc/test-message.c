@@ -241,12 +241,14 @@ static void a_list_with_more_entries_than_a_page_is_refused(void **state)
 static void the_longest_request_of_any_procedure_is_kept_whole(void **state)
 {
         static char path[HF_LOCK_STRING_MAX + 1], name[HF_LOCK_STRING_MAX + 1];
+        static char image[HF_HOLDFAST_PATH_MAX + 1];
         static uint8_t buf[HF_RPC_REQUEST_KEPT];
-        struct hf_holdfast_acquire_args longest = {.path = path, .name = name};
+        struct hf_holdfast_acquire_args longest = {.path = path, .name = name, .image = image};
 
         (void)state;
         memset(path, 'x', sizeof(path) - 1);
         memset(name, 'x', sizeof(name) - 1);
+        memset(image, 'x', sizeof(image) - 1);
         assert_true(hf_rpc_put(buf, sizeof(buf), &header, PROC(hf_holdfast_acquire_args),
                                &longest) > 0);
 }

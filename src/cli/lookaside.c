@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/lookaside.h"
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "storage/lockspaces.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* For who looks, that is long; the programs that may be asked need some tenths of a second. */
+#define NAMING_NS (10 * 1000000000ULL)
+
+static uint64_t deadline(void)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + NAMING_NS;
+}
+
+static int find(const struct hf_lockspaces *settings, const char *path, struct hf_lookaside *ret,
+                struct hf_error *err)
+{
+        struct hf_name_udev *udev = settings->scsi_lockspace_dir ? hf_name_udev_new() : NULL;
+        struct hf_name_dirs dirs = {
+                .file = settings->file_lockspace_dir,
+                .lvm = settings->lvm_lockspace_dir,
+                .scsi = settings->scsi_lockspace_dir,
+                .udev = udev,
+        };
+        hf_cleanup_free char *name_text = NULL;
+        struct hf_name name;
+        int r = hf_name_of_disk(&dirs, path, deadline(), &name, err);
+
+        hf_name_udev_free(udev);
+        if (r < 0)
+                return r;
+        name_text = name.text;
+        if (!*name.lockspace)
+                return 0;
+        ret->dir = strdup(name.lockspace);
+        if (!ret->dir || asprintf(&ret->file, "%s/%s", name.lockspace, name_text) < 0) {
+                ret->file = NULL;
+                hf_lookaside_clear(ret);
+                return hf_error_sys(err, ENOMEM, "cannot tell where %s is locked", path);
+        }
+        return 0;
+}
+
+int hf_lookaside_of(const char *path, struct hf_lookaside *ret, struct hf_error *err)
+{
+        hf_cleanup(hf_lockspaces_clear) struct hf_lockspaces settings = {0};
+        hf_cleanup_paths struct hf_paths paths = {0};
+        hf_cleanup_free char *here = NULL, *absolute = NULL;
+        int r = hf_paths_init(&paths, err);
+
+        *ret = (struct hf_lookaside){0};
+        if (r >= 0)
+                r = hf_lockspaces_load(&paths, NULL, NULL, NULL, &settings, err);
+        if (r < 0 || !settings.auto_disk_leases)
+                return r < 0 ? r : 0;
+        here = path[0] == '/' ? strdup("") : getcwd(NULL, 0);
+        if (!here || asprintf(&absolute, "%s%s%s", here, path[0] == '/' ? "" : "/", path) < 0) {
+                absolute = NULL;
+                return hf_error_sys(err, ENOMEM, "cannot tell where %s is locked", path);
+        }
+        return find(&settings, absolute, ret, err);
+}
+
+bool hf_lookaside_is_word(const char *path, const struct hf_record *record)
+{
+        hf_cleanup_free char *real = realpath(path, NULL);
+        char *slash = real ? strrchr(real, '/') : NULL;
+        struct stat st;
+
+        if (!*record->lockspace || !slash)
+                return false;
+        slash[slash == real] = '\0';
+        return stat(real, &st) == 0 && st.st_ino != record->directory;
+}
+
+void hf_lookaside_clear(struct hf_lookaside *lookaside)
+{
+        free(lookaside->dir);
+        free(lookaside->file);
+        *lookaside = (struct hf_lookaside){0};
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Where the lock of a disk is, by this host's settings: on the disk itself, or on a
+ * file that stands for it in a lockspace directory (storage/names.h).
+ */
+
+#include "base/error.h"
+#include "storage/names.h"
+#include "storage/record.h"
+
+struct hf_lookaside {
+        char *dir;  /* the lockspace directory; NULL: the lock is on the disk itself */
+        char *file; /* the file there, which may not exist */
+};
+
+/*
+ * Of the disk at path, which is made absolute. A negative errno where the settings cannot be
+ * read, or the disk's name cannot be found out in a few seconds. *ret is freed with
+ * hf_lookaside_clear.
+ */
+int hf_lookaside_of(const char *path, struct hf_lookaside *ret, struct hf_error *err);
+/*
+ * Whether a record that was found at the disk at path is no record of a lock there, but word
+ * that a host locks this disk in a lockspace directory (cli/dangers.h).
+ */
+bool hf_lookaside_is_word(const char *path, const struct hf_record *record);
+
+void hf_lookaside_clear(struct hf_lookaside *lookaside);
+
+#define hf_cleanup_lookaside hf_cleanup(hf_lookaside_clear)

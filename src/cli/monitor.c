@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/monitor.h"
+
+#include "cli/message.h"
+#include "vm/qemu-cmdline.h"
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "base/process.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Of the names of the two files: "PID-START" and one of these. */
+#define SOCKET_SUFFIX ".qmp"
+#define CONFIG_SUFFIX ".conf"
+
+/* What -readconfig takes; QEMU's own words have no way to write a quotation mark in a value. */
+#define CONFIG_TEXT                                                                                \
+        "[chardev \"holdfast\"]\n  backend = \"socket\"\n  path = \"%s\"\n  server = \"on\"\n"     \
+        "  wait = \"off\"\n\n[mon \"holdfast\"]\n  chardev = \"holdfast\"\n  mode = \"control\"\n"
+
+/* Whether somebody has bound that path: a line of /proc/net/unix ends with it. */
+static bool is_bound(const char *path)
+{
+        hf_cleanup_file FILE *file = fopen("/proc/net/unix", "re");
+        char line[512];
+
+        while (file && fgets(line, sizeof(line), file)) {
+                const char *at = strchr(line, '/');
+
+                line[strcspn(line, "\n")] = '\0';
+                if (at && !strcmp(at, path))
+                        return true;
+        }
+        return false;
+}
+
+/* Of a process that is gone, or not by that name. */
+static bool is_left_over(const char *name)
+{
+        unsigned long long start;
+        uint64_t now;
+        int pid;
+
+        if (sscanf(name, "%d-%llu.", &pid, &start) != 2 || pid <= 0)
+                return false;
+        return hf_process_start(pid, &now) < 0 || now != start;
+}
+
+static void sweep(const char *dir)
+{
+        hf_cleanup_dir DIR *entries = opendir(dir);
+        struct dirent *entry;
+
+        while (entries && (entry = readdir(entries))) {
+                size_t len = strcspn(entry->d_name, ".");
+                hf_cleanup_free char *socket = NULL;
+
+                if (!is_left_over(entry->d_name))
+                        continue;
+                if (asprintf(&socket, "%s/%.*s" SOCKET_SUFFIX, dir, (int)len, entry->d_name) < 0) {
+                        socket = NULL;
+                        continue;
+                }
+                if (!is_bound(socket))
+                        (void)unlinkat(dirfd(entries), entry->d_name, 0);
+        }
+}
+
+static int write_config(const struct hf_monitor *monitor)
+{
+        hf_cleanup_fd int fd = open(monitor->config, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = dprintf(fd, CONFIG_TEXT, monitor->socket) < 0 ? -errno : 0;
+        if (r < 0)
+                (void)unlink(monitor->config);
+        return r;
+}
+
+/* The user's words, and ours behind them. */
+static int extend(char **argv, struct hf_monitor *monitor)
+{
+        size_t n = 0;
+
+        while (argv[n])
+                n++;
+        monitor->argv = calloc(n + 3, sizeof(*monitor->argv));
+        if (!monitor->argv)
+                return -ENOMEM;
+        memcpy(monitor->argv, argv, n * sizeof(*argv));
+        monitor->argv[n] = (char *)(uintptr_t) "-readconfig";
+        monitor->argv[n + 1] = monitor->config;
+        return 0;
+}
+
+static int name_files(const char *dir, struct hf_monitor *monitor)
+{
+        uint64_t start;
+        int r = hf_process_start(getpid(), &start);
+
+        if (r < 0)
+                return r;
+        if (asprintf(&monitor->socket, "%s/%d-%llu" SOCKET_SUFFIX, dir, (int)getpid(),
+                     (unsigned long long)start) < 0)
+                monitor->socket = NULL;
+        if (asprintf(&monitor->config, "%s/%d-%llu" CONFIG_SUFFIX, dir, (int)getpid(),
+                     (unsigned long long)start) < 0)
+                monitor->config = NULL;
+        if (!monitor->socket || !monitor->config)
+                return -ENOMEM;
+        if (strlen(monitor->socket) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+                return -ENAMETOOLONG;
+        return strchr(monitor->socket, '"') ? -EINVAL : 0;
+}
+
+static int make(char **argv, struct hf_monitor *monitor)
+{
+        hf_cleanup_paths struct hf_paths paths = {0};
+        hf_cleanup_free char *dir = NULL;
+        int r = hf_paths_init(&paths, NULL);
+
+        if (r < 0)
+                return r;
+        if (asprintf(&dir, "%s/monitors", paths.run_dir) < 0) {
+                dir = NULL;
+                return -ENOMEM;
+        }
+        r = hf_path_make_dirs(paths.run_dir, paths.privileged ? 0755 : 0700, NULL);
+        if (r >= 0)
+                r = hf_path_make_dirs(dir, 0700, NULL);
+        if (r < 0)
+                return r;
+        sweep(dir);
+        r = name_files(dir, monitor);
+        if (r >= 0)
+                r = extend(argv, monitor);
+        return r < 0 ? r : write_config(monitor);
+}
+
+void hf_monitor_prepare(char **argv, struct hf_monitor *ret)
+{
+        int r;
+
+        *ret = (struct hf_monitor){0};
+        if (!hf_qemu_takes_config((const char *const *)argv))
+                return;
+        r = make(argv, ret);
+        if (r >= 0)
+                return;
+        hf_message(
+                "QEMU gets no monitor socket of its own (%s): should a lock be lost, it is paused "
+                "by a signal",
+                strerror(-r));
+        hf_monitor_clear(ret);
+}
+
+void hf_monitor_remove(struct hf_monitor *monitor)
+{
+        if (!monitor->socket || is_bound(monitor->socket))
+                return;
+        (void)unlink(monitor->socket);
+        (void)unlink(monitor->config);
+}
+
+void hf_monitor_clear(struct hf_monitor *monitor)
+{
+        free(monitor->socket);
+        free(monitor->config);
+        free(monitor->argv);
+        *monitor = (struct hf_monitor){0};
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A monitor of our own for a QEMU that we start, by which the lock daemon can pause it.
+ *
+ * It is a QMP socket in a directory that only this user can enter, RUN_DIR/monitors, with a
+ * name that is used once. QEMU is told of it by a file for -readconfig behind its own
+ * options: "-mon" among these would take its default monitor away, which the user may want.
+ *
+ * Who waits for the VM removes both files when it has ended. What a killed one left is
+ * removed by the next: files of a process that is gone, whose socket nobody has bound.
+ * QEMU itself removes the socket where it can. What is left over does no harm.
+ */
+
+#include <stdbool.h>
+
+struct hf_monitor {
+        char *socket; /* NULL: there is none */
+        char *config;
+        char **argv; /* QEMU's, with the options for it; the strings belong to others */
+};
+
+/*
+ * Prepares one for a command line, which is QEMU's (or nothing happens), and removes what others
+ * have left. Where that cannot be done it is reported, and there is none.
+ */
+void hf_monitor_prepare(char **argv, struct hf_monitor *ret);
+
+/* Removes its files, but for a VM that has left its first process and lives. */
+void hf_monitor_remove(struct hf_monitor *monitor);
+
+/* Frees what the struct holds. */
+void hf_monitor_clear(struct hf_monitor *monitor);
+
+#define hf_cleanup_monitor hf_cleanup(hf_monitor_clear)

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Which locks the guard looks at, and what it notes of them. */
+#include "daemon/guard-private.h"
+
+#include "base/log.h"
+#include "lockspace/claims.h"
+
+#define MODULE "daemon.guard"
+
+uint32_t hf_guard_next_lock(struct hf_server *server, uint64_t dev, uint32_t after)
+{
+        struct hf_table *table = server->table;
+        uint32_t i = after;
+
+        while ((i = hf_table_next_hold(table, i))) {
+                const struct hf_lock *lock = hf_table_lock(table, hf_table_hold(table, i)->lock);
+
+                if (lock->first_hold == i && lock->file.kind == HF_THING_FILE &&
+                    lock->file.dev == dev && !(lock->flags & HF_LOCK_RELEASING))
+                        return i;
+        }
+        return 0;
+}
+
+uint32_t hf_guard_lock_of(struct hf_server *server, uint32_t hold)
+{
+        return hf_table_hold(server->table, hold)->lock;
+}
+
+uint32_t hf_guard_rotate(struct hf_server *server, struct hf_lease_record *record)
+{
+        uint32_t i = record->cursor;
+
+        for (int round = 0; round < 2; round++) {
+                while ((i = hf_guard_next_lock(server, record->dev, i)))
+                        if (!(hf_table_lock(server->table, hf_guard_lock_of(server, i))->flags &
+                              HF_LOCK_LOST)) {
+                                record->cursor = i;
+                                return i;
+                        }
+        }
+        return 0;
+}
+
+uint32_t hf_guard_unsafe(struct hf_server *server, uint32_t owner)
+{
+        struct hf_table *table = server->table;
+        uint32_t unsafe = 0;
+
+        for (uint32_t i = hf_table_owner(table, owner)->first_hold; i;
+             i = hf_table_hold(table, i)->next_in_owner) {
+                const struct hf_lock *lock = hf_table_lock(table, hf_table_hold(table, i)->lock);
+
+                if (!(lock->flags & HF_LOCK_RELEASING))
+                        unsafe |= lock->flags & HF_LOCK_UNSAFE;
+        }
+        return unsafe;
+}
+
+static const char *vm_of(struct hf_server *server, uint32_t hold)
+{
+        const struct hf_owner *owner = hf_table_owner(server->table,
+                                                      hf_table_hold(server->table, hold)->owner);
+        const char *name = hf_table_string(server->table, owner->name);
+
+        return *name ? name : "a VM without a name";
+}
+
+void hf_guard_lose(struct hf_server *server, uint32_t index)
+{
+        struct hf_table *table = server->table;
+        struct hf_lock *lock = hf_table_lock(table, index);
+
+        server->guard->trouble = true;
+        for (uint32_t i = lock->first_hold; i; i = hf_table_hold(table, i)->next_in_lock) {
+                struct hf_owner *owner = hf_table_owner(table, hf_table_hold(table, i)->owner);
+
+                owner->acted |= HF_ACTED_FINAL;
+                hf_log(HF_LOG_ERROR, MODULE,
+                       "%s (pid %d) has lost its lock of %s: its server has given it up, and "
+                       "another host may have written there since. The lock is not taken again. "
+                       "End this VM: what it has in memory is of before",
+                       vm_of(server, i), (int)owner->pid,
+                       hf_table_string(table, hf_table_hold(table, i)->name));
+        }
+        hf_table_set_lease(table, index, HF_LOCK_LOST);
+}
+
+unsigned int hf_guard_doubt_all(struct hf_server *server, uint64_t dev)
+{
+        unsigned int n = 0;
+
+        for (uint32_t i = 0; (i = hf_guard_next_lock(server, dev, i));) {
+                uint32_t lock = hf_guard_lock_of(server, i);
+
+                if (hf_table_lock(server->table, lock)->flags & HF_LOCK_LOST)
+                        continue;
+                hf_table_set_lease(server->table, lock, HF_LOCK_DOUBTED);
+                n++;
+        }
+        return n;
+}
+
+/* ---- claims of an earlier daemon ---- */
+
+void hf_guard_recover(struct hf_server *server, uint32_t index, const struct hf_claim *claim)
+{
+        struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        owner->on_lost = (uint8_t)claim->on_lost;
+        owner->acted |= (uint16_t)(claim->acted & ~HF_ACTED_SPREAD);
+        if (*claim->monitor)
+                (void)hf_table_set_monitor(server->table, index, claim->monitor);
+}
+
+void hf_guard_recover_not(struct hf_server *server, const struct hf_claim *claim)
+{
+        uint32_t index = hf_table_find_owner(server->table, claim->pid, claim->start);
+
+        if (index)
+                hf_table_owner(server->table, index)->acted |= HF_ACTED_FINAL;
+}

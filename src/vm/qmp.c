@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vm/qmp.h"
+
+#include "base/cleanup.h"
+#include "vm/qemu-opts.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* Answers are flat, or nearly so. */
+#define DEPTH_MAX 8
+
+/* What is waited for, in this order. */
+enum step { GREETING, CAPABILITIES, STATUS, COMMAND, STATUS_AGAIN };
+
+/* Ids, by which an answer is known to be that of this step. */
+static const char *const ids[] = {
+        [CAPABILITIES] = "holdfast-1",
+        [STATUS] = "holdfast-2",
+        [COMMAND] = "holdfast-3",
+        [STATUS_AGAIN] = "holdfast-4",
+};
+
+#define SEND(name, id) "{\"execute\": \"" name "\", \"id\": \"" id "\"}\n"
+
+static const char *command_of(const struct hf_qmp *qmp)
+{
+        switch (qmp->step) {
+        case CAPABILITIES:
+                return SEND("qmp_capabilities", "holdfast-1");
+        case STATUS:
+                return SEND("query-status", "holdfast-2");
+        case COMMAND:
+                return qmp->goal == HF_QMP_STOP ? SEND("stop", "holdfast-3")
+                                                : SEND("cont", "holdfast-3");
+        default:
+                return SEND("query-status", "holdfast-4");
+        }
+}
+
+void hf_qmp_begin(struct hf_qmp *qmp, enum hf_qmp_goal goal)
+{
+        qmp->goal = goal;
+        qmp->state = HF_QMP_TALKING;
+        qmp->commanded = false;
+        qmp->step = GREETING;
+        qmp->used = 0;
+        qmp->skipping = false;
+}
+
+/* ---- one line ---- */
+
+/* NULL: no object. */
+static struct json_object *parse(const char *line, size_t len)
+{
+        struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
+        struct json_object *object;
+
+        if (!tokener)
+                return NULL;
+        object = json_tokener_parse_ex(tokener, line, (int)len);
+        json_tokener_free(tokener);
+        if (object && !json_object_is_type(object, json_type_object)) {
+                (void)json_object_put(object);
+                return NULL;
+        }
+        return object;
+}
+
+static struct json_object *member(struct json_object *object, const char *key)
+{
+        struct json_object *value = NULL;
+
+        return json_object_object_get_ex(object, key, &value) ? value : NULL;
+}
+
+static bool has_id(struct json_object *object, const char *id)
+{
+        struct json_object *value = member(object, "id");
+
+        return value && json_object_is_type(value, json_type_string) &&
+               !strcmp(json_object_get_string(value), id);
+}
+
+/*
+ * States of a VM whose processors run, or will without anybody saying so: at the end of
+ * a migration to here, when its guest wakes up, after a snapshot.
+ */
+static bool is_active(const char *status)
+{
+        static const char *const active[] = {"running", "inmigrate",  "suspended", "finish-migrate",
+                                             "save-vm", "restore-vm", "colo"};
+
+        for (size_t i = 0; i < HF_ARRAY_LEN(active); i++)
+                if (!strcmp(status, active[i]))
+                        return true;
+        return false;
+}
+
+/* NULL: it says no status. */
+static const char *status_of(struct json_object *answer)
+{
+        struct json_object *status = member(answer, "status");
+
+        return status && json_object_is_type(status, json_type_string)
+                       ? json_object_get_string(status)
+                       : NULL;
+}
+
+static enum hf_qmp_state judge_before(const struct hf_qmp *qmp, const char *status)
+{
+        bool active = is_active(status);
+
+        if (qmp->goal == HF_QMP_STOP)
+                return active ? HF_QMP_TALKING : HF_QMP_ALREADY;
+        /* A migration to here waits for "cont" where it was stopped. */
+        if (!strcmp(status, "paused") || !strcmp(status, "inmigrate"))
+                return HF_QMP_TALKING;
+        return active ? HF_QMP_ALREADY : HF_QMP_OTHER;
+}
+
+/* A migration to here has the same status whether it starts its VM then or not. */
+static enum hf_qmp_state judge_after(const struct hf_qmp *qmp, const char *status)
+{
+        bool active = is_active(status), comes = !strcmp(status, "inmigrate");
+
+        if (qmp->goal == HF_QMP_STOP)
+                return active && !comes ? HF_QMP_FAILED : HF_QMP_DONE;
+        return active ? HF_QMP_DONE : HF_QMP_OTHER;
+}
+
+static void take_status(struct hf_qmp *qmp, struct json_object *answer)
+{
+        const char *status = status_of(answer);
+
+        if (!status)
+                qmp->state = HF_QMP_FAILED;
+        else if (qmp->step == STATUS)
+                qmp->state = judge_before(qmp, status);
+        else
+                qmp->state = judge_after(qmp, status);
+}
+
+/* Whether the object is what is waited for. What is not (events, answers to others) is nothing. */
+static bool is_awaited(struct hf_qmp *qmp, struct json_object *object)
+{
+        if (qmp->step == GREETING)
+                return member(object, "QMP");
+        return has_id(object, ids[qmp->step]) &&
+               (member(object, "return") || member(object, "error"));
+}
+
+/* Returns whether there is something to be sent. */
+static bool take_line(struct hf_qmp *qmp)
+{
+        hf_cleanup_json struct json_object *object = parse(qmp->line, qmp->used);
+
+        if (!object) {
+                qmp->state = HF_QMP_FAILED;
+                return false;
+        }
+        if (!is_awaited(qmp, object))
+                return false;
+        if (qmp->step != GREETING && !member(object, "return"))
+                qmp->state = HF_QMP_FAILED;
+        else if (qmp->step == STATUS || qmp->step == STATUS_AGAIN)
+                take_status(qmp, member(object, "return"));
+        if (qmp->state != HF_QMP_TALKING)
+                return false;
+        qmp->step++;
+        qmp->commanded |= qmp->step == COMMAND;
+        return true;
+}
+
+static bool is_blank(const char *line, size_t len)
+{
+        return strspn(line, " \t\r") >= len;
+}
+
+size_t hf_qmp_feed(struct hf_qmp *qmp, const char *bytes, size_t len, const char **ret_command)
+{
+        *ret_command = NULL;
+        for (size_t i = 0; i < len && qmp->state == HF_QMP_TALKING; i++) {
+                bool ends = bytes[i] == '\n', skipped = qmp->skipping;
+
+                if (!ends && qmp->used == sizeof(qmp->line) - 1)
+                        qmp->skipping = true;
+                else if (!ends)
+                        qmp->line[qmp->used++] = bytes[i];
+                if (!ends)
+                        continue;
+                qmp->line[qmp->used] = '\0';
+                if (!skipped && !is_blank(qmp->line, qmp->used) && take_line(qmp))
+                        *ret_command = command_of(qmp);
+                qmp->used = 0;
+                qmp->skipping = false;
+                if (*ret_command)
+                        return i + 1;
+        }
+        return len;
+}
+
+/* ---- the connection ---- */
+
+void hf_qmp_connect(struct hf_qmp_link *link, const char *path, enum hf_qmp_goal goal)
+{
+        struct sockaddr_un name = {.sun_family = AF_UNIX};
+
+        hf_qmp_begin(&link->talk, goal);
+        link->talk.state = HF_QMP_FAILED;
+        link->fd = -1;
+        if (!*path || strlen(path) >= sizeof(name.sun_path))
+                return;
+        (void)snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
+        link->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (link->fd < 0)
+                return;
+        if (connect(link->fd, (const struct sockaddr *)&name, sizeof(name)) < 0)
+                hf_qmp_close(link);
+        else
+                link->talk.state = HF_QMP_TALKING;
+}
+
+static void fail(struct hf_qmp_link *link)
+{
+        if (link->talk.state == HF_QMP_TALKING)
+                link->talk.state = HF_QMP_FAILED;
+}
+
+/* A few dozen bytes: what the socket does not take at once no monitor reads. */
+static void send_command(struct hf_qmp_link *link, const char *command)
+{
+        size_t len = strlen(command);
+
+        if (send(link->fd, command, len, MSG_NOSIGNAL) != (ssize_t)len)
+                fail(link);
+}
+
+/* Reads in one turn: a peer that never stops shall not keep others waiting. */
+#define READS_PER_TURN 16
+
+void hf_qmp_serve(struct hf_qmp_link *link)
+{
+        char bytes[4096];
+
+        for (int i = 0; i < READS_PER_TURN && link->talk.state == HF_QMP_TALKING; i++) {
+                ssize_t got = recv(link->fd, bytes, sizeof(bytes), 0);
+                const char *command;
+
+                if (got < 0 && (errno == EAGAIN || errno == EINTR))
+                        return;
+                if (got <= 0) {
+                        fail(link);
+                        return;
+                }
+                for (size_t at = 0; at < (size_t)got;) {
+                        at += hf_qmp_feed(&link->talk, bytes + at, (size_t)got - at, &command);
+                        if (command)
+                                send_command(link, command);
+                }
+        }
+}
+
+void hf_qmp_close(struct hf_qmp_link *link)
+{
+        hf_close_fd(&link->fd);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * QEMU's monitor protocol, as far as is needed to stop a VM and to continue it.
+ *
+ * The monitor sends a greeting; the client sends "qmp_capabilities" and then commands;
+ * each is one JSON object on a line, and so are answers, with events in between.
+ * A command carries an id by which its answer is known.
+ *
+ * A conversation never waits: bytes are fed to it, and it says what to send and when it has
+ * ended. It asks for the VM's status first, so that it can tell what it has done from what
+ * others had done before, and once more afterwards. QEMU answers "stop" when what the
+ * guest has begun to write has been written, so on storage that hangs it does not.
+ *
+ * The peer may be anything: lines that are too long are passed over, what is not
+ * understood ends the conversation, and nothing that it sends makes it send more than
+ * its few commands.
+ */
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum hf_qmp_goal {
+        HF_QMP_STOP,
+        HF_QMP_CONT,
+};
+
+/* How a conversation ended, or stands. */
+enum hf_qmp_state {
+        HF_QMP_TALKING,
+        HF_QMP_DONE,    /* the VM was brought there by us */
+        HF_QMP_ALREADY, /* it was there before: stopped by somebody else, or running */
+        HF_QMP_OTHER,   /* CONT: it is stopped for another reason than "stop"; left so */
+        HF_QMP_FAILED,  /* no monitor, or none that does so */
+};
+
+/* The longest line that is read; an answer has some dozen bytes, the greeting some hundred. */
+#define HF_QMP_LINE_MAX 8192
+
+struct hf_qmp {
+        enum hf_qmp_goal goal;
+        enum hf_qmp_state state;
+        bool commanded; /* "stop" or "cont" was handed out to be sent */
+        unsigned int step;
+        size_t used;   /* of line */
+        bool skipping; /* the rest of a line that is too long */
+        char line[HF_QMP_LINE_MAX];
+};
+
+/* Begins a conversation. */
+void hf_qmp_begin(struct hf_qmp *qmp, enum hf_qmp_goal goal);
+
+/*
+ * Takes in bytes of the peer up to the end of what has to be answered; returns how many were
+ * taken. *ret_command is then what is to be sent, a text that stays, or NULL.
+ * Once the state is not TALKING any more everything is taken, and nothing comes of it.
+ */
+size_t hf_qmp_feed(struct hf_qmp *qmp, const char *bytes, size_t len, const char **ret_command);
+
+/* A connection to a monitor, and its conversation. */
+struct hf_qmp_link {
+        int fd; /* -1: none */
+        struct hf_qmp talk;
+};
+
+/* Connects without waiting; a monitor that cannot be had at once is FAILED. */
+void hf_qmp_connect(struct hf_qmp_link *link, const char *path, enum hf_qmp_goal goal);
+
+/* Goes on with what there is to be read, without waiting. */
+void hf_qmp_serve(struct hf_qmp_link *link);
+
+/* Ends a connection. */
+void hf_qmp_close(struct hf_qmp_link *link);
