@@ -17,7 +17,7 @@ def test_ps_tells_vm_pid_state_means_and_locks(cli, disk):
     vm = cli.vms()["web0"]
     assert vm["state"] == "running" and vm["via"] == "holdfast run"
     assert vm["locks"] == [{"name": path, "lockspace": None, "mode": "exclusive",
-                            "guarantee": "host", "by_name_only": False,
+                            "guarantee": "host", "lease": "none", "by_name_only": False,
                             "since": vm["locks"][0]["since"]}]
     lines = cli("ps").stdout.splitlines()
     assert lines[0].split() == ["NAME", "PID", "STATE", "SINCE", "VIA", "LOCKS"]

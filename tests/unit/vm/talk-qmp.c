@@ -20,8 +20,9 @@ static long now_ms(void)
 int main(int argc, char **argv)
 {
         static const char *const names[] = {
-                [HF_QMP_TALKING] = "talking", [HF_QMP_DONE] = "done", [HF_QMP_ALREADY] = "already",
-                [HF_QMP_OTHER] = "other",     [HF_QMP_FAILED] = "failed",
+                [HF_QMP_TALKING] = "talking", [HF_QMP_DONE] = "done",
+                [HF_QMP_ALREADY] = "already", [HF_QMP_OTHER] = "other",
+                [HF_QMP_FAILED] = "failed",
         };
         static struct hf_qmp_link link;
         long end;
