@@ -313,6 +313,24 @@ class VmCutsItsConnection(Kind):
         until(self.scene.is_free, "the lock of the ended VM is free")
 
 
+class SayWhatBecomes(Kind):
+    """Each time by a VM that then has a lock: what it said shows when it is counted on."""
+
+    def before(self):
+        self.vm = self.scene.nursery.vm("web6")
+        self.own = self.vm.own_connection(self.scene.daemon)
+        assert self.own.acquire(self.disk).ok
+
+    def act(self):
+        answer = self.own.call(7, struct.pack(">I", 2) + wire.string("/run/monitor") + bytes(4),
+                               prog=0x486F6C64)
+        assert answer.ok, answer
+
+    def after(self):
+        assert self.own.release(self.disk).ok and self.scene.is_free()
+        self.vm.leave()
+
+
 class HalfARequest(Kind):
     def act(self):
         request = wire.frame(Proc.ACQUIRE, wire.resource("", self.disk, 0), serial=9)
@@ -331,4 +349,5 @@ class HalfARequest(Kind):
 KINDS = [Acquire, AcquireShared, AcquireAgain, AcquireByAnotherName, AcquireOfAnothers,
          AcquireOfAStrangers, AcquireAutocreate, Release, ReleaseAutocreate, ReleaseOneName,
          ReleaseOfNothing, Register, Restrict, NewLockspace, CreateResource, DeleteResource, Ping,
-         Connect, Disconnect, ListLocks, VmDies, VmCutsItsConnection, HalfARequest]
+         Connect, Disconnect, ListLocks, VmDies, VmCutsItsConnection, SayWhatBecomes,
+         HalfARequest]

@@ -54,7 +54,7 @@ def test_a_lost_lock_can_be_released_and_no_file_goes_with_it(taken):
     taken.proves("the image of a lost lock is still there")
 
 
-@pytest.mark.parametrize("vm", ["qemu", "writer"])
+@pytest.mark.parametrize("vm", ["qemu", "mute", "writer"])
 def test_a_vm_whose_lock_was_kept_continues_after_healing(healed, vm):
     healed.proves(f"the VM {vm} is paused before its lease has ended")
     healed.proves("a paused VM is shown so")

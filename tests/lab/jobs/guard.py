@@ -128,6 +128,22 @@ class Qemu(VmOf):
         return not super().stopped() and self.status() == "running"
 
 
+class Mute(Qemu):
+    """Somebody else talks to the monitor that it has for the daemon, which gets no answer."""
+
+    def __init__(self, host, cli, name, action, folder):
+        super().__init__(host, cli, name, action, folder)
+        monitors = f"{cli.env['HOLDFAST_RUN_DIR']}/holdfast/monitors"
+        ours, = [entry for entry in os.listdir(monitors)
+                 if entry.startswith(f"{self.run.pid}-") and entry.endswith(".qmp")]
+        self.other = socket.socket(socket.AF_UNIX)
+        self.other.connect(f"{monitors}/{ours}")
+        assert self.other.recv(1)
+
+    def stopped(self):
+        return VmOf.stopped(self)
+
+
 def time_of(report, what, condition, timeout=PATIENCE):
     """When it came to be so, on the report's clock; None: never."""
     end = time.monotonic() + timeout
@@ -172,9 +188,9 @@ class World:
         self.image(name)
         self.vms[name] = Idler(self.hosts[host], self.clis[host], name, action)
 
-    def qemu(self, host, name, action):
+    def qemu(self, host, name, action, kind=Qemu):
         self.image(name)
-        self.vms[name] = Qemu(self.hosts[host], self.clis[host], name, action, nfs.SHARED)
+        self.vms[name] = kind(self.hosts[host], self.clis[host], name, action, nfs.SHARED)
 
     def rival(self, name):
         return locks.Holder(self.hosts["b"], self.daemons["b"], "", self.vms[name].image)
@@ -303,9 +319,10 @@ def kill_server(report, daemon):
 def healed(report, world):
     world.qemu("a", "qemu", "pause")
     world.writer("a", "writer", "pause")
+    world.qemu("a", "mute", "pause", Mute)
     world.writer("x", "served", "pause")
     watched(report, world)
-    names = ["served", "writer", "qemu"]
+    names = ["served", "writer", "qemu", "mute"]
     begin = world.cut("ax")
     time.sleep(4)
     kill_server(report, world.daemons["x"])
