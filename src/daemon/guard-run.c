@@ -55,6 +55,9 @@ void hf_guard_run_prove(struct hf_worker *worker, struct hf_keeper *keeper)
                 if (!is_file(item->fd, &item->file))
                         continue;
                 r = hf_nfs_prove(item->fd);
+                /* Who looks for the lock by its name would make another file. */
+                if (r == 0 && item->stands_in && hf_nfs_is_removed(item->fd))
+                        r = -ESTALE;
                 if (is_file(item->fd, &item->file))
                         worker->outcome.items[i] = r < 0 ? r : HF_PROVED_SOUND;
         }

@@ -138,7 +138,11 @@ static void put_item(struct hf_server *server, struct hf_order *order, uint32_t 
         const struct hf_lock *lock = hf_table_lock(server->table, index);
 
         order->items[order->n_items++] = (struct hf_work_item){
-                .index = index, .fd = lock->fd, .file = lock->file};
+                .index = index,
+                .fd = lock->fd,
+                .stands_in = lock->flags & HF_LOCK_AUTOCREATE,
+                .file = lock->file,
+        };
 }
 
 /* All that are doubted, as many as one worker takes; in sound times some. */

@@ -63,6 +63,7 @@ enum hf_work_kind {
 struct hf_work_item {
         uint32_t index; /* of its record in the table */
         int32_t fd;     /* PROVE */
+        bool stands_in; /* PROVE: the file is nothing but its name, which others find it by */
         struct hf_thing file;
         uint64_t start; /* MONITOR: of the owner */
 };

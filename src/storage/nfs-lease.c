@@ -276,3 +276,12 @@ int hf_nfs_prove(int fd)
         (void)fcntl(fd, F_SETFL, flags);
         return r;
 }
+
+bool hf_nfs_is_removed(int fd)
+{
+        struct statx sx;
+
+        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_NLINK, &sx) < 0)
+                return errno == ESTALE;
+        return sx.stx_nlink == 0;
+}

@@ -78,6 +78,13 @@ int hf_nfs_renew(int fd);
  */
 int hf_nfs_prove(int fd);
 
+/*
+ * Whether the file of a descriptor has no name any more, as its server says. A stock virtlockd at
+ * another host removes a lock file when it gives its lock back, which may reach the server
+ * late: when another one has the lock.
+ */
+bool hf_nfs_is_removed(int fd);
+
 /* Whether that is what hf_nfs_prove says of a lost lock. */
 static inline bool hf_nfs_is_loss(int r)
 {
