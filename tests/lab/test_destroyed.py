@@ -29,6 +29,7 @@ def lab(guests):
     b.await_event("b is refused both")
     killed = time.monotonic()
     a.kill()
+    b.tell("a is dead")
     took = {what: b.await_event(f"b has {what}") - killed for what in ("the disk", "the lease")}
     result = b.finish()
     result.values = took
@@ -41,6 +42,11 @@ def lab(guests):
 @pytest.mark.parametrize("what", ["the disk", "the lease"])
 def test_while_the_host_lives_its_lock_is_refused_elsewhere(lab, what):
     lab.proves(f"b is refused {what}")
+
+
+@pytest.mark.parametrize("what", ["the disk", "the lease"])
+def test_who_says_whose_it_was(lab, what):
+    lab.proves(f"who says whose {what} was")
 
 
 @pytest.mark.parametrize("what", ["the disk", "the lease"])

@@ -10,8 +10,11 @@ import time
 from lab.inside import locks, nfs
 from lab.inside.report import until
 
+from .records import NOBODY, told
+
 IMAGE = f"{nfs.MOUNT}/disk.img"
 WANTED = {"the disk": ("", IMAGE), "the lease": (f"{nfs.MOUNT}/leases", locks.NAMES["file"])}
+WANTED_PATHS = {what: os.path.join(*where) for what, where in WANTED.items()}
 PAUSE = 0.2
 # For a lease to run out, with much to spare.
 PATIENCE = 60
@@ -30,7 +33,7 @@ def join(name, number):
     host = nfs.Client(name, number)
     until(lambda: mounted(host), "the server answers", PATIENCE)
     daemon = host.holdfastd()
-    return host, {what: locks.Holder(host, daemon, *where) for what, where in WANTED.items()}
+    return host, daemon, {what: locks.Holder(host, daemon, *where) for what, where in WANTED.items()}
 
 
 def mounted(host):
@@ -43,7 +46,7 @@ def mounted(host):
 
 
 def hold(report):
-    _, vms = join("a", 0)
+    _, _, vms = join("a", 0)
     for what, vm in vms.items():
         answer = vm.acquire()
         report.check(f"a gets {what}", answer.ok, answer)
@@ -52,13 +55,22 @@ def hold(report):
 
 
 def wait(report):
-    host, vms = join("b", 1)
+    host, daemon, vms = join("b", 1)
     report.event("b is ready")
     report.told("try")
     for what, vm in vms.items():
         answer = vm.acquire()
         report.check(f"b is refused {what}", locks.refused(answer), answer)
     report.event("b is refused both")
+    report.told("a is dead")
+    cli = host.cli(daemon)
+    for what, path in WANTED_PATHS.items():
+        status, holders = told(cli, path)
+        report.check(f"who says whose {what} was", status in (0, NOBODY) and
+                     [(h["host"], h["kind"]) for h in holders] ==
+                     [("a", "elsewhere" if status == 0 else "last")] and
+                     holders[0]["name"].startswith("a-"),
+                     (status, holders))
     end = time.monotonic() + PATIENCE
     while vms and time.monotonic() < end:
         for what, vm in [*vms.items()]:
