@@ -167,3 +167,17 @@ def test_readers_under_cloud_hypervisor_share_with_other_readers(cli, disk, clou
     assert lock_on_first_byte(path).startswith("read lock")
     assert cli("run", f"--disk={path}:ro", "--", "true").returncode == 0
     assert cli("run", f"--disk={path}", "--", "true").returncode == 75
+
+
+@pytest.mark.parametrize("words", [
+    ["nice", "qemu-system-x86_64", "-name", "cloud-hypervisor", "-drive", "file=DISK,format=raw"],
+    ["nice", "qemu-system-x86_64", "-kernel", "/cloud-hypervisor", "-drive", "file=DISK,format=raw"],
+    ["systemd-run", "--unit", "cloud-hypervisor", "qemu-system-x86_64", "-hda", "DISK"],
+    ["sh", "-name", "cloud-hypervisor", "-drive", "file=DISK,format=raw"],
+])
+def test_what_is_only_called_cloud_hypervisor_has_its_disks_locked_themselves(cli, disk, words):
+    path = disk()
+    cli.hold("web0", f"--disk={path}")
+    checked = cli("check", "--", *[word.replace("DISK", path) for word in words])
+    assert checked.returncode in (75, 127) and "disk.img is held by web0" in checked.stderr, checked
+    assert "lookaside" not in checked.stderr
