@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/plan.h"
 
+#include "cli/lookaside.h"
 #include "cli/message.h"
 #include "cli/verb.h"
 #include "vm/cloud-hypervisor.h"
@@ -49,22 +50,9 @@ static bool is_own_descriptor(const char *path)
  */
 static char *absolute(const char *path)
 {
-        hf_cleanup_free char *here = NULL;
-        char *whole;
+        char *whole = is_own_descriptor(path) ? realpath(path, NULL) : NULL;
 
-        if (is_own_descriptor(path)) {
-                whole = realpath(path, NULL);
-                if (whole)
-                        return whole;
-        }
-        if (path[0] == '/')
-                return strdup(path);
-        while (path[0] == '.' && path[1] == '/')
-                path += 2 + strspn(path + 2, "/");
-        here = getcwd(NULL, 0);
-        if (!here || asprintf(&whole, "%s/%s", strcmp(here, "/") ? here : "", path) < 0)
-                return NULL;
-        return whole;
+        return whole ? whole : hf_lookaside_absolute(path);
 }
 
 /* What stands at the path, and whether the VMM could use it as it wants. */

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hftest.command import Cli
+from hftest.command import Cli, end
 from hftest.files import lock_on_first_byte
 
 UP = ["--", "sh", "-c", "echo up; exec sleep 600"]
@@ -81,6 +81,26 @@ def test_a_disk_behind_a_hash_is_refused_told_and_checked_by_its_path(user, file
     told = ask(user, "who", path)
     assert told.returncode == 0 and "web0" in told.stdout
     assert user.space in ask(user, "ps", "--json").stdout
+
+
+def test_a_relative_path_has_the_name_of_the_absolute_one_on_each_host(user, nursery,
+                                                                       holdfastd):
+    """Two daemons that share nothing but the directory are as two hosts."""
+    path = user.disk("disk.img")
+    os.mkdir(os.path.join(user.folder, "sub"))
+    user.configure('file_lockspace_dir = "SPACE"\n')
+    uid = 65534 if os.geteuid() == 0 else None
+    other = Cli(nursery, user.folder, holdfastd("e", uid=uid).run_dir)
+    other.prefix = user.prefix
+    for written in (path, "./disk.img", "sub/../disk.img", "sub/.././/disk.img",
+                    f"../{os.path.basename(user.folder)}/disk.img"):
+        child = user.start("run", "--name=web0", f"--disk={written}", *UP, prefix=user.prefix,
+                           stdout=-1)
+        assert child.stdout.readline() == "up\n"
+        for asked in (path, "disk.img", ".///disk.img", "sub/./../disk.img"):
+            assert ask(other, "run", f"--disk={asked}", "--", "true").returncode == 75, asked
+            assert ask(other, "who", asked).returncode == 0, asked
+        end(child)
 
 
 def test_an_unknown_key_is_a_warning_and_no_more(user):
