@@ -103,6 +103,25 @@ def test_a_relative_path_has_the_name_of_the_absolute_one_on_each_host(user, nur
         end(child)
 
 
+def test_a_lock_on_the_disk_itself_by_other_settings_refuses_one_in_a_directory(user, nursery,
+                                                                               holdfastd):
+    path = user.disk("disk.img")
+    user.configure('file_lockspace_dir = "SPACE"\n')
+    uid = 65534 if os.geteuid() == 0 else None
+    other = Cli(nursery, os.path.join(user.folder, "other"), holdfastd("e", uid=uid).run_dir)
+    other.prefix = user.prefix
+    direct = other.start("run", "--name=web0", f"--disk={path}", *UP, prefix=user.prefix, stdout=-1)
+    assert direct.stdout.readline() == "up\n"
+    refused = ask(user, "run", f"--disk={path}", "--", "echo", "started")
+    assert refused.returncode == 75 and "started" not in refused.stdout, refused
+    assert "another lock daemon" in refused.stderr
+    end(direct)
+    assert ask(user, "run", f"--disk={path}", "--", "true").returncode == 0
+    direct = other.start("run", f"--disk={path}:ro", *UP, prefix=user.prefix, stdout=-1)
+    assert direct.stdout.readline() == "up\n"
+    assert ask(user, "run", f"--disk={path}:ro", "--", "true").returncode == 0
+
+
 def test_an_unknown_key_is_a_warning_and_no_more(user):
     user.configure("on_lots = 1\n")
     user.configure("auto = 1\n", "libvirt/qemu-lockd.conf")
