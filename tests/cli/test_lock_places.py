@@ -2,7 +2,9 @@
 """Where locks are by the settings, and under cloud-hypervisor, as a user of the command meets it."""
 
 import hashlib
+import json
 import os
+import struct
 import sys
 
 import pytest
@@ -120,6 +122,26 @@ def test_a_lock_on_the_disk_itself_by_other_settings_refuses_one_in_a_directory(
     direct = other.start("run", f"--disk={path}:ro", *UP, prefix=user.prefix, stdout=-1)
     assert direct.stdout.readline() == "up\n"
     assert ask(user, "run", f"--disk={path}:ro", "--", "true").returncode == 0
+
+
+def test_another_hosts_other_path_to_a_disk_is_warned_of(user):
+    """By the word that it left beside the disk; the two hashes would exclude nobody."""
+    path = user.disk("disk.img")
+    user.configure('file_lockspace_dir = "SPACE"\n')
+    os.makedirs(user.space, mode=0o777, exist_ok=True)
+    folder = os.path.join(os.path.dirname(path), ".holdfast")
+    os.mkdir(folder)
+    for other, keys in ((path, []), ("/elsewhere/disk.img", ["other-path"])):
+        block = struct.pack("<8sHHiQQQQ16s16s16s16sQ64s24s80s112s96s", b"hfholder", 1, 0, 7, 1, 1, 1, 1,
+                            b"M" * 16, b"B" * 16, b"", b"", os.stat(user.space).st_ino, b"far",
+                            b"holdfast run", b"web9", other.encode(), user.space.encode())
+        with open(os.path.join(folder, "disk.img.holder"), "wb") as out:
+            out.write(block + hashlib.sha256(block).digest()[:16])
+        os.chmod(out.name, 0o644)
+        told = ask(user, "check", "--json", f"--disk={path}", "--", "true")
+        assert [warning["key"] for warning in json.loads(told.stdout)["warnings"]] == keys, told
+        assert told.stderr.count("host far locks this disk by another path, /elsewhere/disk.img") \
+            == len(keys)
 
 
 def test_an_unknown_key_is_a_warning_and_no_more(user):
