@@ -11,6 +11,7 @@ import pytest
 
 from hftest.command import Cli, end
 from hftest.files import lock_on_first_byte
+from hftest.processes import until
 
 UP = ["--", "sh", "-c", "echo up; exec sleep 600"]
 
@@ -103,6 +104,7 @@ def test_a_relative_path_has_the_name_of_the_absolute_one_on_each_host(user, nur
             assert ask(other, "run", f"--disk={asked}", "--", "true").returncode == 75, asked
             assert ask(other, "who", asked).returncode == 0, asked
         end(child)
+        until(lambda: ask(user, "run", f"--disk={path}", "--", "true").returncode == 0, "it went")
 
 
 def test_a_lock_on_the_disk_itself_by_other_settings_refuses_one_in_a_directory(user, nursery,
@@ -118,10 +120,31 @@ def test_a_lock_on_the_disk_itself_by_other_settings_refuses_one_in_a_directory(
     assert refused.returncode == 75 and "started" not in refused.stdout, refused
     assert "another lock daemon" in refused.stderr
     end(direct)
-    assert ask(user, "run", f"--disk={path}", "--", "true").returncode == 0
+    until(lambda: ask(user, "run", f"--disk={path}", "--", "true").returncode == 0, "both went")
+    until(lambda: not ask(user, "ps", "--json").stdout.count('"pid"'), "nobody is left")
     direct = other.start("run", f"--disk={path}:ro", *UP, prefix=user.prefix, stdout=-1)
     assert direct.stdout.readline() == "up\n"
     assert ask(user, "run", f"--disk={path}:ro", "--", "true").returncode == 0
+
+
+def test_nobody_is_not_said_where_the_lock_cannot_be_found(user):
+    path = user.disk("disk.img")
+    user.configure('file_lockspace_dir = "relative"\n')
+    told = ask(user, "who", path)
+    assert told.returncode == 78 and "nobody" not in told.stdout, told
+    told = json.loads(ask(user, "explain", "--json", path).stdout)
+    assert (told["situation"], told["free"]) == ("unclear", False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a directory that is not ours")
+def test_nobody_is_not_said_where_the_lock_may_not_be_looked_at(user):
+    path, space = user.disk("disk.img"), os.path.join(user.folder, "closed")
+    os.mkdir(space, 0o700)
+    user.configure(f'file_lockspace_dir = "{space}"\n')
+    told = ask(user, "who", path)
+    assert told.returncode == 77 and "nobody" not in told.stdout, told
+    told = json.loads(ask(user, "explain", "--json", path).stdout)
+    assert (told["situation"], told["free"]) == ("hidden", False)
 
 
 def test_another_hosts_other_path_to_a_disk_is_warned_of(user):
