@@ -227,6 +227,19 @@ static void say_hidden(const struct hf_standing *standing, struct hf_advice *ret
         say(ret->next, "Ask again as root.");
 }
 
+static bool is_unclear(const struct hf_standing *standing)
+{
+        return standing->unclear;
+}
+
+static void say_unclear(const struct hf_standing *standing, struct hf_advice *ret)
+{
+        (void)standing;
+        say(ret->verdict, "Whether anybody has it cannot be told: it is not known where it is "
+                          "locked.");
+        say(ret->next, "Mend what is said of its lock file above, and ask again.");
+}
+
 static bool is_free(const struct hf_standing *standing)
 {
         (void)standing;
@@ -267,6 +280,7 @@ static const struct {
         {"unknown", is_unknown, say_unknown},
         {"used", is_used, say_used},
         {"hidden", is_hidden, say_hidden},
+        {"unclear", is_unclear, say_unclear},
         {"free", is_free, say_free},
 };
 

@@ -27,6 +27,7 @@ struct hf_standing {
         bool is_ours;                          /* and the record was written on this host */
         bool used;                             /* a QEMU's own locks are there */
         bool hidden;                           /* the locks could not be looked at */
+        bool unclear;                          /* it cannot be told which file carries its lock */
         bool daemon;                           /* ours answers */
         bool all_seen;                         /* every process could be looked at */
 };

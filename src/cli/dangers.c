@@ -133,14 +133,30 @@ static void judge_client_id(const struct ground *ground, const struct hf_record 
              name_of(ground), record->host, record->vm);
 }
 
+/* In one directory a disk has a name for each path that it is given by. */
+static void judge_path(const struct ground *ground, const struct hf_record *record)
+{
+        struct hf_record own = {0};
+
+        hf_record_set_resource(&own, name_of(ground));
+        if (strcmp(own.resource, record->resource) != 0)
+                tell(ground, "other-path", true,
+                     "%s: host %s locks this disk by another path, %s: neither sees the other's "
+                     "lock; give both the same path",
+                     name_of(ground), record->host, record->resource);
+}
+
 /* Where another host locks this disk, by the record beside it. */
 static void judge_place(const struct ground *ground, const struct hf_record *record)
 {
         bool word = hf_lookaside_is_word(name_of(ground), record);
 
-        if (hf_record_same_host(record, &ground->self) ||
-            (word && record->directory == ground->directory) || (!word && !ground->lookaside.dir))
+        if (hf_record_same_host(record, &ground->self) || (!word && !ground->lookaside.dir))
                 return;
+        if (word && record->directory == ground->directory) {
+                judge_path(ground, record);
+                return;
+        }
         tell(ground, "other-lockspace", true,
              "%s: host %s locks this disk %s%s, and this host %s%s: neither sees the other's lock; "
              "give both the same settings (file_lockspace_dir and its like)",

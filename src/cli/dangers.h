@@ -13,6 +13,7 @@
  *   recover-lost-locks  this kernel takes lost locks again, so that a loss is not noticed
  *   same-client-id      another host has our NFS client id: the server takes one for the other
  *   other-lockspace     another host locks this disk in another place
+ *   other-path          another host locks this disk by the hash of another path to it
  */
 
 #include "cli/plan.h"
@@ -21,7 +22,7 @@
 
 struct hf_danger {
         const char *key;
-        bool among_hosts; /* two hosts are at odds: of the last two kinds */
+        bool among_hosts; /* two hosts are at odds: of the last three kinds */
         char text[HF_DANGER_TEXT_MAX];
 };
 

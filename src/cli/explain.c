@@ -254,8 +254,10 @@ static void ask_record(struct explanation *e, const char *file, struct json_obje
 {
         enum hf_record_verdict verdict;
         struct hf_record self = {0};
+        int r = hf_record_look(file, &e->record, &verdict);
 
-        if (hf_record_look(file, &e->record, &verdict) < 0)
+        e->standing.hidden |= r == -EACCES || r == -EPERM;
+        if (r < 0)
                 return;
         e->standing.locked |= verdict == HF_RECORD_HELD || verdict == HF_RECORD_UNKNOWN;
         hf_print_put(object, "taken", json_object_new_boolean(e->standing.locked));
@@ -281,6 +283,7 @@ static void ask_lock_file(struct explanation *e)
         hf_print_put(e->document, "lock_file", object);
         if (hf_lookaside_of(e->standing.path, &lookaside, &error) < 0) {
                 hf_print_put(object, "problem", hf_print_string(error.text));
+                e->standing.unclear = true;
                 return;
         }
         if (lookaside.file)

@@ -4,6 +4,7 @@
 #include "cli/dangers.h"
 #include "cli/foreign.h"
 #include "cli/holder.h"
+#include "cli/lookaside.h"
 #include "cli/message.h"
 #include "cli/verb.h"
 
@@ -137,15 +138,31 @@ static int start(struct holdfast_vm *vm, struct holdfast_error *err)
         return r < 0 ? r : holdfast_vm_start(vm, 0, &connection, err);
 }
 
-/* Our lock does not keep out a QEMU that never asked for one, but its own locks show. */
+/* Whether our lock is not on the image, but on a file that stands for it. */
+static bool is_aside(const struct hf_plan *plan, const struct hf_plan_image *image)
+{
+        hf_cleanup_lookaside struct hf_lookaside lookaside = {0};
+
+        if (plan->locks_images && !(image->flags & HF_VM_DISK_READONLY))
+                return true;
+        return hf_lookaside_of(image->path, &lookaside, NULL) >= 0 && lookaside.dir;
+}
+
+/*
+ * Our lock does not keep out a QEMU that never asked for one, but its own locks show. Neither does
+ * a lock on a stand-in keep out who has one on the image, by other settings or another daemon.
+ */
 static int check_foreign(const struct hf_plan *plan)
 {
         char text[HF_HOLDER_TEXT_MAX];
 
         for (size_t i = 0; i < plan->n_images; i++) {
-                if (hf_foreign_opposes(&plan->images[i], false) <= 0)
+                const struct hf_plan_image *image = &plan->images[i];
+
+                if (hf_foreign_opposes(image, false) <= 0 &&
+                    (hf_foreign_opposes(image, true) <= 0 || !is_aside(plan, image)))
                         continue;
-                report_held(plan->images[i].path, hf_foreign_opponent(&plan->images[i], text));
+                report_held(image->path, hf_foreign_opponent(image, text));
                 return HF_EXIT_HELD;
         }
         return HF_EXIT_OK;

@@ -13,6 +13,51 @@
 /* For who looks, that is long; the programs that may be asked need some tenths of a second. */
 #define NAMING_NS (10 * 1000000000ULL)
 
+/* Whether a part of the path says nothing, or leads up. */
+static bool has_detours(const char *path)
+{
+        for (const char *at = path;; at++) {
+                size_t len = strcspn(at, "/");
+
+                if (len == 0 || (len <= 2 && strspn(at, ".") == len))
+                        return true;
+                at += len;
+                if (!*at)
+                        return false;
+        }
+}
+
+/* Without detours on the way to the file, or NULL. */
+static char *straighten(const char *path)
+{
+        const char *slash = strrchr(path, '/');
+        hf_cleanup_free char *above = strndup(path, (size_t)(slash - path) + 1), *real = NULL;
+        char *whole;
+
+        real = above ? realpath(above, NULL) : NULL;
+        if (!real || asprintf(&whole, "%s%s", strcmp(real, "/") ? real : "", slash) < 0)
+                return NULL;
+        return whole;
+}
+
+char *hf_lookaside_absolute(const char *path)
+{
+        hf_cleanup_free char *here = NULL, *joined = NULL;
+        char *straight;
+
+        if (path[0] == '/')
+                return strdup(path);
+        while (path[0] == '.' && path[1] == '/')
+                path += 2 + strspn(path + 2, "/");
+        here = getcwd(NULL, 0);
+        if (!here || asprintf(&joined, "%s/%s", strcmp(here, "/") ? here : "", path) < 0) {
+                joined = NULL;
+                return NULL;
+        }
+        straight = has_detours(path) ? straighten(joined) : NULL;
+        return straight ? straight : hf_steal_ptr(joined);
+}
+
 static uint64_t deadline(void)
 {
         struct timespec now;
@@ -54,7 +99,7 @@ int hf_lookaside_of(const char *path, struct hf_lookaside *ret, struct hf_error 
 {
         hf_cleanup(hf_lockspaces_clear) struct hf_lockspaces settings = {0};
         hf_cleanup_paths struct hf_paths paths = {0};
-        hf_cleanup_free char *here = NULL, *absolute = NULL;
+        hf_cleanup_free char *absolute = NULL;
         int r = hf_paths_init(&paths, err);
 
         *ret = (struct hf_lookaside){0};
@@ -62,11 +107,9 @@ int hf_lookaside_of(const char *path, struct hf_lookaside *ret, struct hf_error 
                 r = hf_lockspaces_load(&paths, NULL, NULL, NULL, &settings, err);
         if (r < 0 || !settings.auto_disk_leases)
                 return r < 0 ? r : 0;
-        here = path[0] == '/' ? strdup("") : getcwd(NULL, 0);
-        if (!here || asprintf(&absolute, "%s%s%s", here, path[0] == '/' ? "" : "/", path) < 0) {
-                absolute = NULL;
-                return hf_error_sys(err, ENOMEM, "cannot tell where %s is locked", path);
-        }
+        absolute = hf_lookaside_absolute(path);
+        if (!absolute)
+                return hf_error_sys(err, errno, "cannot tell where %s is locked", path);
         return find(&settings, absolute, ret, err);
 }
 

@@ -16,11 +16,19 @@ struct hf_lookaside {
 };
 
 /*
+ * The path that a disk is known by. What is absolute is left as it is written, for libvirt makes
+ * its names of that; what is not has no such name yet, and gets one that does not depend on where
+ * it was asked from, except by links. To be freed; NULL with errno.
+ */
+char *hf_lookaside_absolute(const char *path);
+
+/*
  * Of the disk at path, which is made absolute. A negative errno where the settings cannot be
  * read, or the disk's name cannot be found out in a few seconds. *ret is freed with
  * hf_lookaside_clear.
  */
 int hf_lookaside_of(const char *path, struct hf_lookaside *ret, struct hf_error *err);
+
 /*
  * Whether a record that was found at the disk at path is no record of a lock there, but word
  * that a host locks this disk in a lockspace directory (cli/dangers.h).

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/plan.h"
 
+#include "cli/lookaside.h"
 #include "cli/message.h"
 #include "cli/verb.h"
 #include "vm/cloud-hypervisor.h"
@@ -49,22 +50,9 @@ static bool is_own_descriptor(const char *path)
  */
 static char *absolute(const char *path)
 {
-        hf_cleanup_free char *here = NULL;
-        char *whole;
+        char *whole = is_own_descriptor(path) ? realpath(path, NULL) : NULL;
 
-        if (is_own_descriptor(path)) {
-                whole = realpath(path, NULL);
-                if (whole)
-                        return whole;
-        }
-        if (path[0] == '/')
-                return strdup(path);
-        while (path[0] == '.' && path[1] == '/')
-                path += 2 + strspn(path + 2, "/");
-        here = getcwd(NULL, 0);
-        if (!here || asprintf(&whole, "%s/%s", strcmp(here, "/") ? here : "", path) < 0)
-                return NULL;
-        return whole;
+        return whole ? whole : hf_lookaside_absolute(path);
 }
 
 /* What stands at the path, and whether the VMM could use it as it wants. */
@@ -152,19 +140,23 @@ static int add_images(struct hf_plan *plan, const struct hf_vm_spec *spec, bool 
         return 0;
 }
 
-/* Each VMM has a language of its own; what is none that we know is read as QEMU's. */
+/*
+ * Each VMM has a language of its own; what is none that we know is read as QEMU's. Where both
+ * are named, one of them may be no more than a VM's name: what either would have is locked then.
+ */
 static int scan(struct hf_plan *plan, struct hf_error *err)
 {
         const char *const *vmm = (const char *const *)plan->vmm;
         struct hf_qemu_options options = {.no_backing = plan->no_backing};
-        int place = hf_cloud_hypervisor_find(vmm);
+        int place = hf_cloud_hypervisor_find(vmm), r = 0;
+        bool qemu = place < 0 || hf_qemu_is_run(vmm);
 
-        plan->locks_images = place >= 0;
+        plan->locks_images = !qemu;
         if (plan->no_scan)
                 return 0;
-        return place >= 0
-                       ? hf_cloud_hypervisor_read(vmm + place, plan->no_backing, &plan->found, err)
-                       : hf_qemu_read(vmm, &options, &plan->found, err);
+        if (place >= 0)
+                r = hf_cloud_hypervisor_read(vmm + place, plan->no_backing, &plan->found, err);
+        return r < 0 || !qemu ? r : hf_qemu_read(vmm, &options, &plan->found, err);
 }
 
 static int find_images(struct hf_plan *plan, struct hf_error *err)

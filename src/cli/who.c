@@ -154,29 +154,43 @@ static void ask_file(struct inquiry *inquiry, const char *file, bool held)
                 hf_reach_put(json_object_array_get_idx(inquiry->holders, n - 1), &guarantee);
 }
 
+static int cannot_tell(const struct inquiry *inquiry, int r)
+{
+        hf_message("%s: cannot tell whether anybody else has it: %s", inquiry->path, strerror(-r));
+        return r == -EACCES || r == -EPERM ? HF_EXIT_DENIED : HF_EXIT_NO_IMAGE;
+}
+
 /*
  * The file that stands for the disk in a lockspace, where there is one: other lock daemons
- * of this host have it open, those of other hosts have it locked. Returns whether somebody has
- * or had it.
+ * of this host have it open, those of other hosts have it locked. *ret_found tells whether somebody
+ * has or had it. Returns an exit status.
  */
-static bool ask_stand_in(struct inquiry *inquiry)
+static int ask_stand_in(struct inquiry *inquiry, bool *ret_found)
 {
         hf_cleanup_lookaside struct hf_lookaside lookaside = {0};
         hf_cleanup_fd int fd = -1;
         struct hf_error error = {0};
         struct hf_thing thing;
+        int r = hf_lookaside_of(inquiry->path, &lookaside, &error);
 
-        if (hf_lookaside_of(inquiry->path, &lookaside, &error) < 0)
+        *ret_found = false;
+        if (r < 0) {
                 hf_message("%s: cannot tell where it is locked: %s", inquiry->path, error.text);
-        if (!lookaside.file || hf_resource_identify(lookaside.file, &thing) < 0)
-                return false;
+                return r == -EINVAL ? HF_EXIT_CONFIG : HF_EXIT_SYSTEM;
+        }
+        r = lookaside.file ? hf_resource_identify(lookaside.file, &thing) : -ENOENT;
+        if (r < 0)
+                return r == -ENOENT ? HF_EXIT_OK : cannot_tell(inquiry, r);
         (void)hf_foreign_find(&thing, &inquiry->known, add_foreign, inquiry);
-        if (json_object_array_length(inquiry->holders) > inquiry->before)
-                return true;
-        fd = open(lookaside.file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-        ask_file(inquiry, lookaside.file,
-                 fd >= 0 && hf_foreign_is_locked(fd, F_WRLCK, HF_DAEMON_BYTE));
-        return json_object_array_length(inquiry->holders) > inquiry->before;
+        if (json_object_array_length(inquiry->holders) == inquiry->before) {
+                fd = open(lookaside.file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+                if (fd < 0)
+                        return cannot_tell(inquiry, -errno);
+                ask_file(inquiry, lookaside.file,
+                         hf_foreign_is_locked(fd, F_WRLCK, HF_DAEMON_BYTE));
+        }
+        *ret_found = json_object_array_length(inquiry->holders) > inquiry->before;
+        return HF_EXIT_OK;
 }
 
 /*
@@ -186,15 +200,15 @@ static bool ask_stand_in(struct inquiry *inquiry)
 static int ask_locks(struct inquiry *inquiry)
 {
         const struct hf_plan_image image = {.path = (char *)(uintptr_t)inquiry->path};
-        int r = hf_foreign_opposes(&image, true);
+        int r = hf_foreign_opposes(&image, true), status = HF_EXIT_OK;
+        bool found = false;
 
-        if (r < 0) {
-                hf_message("%s: cannot tell whether anybody else has it: %s", inquiry->path,
-                           strerror(-r));
-                return r == -EACCES || r == -EPERM ? HF_EXIT_DENIED : HF_EXIT_NO_IMAGE;
-        }
-        if (r == 0 && ask_stand_in(inquiry))
-                return HF_EXIT_OK;
+        if (r < 0)
+                return cannot_tell(inquiry, r);
+        if (r == 0)
+                status = ask_stand_in(inquiry, &found);
+        if (found || status != HF_EXIT_OK)
+                return status;
         ask_file(inquiry, inquiry->path, r > 0);
         return r == 0 ? inquiry->silence : HF_EXIT_OK;
 }

@@ -243,16 +243,22 @@ static bool read_record(int fd, struct hf_record *ret)
                read_block(record, ret) == 0;
 }
 
-/* Opened each time: that is when a network filesystem asks its server for what is new. */
+/*
+ * Opened each time: that is when a network filesystem asks its server for what is new. What is
+ * no file is not opened, for that alone may do something: a watchdog starts.
+ */
 static int glance_at(const char *path, struct glance *ret)
 {
-        hf_cleanup_fd int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        hf_cleanup_fd int fd = -1;
         struct hf_thing thing;
         bool after = false;
         struct stat st;
-        int r;
+        int r = hf_resource_identify(path, &thing);
 
         *ret = (struct glance){0};
+        if (r < 0)
+                return r;
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         if (fd < 0 || fstat(fd, &st) < 0)
                 return -errno;
         r = hf_thing_of(&st, &thing);

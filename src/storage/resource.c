@@ -16,8 +16,10 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* Not in linux/magic.h, where it is the filesystem's own affair. */
-#define GFS2_MAGIC 0x01161970
+/* Not in linux/magic.h, where they are the filesystem's own affair. */
+#define GFS2_MAGIC   0x01161970
+#define LUSTRE_MAGIC 0x0bd00bd0
+#define GPFS_MAGIC   0x47504653
 
 /* virtlockd's byte. */
 #define LOCK_OFFSET 0
@@ -272,7 +274,8 @@ bool hf_resource_is_shared_with_hosts(int fd)
 {
         static const unsigned int types[] = {
                 NFS_SUPER_MAGIC,  GFS2_MAGIC,       OCFS2_SUPER_MAGIC, CEPH_SUPER_MAGIC,
-                CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC,
+                CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC,  V9FS_MAGIC,
+                AFS_SUPER_MAGIC,  AFS_FS_MAGIC,     LUSTRE_MAGIC,      GPFS_MAGIC,
         };
         struct statfs sfs;
 

@@ -19,6 +19,12 @@ static const struct image_option {
         {"--pmem", "file", "discard_writes"},
 };
 
+/* Whether what follows is what a VM is to be called. */
+static bool is_name_option(const char *word)
+{
+        return !strcmp(word, "-name") || !strcmp(word, "--name");
+}
+
 /* The name of the program that a word may be, or NULL. */
 static const char *program_name(const char *word)
 {
@@ -32,7 +38,7 @@ int hf_cloud_hypervisor_find(const char *const *argv)
         for (int i = 0; argv[i]; i++) {
                 const char *name = program_name(argv[i]);
 
-                if (!name)
+                if (!name || (i > 0 && is_name_option(argv[i - 1])))
                         continue;
                 if (i == 0 && !strncmp(name, QEMU, strlen(QEMU)))
                         break;

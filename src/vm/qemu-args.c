@@ -283,10 +283,40 @@ void hf_qemu_args_init(struct hf_qemu_args *args, const char *const *argv)
                 args->next++;
 }
 
+bool hf_qemu_is_run(const char *const *argv)
+{
+        const char *const *program = find_program(argv);
+
+        return program &&
+               (is_surely_qemu(*program) || !is_rather_a_value(argv, (size_t)(program - argv)));
+}
+
+/*
+ * Whether a word before QEMU's name leaves QEMU the user and the files that we have: what
+ * changes neither, its numbers and options, and variables.
+ */
+static bool is_harmless(const char *word)
+{
+        static const char *const names[] = {
+                "chrt",    "env",    "ionice", "nice",   "nohup",   "numactl", "prlimit",
+                "setarch", "setsid", "stdbuf", "strace", "taskset", "time",    "timeout",
+        };
+
+        if (isdigit((unsigned char)word[0]) || option_name(word) || strchr(word, '='))
+                return true;
+        for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+                if (!strcmp(base_name(word), names[i]))
+                        return true;
+        return false;
+}
+
 bool hf_qemu_takes_config(const char *const *argv)
 {
         const char *const *program = find_program(argv);
 
+        for (const char *const *word = argv; program && word < program; word++)
+                if (!is_harmless(*word))
+                        return false;
         return program && strcmp(base_name(*program), "qemu-storage-daemon") != 0;
 }
 

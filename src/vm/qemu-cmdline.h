@@ -49,9 +49,13 @@ struct hf_qemu_host {
 int hf_qemu_parse(const char *const *argv, const struct hf_qemu_host *host, struct hf_vm_spec *spec,
                   struct hf_error *err);
 
+/* Whether a word of argv is QEMU's own name, and not rather a value of what runs something. */
+bool hf_qemu_is_run(const char *const *argv);
+
 /*
- * Whether argv runs QEMU as a machine, by a name that is QEMU's, so that options may be put behind
- * it: not a program of another name that may become QEMU, nor its storage daemon.
+ * Whether argv runs QEMU as a machine, by a name that is QEMU's and as who we are, so that options
+ * may be put behind it that name files of ours: not a program of another name that may become
+ * QEMU, nor what gives it another user or other files (sudo, unshare), nor its storage daemon.
  */
 bool hf_qemu_takes_config(const char *const *argv);
 

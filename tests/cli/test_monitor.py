@@ -93,6 +93,31 @@ def test_none_for_a_vmm_that_is_not_qemu(cli, image, monitors):
     assert monitors() == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has other users to become")
+def test_none_for_a_qemu_that_may_not_read_what_is_ours(cli, folder, monitors):
+    """It would not start: the file behind -readconfig is closed to it."""
+    theirs = os.path.join(folder, "theirs")
+    os.mkdir(theirs)
+    image, pidfile = os.path.join(theirs, "disk.img"), os.path.join(theirs, "vm.pid")
+    with open(image, "wb") as out:
+        out.truncate(1 << 20)
+    for path in (theirs, image):
+        os.chown(path, 65534, 65534)
+    cli.start("run", "--", "nice", need("setpriv"), "--reuid=65534", "--regid=65534",
+              "--clear-groups", *qemu("-drive", f"file={image},format=raw,if=none,id=d",
+                                      "-pidfile", pidfile))
+    running(cli.nursery, pidfile)
+    assert monitors() == []
+
+
+def test_one_for_a_qemu_behind_what_changes_nothing_for_it(cli, folder, image, monitors):
+    pidfile = os.path.join(folder, "vm.pid")
+    cli.start("run", "--", "env", "A=b", "nice", "-n", "5",
+              *qemu("-drive", f"file={image},format=raw,if=none,id=d", "-pidfile", pidfile))
+    running(cli.nursery, pidfile)
+    assert monitors()
+
+
 def test_a_vm_that_left_its_first_process_keeps_it(cli, folder, image, monitors):
     pidfile = os.path.join(folder, "vm.pid")
     answer = cli("run", "--", *qemu("-drive", f"file={image},format=raw,if=none,id=d",

@@ -173,10 +173,14 @@ static int name_disk(const struct hf_lockd_vm *vm, struct hf_lockd_resource *res
         r = hf_name_of_disk(&dirs, resource->label, deadline, &name, err);
         if (r < 0)
                 return r;
+        resource->lockspace = strdup(name.lockspace);
+        if (!resource->lockspace) {
+                free(name.text);
+                return hf_error_sys(err, ENOMEM, "out of memory");
+        }
         resource->name = name.text;
         resource->dir_key = key_of(vm, name.lockspace);
-        resource->lockspace = strdup(name.lockspace);
-        return resource->lockspace ? 0 : hf_error_sys(err, ENOMEM, "out of memory");
+        return 0;
 }
 
 uint64_t hf_lockd_naming_deadline(void)

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -300,6 +301,24 @@ static void what_is_no_file_cannot_be_looked_at(void **state)
         assert_int_equal(hf_record_look("/tmp", &record, &verdict), -EISDIR);
 }
 
+/* To open a watchdog starts it, and to open a pipe lets its writer go on. */
+static void what_is_no_file_is_not_even_opened(void **state)
+{
+        hf_cleanup_fd int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+        const char *path = helper_path("pipe");
+        struct inotify_event event;
+        enum hf_record_verdict verdict;
+        struct hf_record record;
+
+        (void)state;
+        assert_int_equal(mkfifo(path, 0600), 0);
+        assert_true(inotify_add_watch(watch, path, IN_OPEN) >= 0);
+        assert_int_equal(hf_record_look(path, &record, &verdict), -ENOTSUP);
+        assert_int_equal(read(watch, &event, sizeof(event)), -1);
+        assert_int_equal(errno, EAGAIN);
+        assert_int_equal(unlink(path), 0);
+}
+
 /* Numbers of descriptors, as bits. */
 static uint64_t descriptors(void)
 {
@@ -373,6 +392,7 @@ int main(void)
                 cmocka_unit_test(no_link_that_lies_in_wait_is_followed),
                 cmocka_unit_test(a_share_is_held_as_well),
                 cmocka_unit_test(what_is_no_file_cannot_be_looked_at),
+                cmocka_unit_test(what_is_no_file_is_not_even_opened),
                 cmocka_unit_test(no_descriptor_of_anybody_is_touched),
                 cmocka_unit_test(a_filesystem_of_this_host_has_no_records),
         };

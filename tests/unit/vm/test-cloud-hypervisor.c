@@ -96,6 +96,9 @@ static void it_is_known_by_its_name(void **state)
         assert_int_equal(
                 hf_cloud_hypervisor_find(LINE("qemu-system-x86_64", "-name", "cloud-hypervisor")),
                 -ENOENT);
+        assert_int_equal(
+                hf_cloud_hypervisor_find(LINE("start", "-name", "cloud-hypervisor", "-drive", "x")),
+                -ENOENT);
 }
 
 int main(void)
