@@ -12,7 +12,6 @@
 #include "cli/foreign.h"
 #include "cli/holder.h"
 #include "cli/launch.h"
-#include "cli/lookaside.h"
 #include "cli/message.h"
 #include "cli/patience.h"
 #include "cli/print.h"
@@ -21,7 +20,6 @@
 #include "cli/verb.h"
 
 #include "base/cleanup.h"
-#include "storage/resource.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -158,22 +156,6 @@ static bool daemon_refuses(const struct check *check, const char *path, bool sha
         return found;
 }
 
-/* By the file that stands for it in a lockspace, which our daemon does not hold. */
-static bool is_held_aside(const struct hf_plan_image *image, char text[static HF_HOLDER_TEXT_MAX])
-{
-        hf_cleanup_lookaside struct hf_lookaside lookaside = {0};
-        struct hf_plan_image aside = {.flags = image->flags};
-
-        if (hf_lookaside_of(image->path, &lookaside, NULL) < 0 || !lookaside.file ||
-            hf_resource_identify(lookaside.file, &aside.thing) < 0)
-                return false;
-        aside.path = lookaside.file;
-        if (hf_foreign_opposes(&aside, true) <= 0)
-                return false;
-        hf_foreign_opponent(&aside, text);
-        return true;
-}
-
 static bool is_held(const struct check *check, const struct hf_plan_image *image,
                     char text[static HF_HOLDER_TEXT_MAX])
 {
@@ -182,7 +164,7 @@ static bool is_held(const struct check *check, const struct hf_plan_image *image
         if (daemon_refuses(check, image->path, hf_plan_image_shared(image), text))
                 return true;
         if (hf_foreign_opposes(image, true) <= 0)
-                return is_held_aside(image, text);
+                return hf_foreign_opposes_aside(image, text);
         hf_foreign_opponent(image, text);
         return true;
 }

@@ -8,6 +8,7 @@ an address and, since the client's identity contains the nodename, an identity o
 `Client` is a guest as a whole, for when a host has to die as a host does.
 """
 
+import json
 import os
 
 from hftest import daemons, processes
@@ -25,6 +26,10 @@ BRIDGE = "lab0"
 SHARED = "/lab"
 EXPORT = f"{SHARED}/export"
 MOUNT = "/mnt"
+
+# Folders of settings that each host has for itself: those of stock programs, and those of the
+# build, which may be elsewhere.
+SETTINGS = ("holdfast", "libvirt")
 
 # The shortest that nfsd accepts. Whoever waits for a lease waits this long and a bit.
 LEASE = 10
@@ -72,6 +77,14 @@ class Server:
         """All state goes with the last thread; after the next start clients are waited for,
         LEASE seconds long, to claim what they had."""
         put(f"{NFSD}/threads", "0\n")
+
+
+def settings_root():
+    """Where the build looks for settings; /etc when it was configured so."""
+    path = os.path.join(daemons.BUILD, "meson-info", "intro-buildoptions.json")
+    with open(path, encoding="utf-8") as text:
+        options = {option["name"]: option["value"] for option in json.load(text)}
+    return os.path.join(options["prefix"], options["sysconfdir"])
 
 
 def address_of(number):
@@ -169,14 +182,15 @@ class Client(processes.Nursery):
 class Host(Client):
     """One of several hosts in one guest: namespaces on one end of a veth pair.
 
-    /run, /etc/holdfast and /etc/libvirt are its own, so daemons may be at their usual places.
+    /run and the settings are its own, so daemons may be at their usual places.
     The export is at MOUNT, with these options, unless there are none. `folder` is at the same
     path for everybody; `path()` leads from the root namespaces to what only the host sees.
     """
 
     def __init__(self, name, number, mount="vers=4.2"):
         super().__init__(name, number)
-        for path in ("/run", "/etc/holdfast", "/etc/libvirt"):
+        folders = {f"{root}/{name}" for root in ("/etc", settings_root()) for name in SETTINGS}
+        for path in ("/run", *sorted(folders)):
             os.makedirs(path, exist_ok=True)
             self.run("mount", "-t", "tmpfs", "-o", "mode=755", "private", path)
         if mount:
@@ -200,6 +214,11 @@ class Host(Client):
     def path(self, path):
         """What the host has at this path, for somebody who is not on it."""
         return f"/proc/{self.holder.pid}/root{path}"
+
+    def configure(self, text, file="holdfast/holdfast.conf"):
+        """Settings of its VMs, from now on."""
+        with open(self.path(f"{settings_root()}/{file}"), "w", encoding="utf-8") as out:
+            out.write(text)
 
     def cut(self):
         run("ip", "link", "set", self.link, "down")
