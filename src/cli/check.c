@@ -12,6 +12,7 @@
 #include "cli/foreign.h"
 #include "cli/holder.h"
 #include "cli/launch.h"
+#include "cli/lookaside.h"
 #include "cli/message.h"
 #include "cli/patience.h"
 #include "cli/print.h"
@@ -181,9 +182,13 @@ static void put_guarantee(const struct check *check, const struct hf_plan_image 
                           struct json_object *object)
 {
         struct hf_guarantee_of guarantee = {.level = HF_LEVEL_NONE, .reason = "nothing is locked"};
+        hf_cleanup_lookaside struct hf_lookaside lookaside = {0};
 
-        if (check->locks && !image->problem)
-                hf_reach_of(image->path, &image->thing, &guarantee);
+        if (check->locks && !image->problem) {
+                if (check->lockd)
+                        (void)hf_lookaside_of(image->path, &lookaside, NULL);
+                hf_lookaside_reach(&lookaside, image->path, &image->thing, &guarantee);
+        }
         hf_reach_put(object, &guarantee);
 }
 

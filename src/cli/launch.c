@@ -4,6 +4,7 @@
 #include "cli/dangers.h"
 #include "cli/foreign.h"
 #include "cli/holder.h"
+#include "cli/lookaside.h"
 #include "cli/message.h"
 #include "cli/verb.h"
 
@@ -139,15 +140,30 @@ static int start(struct holdfast_vm *vm, struct holdfast_error *err)
         return r < 0 ? r : holdfast_vm_start(vm, 0, &connection, err);
 }
 
-/* Our lock does not keep out a QEMU that never asked for one, but its own locks show. */
+/* Its lock is elsewhere, so that one on the image itself is not our daemon's. */
+static bool is_locked_aside(const struct hf_plan *plan, const struct hf_plan_image *image)
+{
+        hf_cleanup_lookaside struct hf_lookaside lookaside = {0};
+
+        return image->thing.kind == HF_THING_FILE &&
+               (plan->locks_images ||
+                (hf_lookaside_of(image->path, &lookaside, NULL) >= 0 && lookaside.file));
+}
+
+/*
+ * Our lock does not keep out a QEMU that never asked for one, nor a host that locks this image in
+ * another place, but their own locks show.
+ */
 static int check_foreign(const struct hf_plan *plan)
 {
         char text[HF_HOLDER_TEXT_MAX];
 
         for (size_t i = 0; i < plan->n_images; i++) {
-                if (hf_foreign_opposes(&plan->images[i], false) <= 0)
+                const struct hf_plan_image *image = &plan->images[i];
+
+                if (hf_foreign_opposes(image, is_locked_aside(plan, image)) <= 0)
                         continue;
-                report_held(plan->images[i].path, hf_foreign_opponent(&plan->images[i], text));
+                report_held(image->path, hf_foreign_opponent(image, text));
                 return HF_EXIT_HELD;
         }
         return HF_EXIT_OK;
