@@ -48,7 +48,7 @@ class Server:
     def __init__(self, clients, version3=False):
         load("nfsd")
         if version3:
-            nfs3.start()
+            nfs3.start(SHARED)
         if not os.path.exists(f"{NFSD}/threads"):
             run("mount", "-t", "nfsd", "nfsd", NFSD)
         recovery = f"{SHARED}/recovery"
@@ -162,6 +162,7 @@ class Client(processes.Nursery):
         os.makedirs(where, exist_ok=True)
         # Without mount.nfs, which only finds out what is said here.
         if "vers=3" in options:
+            self.run("ln", "-sf", f"{SHARED}/rpcbind", nfs3.PORT_MAPPER)
             options += f",proto=tcp,port={PORT},mountproto=tcp,mountport={nfs3.MOUNTD_PORT}"
         self.run("mount", "-i", "-t", "nfs", "-o",
                  f"{options},addr={remote},clientaddr={self.address}", f"{remote}:/", where)
