@@ -188,6 +188,12 @@ static void put_guarantee(const struct check *check, const struct hf_plan_image 
                 if (check->lockd)
                         (void)hf_lookaside_of(image->path, &lookaside, NULL);
                 hf_lookaside_reach(&lookaside, image->path, &image->thing, &guarantee);
+                /* In a directory of the driver's own. */
+                if (check->lockd && check->plan->locks_images && !lookaside.dir &&
+                    !(image->flags & HF_VM_DISK_READONLY))
+                        guarantee = (struct hf_guarantee_of){
+                                .level = HF_LEVEL_HOST,
+                                .reason = "beside the socket of this host's lock daemon"};
         }
         hf_reach_put(object, &guarantee);
 }

@@ -67,8 +67,7 @@ static void judge_reach(const struct ground *ground)
                 tell(ground, "no-reach", false,
                      "%s: its lock%s%s does not keep other hosts off: %s", name_of(ground),
                      dir ? " in " : "", dir ? dir : "", ground->lock.reason);
-        else if (dir && ground->lock.level == HF_LEVEL_HOST &&
-                 may_be_shared(ground))
+        else if (dir && ground->lock.level == HF_LEVEL_HOST && may_be_shared(ground))
                 tell(ground, "local-lockspace", false,
                      "%s may be had by other hosts, but the lock file in %s is not seen by them "
                      "(%s): the lockspace directory has to be on a filesystem that they share",

@@ -2,6 +2,7 @@
 """Lockspace directories and cloud-hypervisor, as a user of the command meets them."""
 
 import hashlib
+import json
 import os
 
 import pytest
@@ -115,6 +116,8 @@ def test_cloud_hypervisor_starts_with_its_disk_locked_and_it_is_said_where(cli, 
     assert cli("who", path).returncode == 0
     [lock] = cli.vms()["ch0"]["locks"]
     assert lock["lockspace"] == directory and lock["guarantee"] == "host"
+    [checked] = json.loads(cli("check", "--json", "--", *vmm).stdout)["images"]
+    assert checked["guarantee"] == "host" and "lock daemon" in checked["guarantee_reason"]
     assert not lock["by_name_only"]
 
 
