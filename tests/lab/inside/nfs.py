@@ -138,10 +138,8 @@ class Client(processes.Nursery):
         self.bring_up()
 
     def bring_up(self):
-        self.run("hostname", self.name)
-        self.run("ip", "link", "set", "lo", "up")
-        self.run("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
-        self.run("ip", "link", "set", "eth0", "up")
+        self.run("sh", "-ec", f"hostname {self.name}; ip -batch -", input=(
+            f"link set lo up\naddress add {self.address}/24 dev eth0\nlink set eth0 up\n"))
 
     def close(self):
         """Ends what has an end to watch, such as daemons; the rest goes with the guest's power.
@@ -191,9 +189,10 @@ class Host(Client):
     def __init__(self, name, number, mount="vers=4.2"):
         super().__init__(name, number)
         folders = {f"{root}/{name}" for root in ("/etc", settings_root()) for name in SETTINGS}
-        for path in ("/run", *sorted(folders)):
+        for path in folders:
             os.makedirs(path, exist_ok=True)
-            self.run("mount", "-t", "tmpfs", "-o", "mode=755", "private", path)
+        self.run("sh", "-ec", "for at; do mount -t tmpfs -o mode=755 private $at; done", "sh",
+                 "/run", *folders)
         if mount:
             self.mount(mount)
 

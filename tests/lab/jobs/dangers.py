@@ -152,7 +152,7 @@ def elsewhere(report, told, vm):
 
 def local_space(world):
     path, folder = world.image("local"), f"{world.hosts['b'].folder}/locks"
-    os.makedirs(folder)
+    # Which the daemon will make.
     world.configure(b=setting(folder))
     image = world.warns("a lockspace that other hosts do not see is warned of", path,
                         "local-lockspace", folder)

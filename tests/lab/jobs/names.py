@@ -3,6 +3,7 @@
 paths), and what is neither. Then what we call them, and three hosts with one disk: a and b with
 `holdfast run`, s with stock virtlockd and the name that libvirt makes."""
 
+import concurrent.futures
 import hashlib
 import os
 import re
@@ -67,11 +68,11 @@ def make():
 
 
 def look(report, kinds, double):
-    names = {path: libvirt_name(path) for path in kinds}
-    # Paths for which only the commands themselves know what they say.
-    names |= {path: libvirt_name(path) for path in
-              (os.path.realpath("/dev/vg0/one"), "/dev//vg0/one", "/dev/null",
-               "/dev/no-such-disk")}
+    # With paths for which only the commands themselves know what they say.
+    paths = [*kinds, os.path.realpath("/dev/vg0/one"), "/dev//vg0/one", "/dev/null",
+             "/dev/no-such-disk"]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        names = dict(zip(paths, pool.map(libvirt_name, paths)))
     for path, (kind, name) in names.items():
         report.event(f"{path}: {kind}: {name}")
         report.check("the commands know the disks of the lab",
@@ -86,16 +87,14 @@ def look(report, kinds, double):
 
 def compare(report, names):
     """Ours, path by path."""
-    ways = set()
-    for path, (kind, name) in names.items():
-        done = subprocess.run([NAME_OF, *OPTIONS, path], check=False, capture_output=True,
-                              text=True)
-        said = done.stdout.rstrip("\n").split("\t")
-        report.event(f"ours: {path}: {done.stdout.strip() or done.stderr.strip()}")
-        report.check("our names are those that libvirt makes",
-                     said[:2] == [FOLDERS[kind], name], (path, kind, name, done))
-        ways.update(said[2:])
-    report.value("ways", sorted(ways))
+    done = subprocess.run([NAME_OF, *OPTIONS, *names], check=False, capture_output=True, text=True)
+    said = [line.split("\t") for line in done.stdout.splitlines()]
+    report.check("our names are those that libvirt makes", len(said) == len(names), done)
+    for (path, (kind, name)), ours in zip(names.items(), said):
+        report.event(f"ours: {path}: {ours}")
+        report.check("our names are those that libvirt makes", ours[:2] == [FOLDERS[kind], name],
+                     (path, kind, name, ours))
+    report.value("ways", sorted({ours[2] for ours in said}))
 
 
 class OurVm:
@@ -192,4 +191,5 @@ def run(report):
     kinds, double = make()
     report.event("the disks are there")
     compare(report, look(report, kinds, double))
+    disks.stop_udev()
     hosts_with_one_disk(report, double)
