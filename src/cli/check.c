@@ -21,7 +21,6 @@
 #include "cli/verb.h"
 
 #include "base/cleanup.h"
-#include "storage/resource.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -158,22 +157,6 @@ static bool daemon_refuses(const struct check *check, const char *path, bool sha
         return found;
 }
 
-/* By the file that stands for it in a lockspace, which our daemon does not hold. */
-static bool is_held_aside(const struct hf_plan_image *image, char text[static HF_HOLDER_TEXT_MAX])
-{
-        hf_cleanup_lookaside struct hf_lookaside lookaside = {0};
-        struct hf_plan_image aside = {.flags = image->flags};
-
-        if (hf_lookaside_of(image->path, &lookaside, NULL) < 0 || !lookaside.file ||
-            hf_resource_identify(lookaside.file, &aside.thing) < 0)
-                return false;
-        aside.path = lookaside.file;
-        if (hf_foreign_opposes(&aside, true) <= 0)
-                return false;
-        hf_foreign_opponent(&aside, text);
-        return true;
-}
-
 static bool is_held(const struct check *check, const struct hf_plan_image *image,
                     char text[static HF_HOLDER_TEXT_MAX])
 {
@@ -182,7 +165,7 @@ static bool is_held(const struct check *check, const struct hf_plan_image *image
         if (daemon_refuses(check, image->path, hf_plan_image_shared(image), text))
                 return true;
         if (hf_foreign_opposes(image, true) <= 0)
-                return is_held_aside(image, text);
+                return hf_foreign_opposes_aside(image, text);
         hf_foreign_opponent(image, text);
         return true;
 }
@@ -199,9 +182,19 @@ static void put_guarantee(const struct check *check, const struct hf_plan_image 
                           struct json_object *object)
 {
         struct hf_guarantee_of guarantee = {.level = HF_LEVEL_NONE, .reason = "nothing is locked"};
+        hf_cleanup_lookaside struct hf_lookaside lookaside = {0};
 
-        if (check->locks && !image->problem)
-                hf_reach_of(image->path, &image->thing, &guarantee);
+        if (check->locks && !image->problem) {
+                if (check->lockd)
+                        (void)hf_lookaside_of(image->path, &lookaside, NULL);
+                hf_lookaside_reach(&lookaside, image->path, &image->thing, &guarantee);
+                /* In a directory of the driver's own. */
+                if (check->lockd && check->plan->locks_images && !lookaside.dir &&
+                    !(image->flags & HF_VM_DISK_READONLY))
+                        guarantee = (struct hf_guarantee_of){
+                                .level = HF_LEVEL_HOST,
+                                .reason = "beside the socket of this host's lock daemon"};
+        }
         hf_reach_put(object, &guarantee);
 }
 

@@ -17,7 +17,7 @@
 struct ground {
         const struct hf_plan_image *image;
         struct hf_lookaside lookaside;
-        uint64_t directory;                /* inode of its directory; 0: the image is locked */
+        uint64_t directory;                /* inode of its directory; 0: none, or none yet */
         struct hf_guarantee_of disk, lock; /* what a lock on the disk, and its own, is worth */
         struct hf_record self;
         hf_danger_fn tell;
@@ -46,18 +46,6 @@ static const char *name_of(const struct ground *ground)
 
 /* ---- how far the lock goes ---- */
 
-static void look_at_directory(struct ground *ground)
-{
-        struct hf_thing thing;
-        struct stat st;
-
-        if (stat(ground->lookaside.dir, &st) < 0)
-                return;
-        ground->directory = st.st_ino;
-        thing = (struct hf_thing){HF_THING_FILE, st.st_dev, st.st_ino};
-        hf_reach_of(ground->lookaside.dir, &thing, &ground->lock);
-}
-
 /* Whether other hosts may have the disk, as far as this one can tell. */
 static bool may_be_shared(const struct ground *ground)
 {
@@ -79,8 +67,7 @@ static void judge_reach(const struct ground *ground)
                 tell(ground, "no-reach", false,
                      "%s: its lock%s%s does not keep other hosts off: %s", name_of(ground),
                      dir ? " in " : "", dir ? dir : "", ground->lock.reason);
-        else if (dir && ground->directory && ground->lock.level == HF_LEVEL_HOST &&
-                 may_be_shared(ground))
+        else if (dir && ground->lock.level == HF_LEVEL_HOST && may_be_shared(ground))
                 tell(ground, "local-lockspace", false,
                      "%s may be had by other hosts, but the lock file in %s is not seen by them "
                      "(%s): the lockspace directory has to be on a filesystem that they share",
@@ -186,13 +173,18 @@ static void judge_records(const struct ground *ground)
 /* Whether all of it could be found out. */
 static bool survey(struct ground *ground)
 {
+        const char *dir;
+        struct stat st;
+
         if (ground->image->problem ||
             hf_lookaside_of(name_of(ground), &ground->lookaside, NULL) < 0)
                 return false;
         hf_reach_of(name_of(ground), &ground->image->thing, &ground->disk);
-        ground->lock = ground->disk;
-        if (ground->lookaside.dir)
-                look_at_directory(ground);
+        hf_lookaside_reach(&ground->lookaside, name_of(ground), &ground->image->thing,
+                           &ground->lock);
+        dir = ground->lookaside.dir;
+        if (dir && stat(dir, &st) == 0)
+                ground->directory = st.st_ino;
         hf_record_set_self(&ground->self);
         return true;
 }
@@ -210,6 +202,30 @@ void hf_dangers_of_image(const struct hf_plan_image *image, hf_danger_fn tell_fn
 }
 
 /* ---- a word for other hosts ---- */
+
+/*
+ * Another host's word stays while that host has its lock: who comes after us has to be warned of
+ * it, too. Seen where its directory is here as well.
+ */
+static bool is_anothers(const struct ground *ground)
+{
+        hf_cleanup_free char *hash = NULL, *file = NULL;
+        enum hf_record_verdict verdict;
+        struct hf_record record;
+
+        if (hf_record_look(name_of(ground), &record, &verdict) < 0 ||
+            (verdict != HF_RECORD_HELD && verdict != HF_RECORD_LAST) ||
+            !hf_lookaside_is_word(name_of(ground), &record) ||
+            hf_record_same_host(&record, &ground->self) || record.directory == ground->directory)
+                return false;
+        hash = hf_name_hash(record.resource);
+        if (!hash || asprintf(&file, "%s/%s", record.lockspace, hash) < 0) {
+                file = NULL;
+                return false;
+        }
+        return hf_record_look(file, &record, &verdict) >= 0 &&
+               (verdict == HF_RECORD_HELD || verdict == HF_RECORD_UNKNOWN);
+}
 
 static void write_word(const struct ground *ground, const struct hf_plan *plan)
 {
@@ -234,7 +250,8 @@ void hf_dangers_leave_word(const struct hf_plan_image *image, const struct hf_pl
         struct ground ground = {.image = image};
 
         if (image->thing.kind == HF_THING_FILE && survey(&ground) && ground.lookaside.dir &&
-            ground.directory && ground.disk.level == HF_LEVEL_CLUSTER_ADVISORY)
+            ground.directory && ground.disk.level == HF_LEVEL_CLUSTER_ADVISORY &&
+            !is_anothers(&ground))
                 write_word(&ground, plan);
         hf_lookaside_clear(&ground.lookaside);
 }

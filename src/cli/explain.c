@@ -277,7 +277,6 @@ static void ask_lock_file(struct explanation *e)
         struct json_object *object = json_object_new_object();
         struct hf_guarantee_of guarantee;
         struct hf_error error = {0};
-        struct hf_thing thing = {0};
         const char *file = e->standing.path;
 
         hf_print_put(e->document, "lock_file", object);
@@ -289,14 +288,7 @@ static void ask_lock_file(struct explanation *e)
         if (lookaside.file)
                 file = lookaside.file;
         hf_print_put(object, "path", hf_print_string(file));
-        /* A stand-in that is not there yet would be where its directory is. */
-        if (hf_resource_identify(file, &thing) < 0 && lookaside.dir) {
-                struct stat st;
-
-                if (stat(lookaside.dir, &st) == 0)
-                        thing = (struct hf_thing){HF_THING_FILE, st.st_dev, st.st_ino};
-        }
-        hf_reach_of(file, &thing, &guarantee);
+        hf_lookaside_reach(&lookaside, file, &e->thing, &guarantee);
         hf_reach_put(object, &guarantee);
         ask_record(e, file, object);
         e->standing.lease_s = lease_of(file);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/foreign.h"
 
+#include "cli/lookaside.h"
 #include "cli/message.h"
 #include "cli/reach.h"
 
 #include "base/cleanup.h"
 #include "base/process.h"
+#include "storage/resource.h"
 
 #include <fcntl.h>
 #include <holdfast/holdfast.h>
@@ -198,4 +200,20 @@ char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF
         if (!name_locker(image, text))
                 name_elsewhere(image, text);
         return text;
+}
+
+bool hf_foreign_opposes_aside(const struct hf_plan_image *image,
+                              char text[static HF_HOLDER_TEXT_MAX])
+{
+        hf_cleanup_lookaside struct hf_lookaside lookaside = {0};
+        struct hf_plan_image aside = {.flags = image->flags};
+
+        if (hf_lookaside_of(image->path, &lookaside, NULL) < 0 || !lookaside.file ||
+            hf_resource_identify(lookaside.file, &aside.thing) < 0)
+                return false;
+        aside.path = lookaside.file;
+        if (hf_foreign_opposes(&aside, true) <= 0)
+                return false;
+        hf_foreign_opponent(&aside, text);
+        return true;
 }

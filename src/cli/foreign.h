@@ -63,3 +63,11 @@ const char *hf_foreign_means(const struct hf_user *user);
  * not look at, or one on another host" when nobody is found there.
  */
 char *hf_foreign_opponent(const struct hf_plan_image *image, char text[static HF_HOLDER_TEXT_MAX]);
+
+/*
+ * Whether somebody stands against the image by the file that stands for it in a lockspace, where
+ * this host's settings have one; and if so, who it is, as above. Not meant for images that our own
+ * daemon may have locked.
+ */
+bool hf_foreign_opposes_aside(const struct hf_plan_image *image,
+                              char text[static HF_HOLDER_TEXT_MAX]);

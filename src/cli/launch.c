@@ -120,6 +120,8 @@ static void report_refusal(const struct hf_plan *plan, const struct holdfast_vm 
         image = image_of(plan, holder.resource);
         if (holder.pid || *holder.name)
                 report_held(holder.resource, hf_holder_text(&holder, text));
+        else if (image && hf_foreign_opposes_aside(image, text))
+                report_held(holder.resource, text);
         else if (image)
                 report_held(holder.resource, hf_foreign_opponent(image, text));
         else

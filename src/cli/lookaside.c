@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/lookaside.h"
 
+#include "cli/reach.h"
+
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "storage/lockspaces.h"
@@ -111,6 +113,28 @@ int hf_lookaside_of(const char *path, struct hf_lookaside *ret, struct hf_error 
         if (!absolute)
                 return hf_error_sys(err, errno, "cannot tell where %s is locked", path);
         return find(&settings, absolute, ret, err);
+}
+
+void hf_lookaside_reach(const struct hf_lookaside *lookaside, const char *path,
+                        const struct hf_thing *thing, struct hf_guarantee_of *ret)
+{
+        hf_cleanup_free char *dir = lookaside->dir ? strdup(lookaside->dir) : NULL;
+        struct hf_thing place = {0};
+        struct stat st;
+
+        if (!dir) {
+                hf_reach_of(path, thing, ret);
+                return;
+        }
+        /* The daemon makes what is missing. */
+        while (stat(dir, &st) < 0 && errno == ENOENT && dir[1]) {
+                char *slash = strrchr(dir, '/');
+
+                slash[slash == dir] = '\0';
+        }
+        if (stat(dir, &st) == 0)
+                place = (struct hf_thing){HF_THING_FILE, st.st_dev, st.st_ino};
+        hf_reach_of(dir, &place, ret);
 }
 
 bool hf_lookaside_is_word(const char *path, const struct hf_record *record)

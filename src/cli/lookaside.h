@@ -7,6 +7,7 @@
  */
 
 #include "base/error.h"
+#include "storage/guarantee.h"
 #include "storage/names.h"
 #include "storage/record.h"
 
@@ -28,6 +29,13 @@ char *hf_lookaside_absolute(const char *path);
  * hf_lookaside_clear.
  */
 int hf_lookaside_of(const char *path, struct hf_lookaside *ret, struct hf_error *err);
+
+/*
+ * What the lock of the disk at path, which is thing, is worth. Of a directory that is not there
+ * yet, that is what one in its place would be worth.
+ */
+void hf_lookaside_reach(const struct hf_lookaside *lookaside, const char *path,
+                        const struct hf_thing *thing, struct hf_guarantee_of *ret);
 
 /*
  * Whether a record that was found at the disk at path is no record of a lock there, but word

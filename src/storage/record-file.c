@@ -228,6 +228,14 @@ static int is_held(int fd, bool *ret)
         return 0;
 }
 
+/* A network filesystem remembers for a while what was not in a directory, unless it is asked. */
+static void refresh(int dir)
+{
+        struct statx sx;
+
+        (void)statx(dir, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_MTIME, &sx);
+}
+
 static bool read_record(int fd, struct hf_record *ret)
 {
         hf_cleanup(close_beside) struct beside beside = {.dir = -1};
@@ -236,8 +244,13 @@ static bool read_record(int fd, struct hf_record *ret)
 
         if (read_block(fd, ret) == 0)
                 return true;
-        if (find_beside(fd, &beside) < 0 || (folder = open_folder(&beside)) < 0)
+        if (find_beside(fd, &beside) < 0)
                 return false;
+        refresh(beside.dir);
+        folder = open_folder(&beside);
+        if (folder < 0)
+                return false;
+        refresh(folder);
         record = open_record(folder, &beside, O_RDONLY);
         return record >= 0 && fstat(record, &st) == 0 && S_ISREG(st.st_mode) &&
                read_block(record, ret) == 0;

@@ -5,35 +5,15 @@ import hashlib
 import json
 import os
 import struct
-import sys
 
 import pytest
 
+from hftest import cloud_hypervisor as stand_in
 from hftest.command import Cli, end
 from hftest.files import lock_on_first_byte
 from hftest.processes import until
 
 UP = ["--", "sh", "-c", "echo up; exec sleep 600"]
-
-# There is no cloud-hypervisor to be had everywhere, so this takes the locks that it takes: on
-# each image, from the first byte to the last, an OFD lock, for reading where it is read-only.
-CLOUD_HYPERVISOR = f"""#!{sys.executable}
-import fcntl, os, struct, sys, time
-for word in sys.argv[1:]:
-    parts = dict(part.split("=", 1) for part in word.split(",") if "=" in part)
-    if "path" not in parts:
-        continue
-    readonly = parts.get("readonly") == "on"
-    fd = os.open(parts["path"], os.O_RDONLY if readonly else os.O_RDWR)
-    kind = fcntl.F_RDLCK if readonly else fcntl.F_WRLCK
-    lock = struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, os.fstat(fd).st_size, 0)
-    try:
-        fcntl.fcntl(fd, 37, lock)
-    except BlockingIOError:
-        sys.exit("cannot lock " + parts["path"])
-print("up", flush=True)
-time.sleep(600)
-"""
 
 
 @pytest.fixture
@@ -199,11 +179,7 @@ def test_a_vm_that_needs_a_lease_is_78_and_told_what_to_do(user):
 
 @pytest.fixture
 def cloud_hypervisor(folder):
-    path = os.path.join(folder, "cloud-hypervisor")
-    with open(path, "w", encoding="utf-8") as out:
-        out.write(CLOUD_HYPERVISOR)
-    os.chmod(path, 0o755)
-    return path
+    return stand_in.make(folder)
 
 
 def test_cloud_hypervisor_starts_with_its_disk_locked_and_it_is_said_where(cli, disk,
@@ -223,6 +199,8 @@ def test_cloud_hypervisor_starts_with_its_disk_locked_and_it_is_said_where(cli, 
     assert cli("who", path).returncode == 0
     [lock] = cli.vms()["ch0"]["locks"]
     assert lock["lockspace"] == directory and lock["guarantee"] == "host"
+    [checked] = json.loads(cli("check", "--json", "--", *vmm).stdout)["images"]
+    assert checked["guarantee"] == "host" and "lock daemon" in checked["guarantee_reason"]
     assert not lock["by_name_only"]
 
 

@@ -34,7 +34,8 @@ Guest: await_event(), tell(), kill(), finish(). What a job leaves running goes w
 - inside/machine.py: commands, modules, files of the kernel.
 - inside/nfs.py: an NFS server with a lease of 10 s, and hosts: namespaces on a veth pair each.
   host.run(), host.spawn(), host.vm(), host.holdfastd(), host.virtlockd(), host.cli(daemon),
-  host.cut(), host.heal(), host.mount("vers=4.1", where), server.stop(), server.start().
+  host.cut(), host.heal(), host.mount("vers=4.1", where), server.stop(), server.start();
+  host.configure(text) writes its holdfast.conf.
   With setup(..., version3=True) also host.mount("vers=3,nolock", where). A host is a hftest
   Nursery: all that hftest starts in one can be started on it. A Client is a guest as a whole.
 - inside/disks.py: SCSI disks by several paths, logical volumes, udev.

@@ -3,6 +3,12 @@
 
 import pytest
 
+from .jobs.names import KINDS, PAIRS, SENTENCES
+
+EACH = pytest.mark.parametrize(
+    "pair", [pytest.param(f"{kind}: {first} then {second}", id=f"{kind}-{first}-{second}")
+             for kind in KINDS for first, second in PAIRS])
+
 
 @pytest.fixture(scope="module")
 def lab(guests):
@@ -16,10 +22,21 @@ def test_the_commands_that_libvirt_runs_know_the_labs_disks(lab):
 
 
 def test_our_names_are_those_that_libvirt_makes(lab):
-    if not lab.values["name-of"]:
-        pytest.skip("the program that prints our names is not built")
     lab.proves("our names are those that libvirt makes")
 
 
-def test_one_disk_by_two_paths_on_two_hosts_belongs_to_one_vm(lab):
-    lab.proves("one disk by two paths belongs to one VM on two hosts")
+def test_names_are_found_in_the_kernel_and_udev_and_by_programs(lab):
+    assert lab.values["ways"] == ["lvm (kernel)", "lvm (lvs)", "scsi (scsi_id)", "scsi (udev)",
+                                  "sha256"]
+
+
+def test_a_name_is_the_same_however_a_host_finds_it(lab):
+    """What follows is about hosts of which one has udev's database, and one has not."""
+    assert (lab.values["scsi a"], lab.values["scsi b"]) == ("scsi (udev)", "scsi (scsi_id)")
+    assert (lab.values["lvm a"], lab.values["lvm b"]) == ("lvm (kernel)", "lvm (kernel)")
+
+
+@EACH
+def test_one_disk_by_two_paths_on_two_hosts_belongs_to_one_vm(lab, pair):
+    for sentence in SENTENCES:
+        lab.proves(f"{pair}: {sentence}")

@@ -41,6 +41,11 @@ def settle():
     run("udevadm", "settle", "--timeout=50")
 
 
+def stop_udev():
+    """When there are no more disks to come: it would look at each network card, too."""
+    run("udevadm", "control", "--exit")
+
+
 class Disk:
     """A SCSI disk with `paths` of its own to it; `nodes` are /dev/sd*, one a path.
 

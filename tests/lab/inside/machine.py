@@ -8,8 +8,10 @@ DEADLINE = 60
 
 def run(*argv, **how):
     """Runs a command that has to succeed; what it printed."""
-    done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=how.pop("timeout", DEADLINE), **how)
+    if "input" not in how:
+        how.setdefault("stdin", subprocess.DEVNULL)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True,
+                          timeout=how.pop("timeout", DEADLINE), **how)
     if done.returncode:
         raise OSError(f"{' '.join(argv)}: status {done.returncode}: {done.stderr or done.stdout}")
     return done.stdout

@@ -8,6 +8,7 @@ an address and, since the client's identity contains the nodename, an identity o
 `Client` is a guest as a whole, for when a host has to die as a host does.
 """
 
+import json
 import os
 
 from hftest import daemons, processes
@@ -26,6 +27,10 @@ SHARED = "/lab"
 EXPORT = f"{SHARED}/export"
 MOUNT = "/mnt"
 
+# Folders of settings that each host has for itself: those of stock programs, and those of the
+# build, which may be elsewhere.
+SETTINGS = ("holdfast", "libvirt")
+
 # The shortest that nfsd accepts. Whoever waits for a lease waits this long and a bit.
 LEASE = 10
 THREADS = 8
@@ -43,7 +48,7 @@ class Server:
     def __init__(self, clients, version3=False):
         load("nfsd")
         if version3:
-            nfs3.start()
+            nfs3.start(SHARED)
         if not os.path.exists(f"{NFSD}/threads"):
             run("mount", "-t", "nfsd", "nfsd", NFSD)
         recovery = f"{SHARED}/recovery"
@@ -72,6 +77,14 @@ class Server:
         """All state goes with the last thread; after the next start clients are waited for,
         LEASE seconds long, to claim what they had."""
         put(f"{NFSD}/threads", "0\n")
+
+
+def settings_root():
+    """Where the build looks for settings; /etc when it was configured so."""
+    path = os.path.join(daemons.BUILD, "meson-info", "intro-buildoptions.json")
+    with open(path, encoding="utf-8") as text:
+        options = {option["name"]: option["value"] for option in json.load(text)}
+    return os.path.join(options["prefix"], options["sysconfdir"])
 
 
 def address_of(number):
@@ -125,10 +138,8 @@ class Client(processes.Nursery):
         self.bring_up()
 
     def bring_up(self):
-        self.run("hostname", self.name)
-        self.run("ip", "link", "set", "lo", "up")
-        self.run("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
-        self.run("ip", "link", "set", "eth0", "up")
+        self.run("sh", "-ec", f"hostname {self.name}; ip -batch -", input=(
+            f"link set lo up\naddress add {self.address}/24 dev eth0\nlink set eth0 up\n"))
 
     def close(self):
         """Ends what has an end to watch, such as daemons; the rest goes with the guest's power.
@@ -149,6 +160,7 @@ class Client(processes.Nursery):
         os.makedirs(where, exist_ok=True)
         # Without mount.nfs, which only finds out what is said here.
         if "vers=3" in options:
+            self.run("ln", "-sf", f"{SHARED}/rpcbind", nfs3.PORT_MAPPER)
             options += f",proto=tcp,port={PORT},mountproto=tcp,mountport={nfs3.MOUNTD_PORT}"
         self.run("mount", "-i", "-t", "nfs", "-o",
                  f"{options},addr={remote},clientaddr={self.address}", f"{remote}:/", where)
@@ -169,16 +181,18 @@ class Client(processes.Nursery):
 class Host(Client):
     """One of several hosts in one guest: namespaces on one end of a veth pair.
 
-    /run, /etc/holdfast and /etc/libvirt are its own, so daemons may be at their usual places.
+    /run and the settings are its own, so daemons may be at their usual places.
     The export is at MOUNT, with these options, unless there are none. `folder` is at the same
     path for everybody; `path()` leads from the root namespaces to what only the host sees.
     """
 
     def __init__(self, name, number, mount="vers=4.2"):
         super().__init__(name, number)
-        for path in ("/run", "/etc/holdfast", "/etc/libvirt"):
+        folders = {f"{root}/{name}" for root in ("/etc", settings_root()) for name in SETTINGS}
+        for path in folders:
             os.makedirs(path, exist_ok=True)
-            self.run("mount", "-t", "tmpfs", "-o", "mode=755", "private", path)
+        self.run("sh", "-ec", "for at; do mount -t tmpfs -o mode=755 private $at; done", "sh",
+                 "/run", *folders)
         if mount:
             self.mount(mount)
 
@@ -200,6 +214,11 @@ class Host(Client):
     def path(self, path):
         """What the host has at this path, for somebody who is not on it."""
         return f"/proc/{self.holder.pid}/root{path}"
+
+    def configure(self, text, file="holdfast/holdfast.conf"):
+        """Settings of its VMs, from now on."""
+        with open(self.path(f"{settings_root()}/{file}"), "w", encoding="utf-8") as out:
+            out.write(text)
 
     def cut(self):
         run("ip", "link", "set", self.link, "down")

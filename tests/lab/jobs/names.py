@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What libvirt's own commands call real disks: logical volumes, SCSI disks (one of them by two
-paths), and what is neither. Then what we call them, and two hosts with one disk."""
+paths), and what is neither. Then what we call them, and three hosts with one disk: a and b with
+`holdfast run`, s with stock virtlockd and the name that libvirt makes."""
 
+import concurrent.futures
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 
-from hftest import daemons
+from hftest import command as holdfast, daemons
 from lab.inside import disks, locks, nfs
 from lab.inside.machine import load, run as command
 
@@ -15,6 +18,15 @@ LVM_FORM = r"\w{6}(-\w{4}){5}-\w{6}"
 FOLDERS = {"lvm": "/mnt/lvm", "scsi": "/mnt/scsi", "file": "/mnt/file"}
 # The program of the unit tests that prints our names: "FOLDER NAME WAY", with tabs.
 NAME_OF = os.path.join(daemons.BUILD, "tests", "unit", "storage", "name-of")
+OPTIONS = [word for kind, folder in FOLDERS.items() for word in (f"--{kind}", folder)]
+SETTINGS = "".join(f'{kind}_lockspace_dir = "{folder}"\n' for kind, folder in FOLDERS.items())
+# Where each host has them.
+FILES = {"a": "holdfast/holdfast.conf", "b": "libvirt/qemu-lockd.conf"}
+HELD = 75
+PAIRS = [("a", "b"), ("b", "a"), ("a", "s"), ("s", "b")]
+KINDS = ("lvm", "scsi")
+SENTENCES = ("the VM of the second is refused", "the refusal says who has it",
+             "it goes to the second when the first has ended")
 
 
 def said_by(*argv):
@@ -56,10 +68,11 @@ def make():
 
 
 def look(report, kinds, double):
-    names = {path: libvirt_name(path) for path in kinds}
-    # Paths for which only the commands themselves know what they say.
-    names |= {path: libvirt_name(path) for path in
-              (os.path.realpath("/dev/vg0/one"), "/dev/null", "/dev/no-such-disk")}
+    # With paths for which only the commands themselves know what they say.
+    paths = [*kinds, os.path.realpath("/dev/vg0/one"), "/dev//vg0/one", "/dev/null",
+             "/dev/no-such-disk"]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        names = dict(zip(paths, pool.map(libvirt_name, paths)))
     for path, (kind, name) in names.items():
         report.event(f"{path}: {kind}: {name}")
         report.check("the commands know the disks of the lab",
@@ -73,29 +86,102 @@ def look(report, kinds, double):
 
 
 def compare(report, names):
-    """Ours, path by path; nothing where the program that prints them is not built."""
-    report.value("name-of", os.access(NAME_OF, os.X_OK))
-    if not os.access(NAME_OF, os.X_OK):
-        return
-    folders = [word for kind, folder in FOLDERS.items() for word in (f"--{kind}", folder)]
-    for path, (kind, name) in names.items():
-        done = subprocess.run([NAME_OF, *folders, path], check=False, capture_output=True,
-                              text=True)
-        report.event(f"ours: {path}: {done.stdout.strip() or done.stderr.strip()}")
-        report.check("our names are those that libvirt makes",
-                     done.stdout.split("\t")[:2] == [FOLDERS[kind], name], (path, kind, name, done))
+    """Ours, path by path."""
+    done = subprocess.run([NAME_OF, *OPTIONS, *names], check=False, capture_output=True, text=True)
+    said = [line.split("\t") for line in done.stdout.splitlines()]
+    report.check("our names are those that libvirt makes", len(said) == len(names), done)
+    for (path, (kind, name)), ours in zip(names.items(), said):
+        report.event(f"ours: {path}: {ours}")
+        report.check("our names are those that libvirt makes", ours[:2] == [FOLDERS[kind], name],
+                     (path, kind, name, ours))
+    report.value("ways", sorted({ours[2] for ours in said}))
 
 
-def two_hosts(report, double):
-    """Each host has a path of its own to one disk, and both have the lockspace on NFS."""
-    _, hosts = nfs.setup("ab")
-    vms = [locks.Holder(host, host.holdfastd(), FOLDERS["scsi"], double.scsi_id(node))
-           for host, node in zip(hosts.values(), double.nodes)]
-    for first, second in (vms, vms[::-1]):
-        granted, refused = first.acquire(), second.acquire()
-        report.check("one disk by two paths belongs to one VM on two hosts",
-                     granted.ok and locks.refused(refused), (granted, refused))
-        first.release()
+class OurVm:
+    """A VM that `holdfast run` starts on a host, with a path of its own to the disk."""
+
+    def __init__(self, host, daemon, path):
+        self.cli, self.path, self.name = host.cli(daemon), path, f"vm-{host.name}"
+
+    def start(self):
+        self.run = self.cli.hold(self.name, f"--disk={self.path}")
+        return True
+
+    def end(self):
+        holdfast.end(self.run)
+
+    def ask(self):
+        """Whether it was refused, and in which words; what was granted has ended already."""
+        answer = self.cli("run", f"--name={self.name}", f"--disk={self.path}", "--", "true")
+        assert answer.returncode in (0, HELD), answer
+        return answer.returncode == HELD, answer.stderr
+
+    def is_named(self, words, host):
+        return self.name in words and f"host {host}" in words
+
+
+class StockVm:
+    """A VM of libvirt, as its lock daemon sees it."""
+
+    def __init__(self, host, daemon, path):
+        kind, name = libvirt_name(path)
+        self.holder = locks.Holder(host, daemon, FOLDERS[kind], name)
+
+    def start(self):
+        return self.holder.acquire().ok
+
+    def end(self):
+        self.holder.release()
+
+    def ask(self):
+        answer = self.holder.acquire()
+        if answer.ok:
+            self.holder.release()
+        return locks.refused(answer), None
+
+    def is_named(self, words, host):
+        return "unknown party" in words and "virtlockd" in words
+
+
+def exclude(report, label, host, first, second):
+    assert first.start(), label
+    refused, words = second.ask()
+    report.check(f"{label}: the VM of the second is refused", refused, words)
+    # virtlockd knows nobody.
+    report.check(f"{label}: the refusal says who has it",
+                 words is None or first.is_named(words, host), words)
+    first.end()
+    refused, words = second.ask()
+    report.check(f"{label}: it goes to the second when the first has ended", not refused, words)
+
+
+def show_udev(host):
+    """What udev knows of the disks, which a host with a /run of its own has not seen."""
+    shutil.copytree("/run/udev/data", f"{host.folder}/udev/data")
+    host.run("ln", "-s", f"{host.folder}/udev", "/run/udev")
+
+
+def hosts_with_one_disk(report, double):
+    """Each host has a path of its own to one disk, and all have the lockspaces on NFS."""
+    _, hosts = nfs.setup("abs")
+    show_udev(hosts["a"])
+    for name, file in FILES.items():
+        hosts[name].configure(SETTINGS, file)
+    served = {"a": hosts["a"].holdfastd(), "b": hosts["b"].holdfastd(),
+              "s": hosts["s"].virtlockd()}
+    paths = {"lvm": {"a": "/dev/vg0/one", "b": "/dev/mapper/vg0-one", "s": "/dev/vg0/one"},
+             "scsi": {"a": double.nodes[0], "b": double.nodes[1], "s": double.nodes[1]}}
+    report.event("three daemons answer")
+    for kind in KINDS:
+        for name in "ab":
+            said = hosts[name].run(NAME_OF, *OPTIONS, paths[kind][name]).rstrip("\n").split("\t")
+            report.event(f"{name}: {paths[kind][name]}: {said}")
+            report.value(f"{kind} {name}", said[2])
+        vms = {name: (StockVm if name == "s" else OurVm)(hosts[name], served[name],
+                                                         paths[kind][name]) for name in "abs"}
+        for first, second in PAIRS:
+            exclude(report, f"{kind}: {first} then {second}", first, vms[first], vms[second])
+        report.event(f"{kind}: done")
     for host in hosts.values():
         host.close()
 
@@ -105,4 +191,5 @@ def run(report):
     kinds, double = make()
     report.event("the disks are there")
     compare(report, look(report, kinds, double))
-    two_hosts(report, double)
+    disks.stop_udev()
+    hosts_with_one_disk(report, double)
