@@ -19,7 +19,9 @@ struct hf_guard_state {
         bool expired[HF_LEASES_MAX];         /* by record, as they said */
         uint64_t prove_after[HF_LEASES_MAX]; /* by record: when locks are to be looked at again */
         bool said_unproved;                  /* that some of them say nothing was reported */
-        uint64_t last_group;                 /* of VMs that a worker was given */
+        uint32_t *lost; /* locks of an earlier daemon's, to be marked when all are entered */
+        size_t n_lost;
+        uint64_t last_group; /* of VMs that a worker was given */
 };
 
 /* The looks are to be soon, or at that time (CLOCK_BOOTTIME microseconds) at the latest. */

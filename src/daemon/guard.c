@@ -277,14 +277,15 @@ void hf_guard_ended(struct hf_server *server, const struct hf_order *order,
 static void note_lease(struct hf_server *server, struct hf_lease_record *record,
                        const struct hf_nfs_leases *leases)
 {
-        const struct hf_nfs_lease *lease = hf_nfs_leases_at(leases, point_of(server, record->dev));
+        struct hf_nfs_lease lease = {0};
 
         /* One that is not mounted any more is told of no longer. */
-        server->guard->expired[index_of(server, record)] = lease && lease->expired > 0;
-        if (!lease || !lease->seconds)
+        (void)hf_nfs_leases_safe(leases, point_of(server, record->dev), &lease);
+        server->guard->expired[index_of(server, record)] = lease.expired > 0;
+        if (!lease.seconds)
                 return;
-        record->lease = hf_lease_usec(lease->seconds);
-        record->by_lock = !lease->sessions;
+        record->lease = hf_lease_usec(lease.seconds);
+        record->by_lock = !lease.sessions;
 }
 
 static void read_stats(struct hf_server *server, uint64_t now)
@@ -452,8 +453,23 @@ void hf_guard_leaves(struct hf_server *server, uint32_t index)
                 owner->acted |= HF_ACTED_FINAL;
 }
 
+void hf_guard_recover_lost(struct hf_server *server, uint32_t lock)
+{
+        struct hf_guard_state *guard = server->guard;
+        uint32_t *more = reallocarray(guard->lost, guard->n_lost + 1, sizeof(*more));
+
+        if (!more) {
+                hf_guard_lose(server, lock);
+                return;
+        }
+        guard->lost = more;
+        guard->lost[guard->n_lost++] = lock;
+}
+
 void hf_guard_adopt(struct hf_server *server)
 {
+        while (server->guard->n_lost)
+                hf_guard_lose(server, server->guard->lost[--server->guard->n_lost]);
         /* What was being marked when the last server was killed is marked to its end. */
         for (size_t i = 0; i < HF_LEASES_MAX; i++)
                 if (server->area->leases[i].dev && server->area->leases[i].doubted)
@@ -485,6 +501,7 @@ void hf_guard_free(struct hf_server *server)
         if (!server->guard)
                 return;
         (void)sd_event_source_disable_unref(server->guard->timer);
+        free(server->guard->lost);
         free(server->guard);
         server->guard = NULL;
 }

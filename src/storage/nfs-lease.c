@@ -217,6 +217,29 @@ const struct hf_nfs_lease *hf_nfs_leases_at(const struct hf_nfs_leases *leases, 
         return NULL;
 }
 
+bool hf_nfs_leases_safe(const struct hf_nfs_leases *leases, const char *point,
+                        struct hf_nfs_lease *ret)
+{
+        struct hf_nfs_lease all = {.sessions = true};
+
+        for (size_t i = 0; i < leases->n; i++) {
+                const struct hf_nfs_lease *one = &leases->leases[i];
+
+                if (strcmp(one->point, point) != 0)
+                        continue;
+                all.point = one->point;
+                all.sessions &= one->sessions;
+                if (one->seconds && (!all.seconds || one->seconds < all.seconds))
+                        all.seconds = one->seconds;
+                if (one->expired > all.expired)
+                        all.expired = one->expired;
+        }
+        if (!all.point)
+                return false;
+        *ret = all;
+        return true;
+}
+
 bool hf_nfs_has_lease(const char *type)
 {
         return !strcmp(type, "nfs4");

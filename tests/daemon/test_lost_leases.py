@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -300,6 +301,22 @@ def test_a_lost_lock_is_lost_for_a_daemon_that_starts_anew(still, holdfastd, nur
     machine.vm.kill()
     with daemon.connect_as(Owner("web3", nursery.sleeper().pid)) as third:
         until(lambda: third.acquire(still.path("disk")).ok, "its end frees the name")
+
+
+def test_a_lost_lock_that_its_vm_kept_is_lost_for_a_daemon_that_starts_anew(still, inside, nursery,
+                                                                          cli):
+    path = still.make("disk")
+    run = cli.start("run", "--name=web1", f"--disk={path}", "--", "sh", "-c",
+                    "echo up; exec sleep 600", prefix=still.enter, stdout=subprocess.PIPE)
+    assert run.stdout.readline() == "up\n"
+    pid = cli.vms()["web1"]["pid"]
+    inside.kill()
+    still.give_up_locks()
+    inside.start()
+    until(lambda: leases(cli, "web1") == ["lost"], f"it is shown so\n{inside.log()}")
+    until(lambda: is_stopped(pid), "the VM is stopped")
+    with inside.connect_as(Owner("web2", nursery.sleeper().pid)) as other:
+        assert other.acquire(path).verdict == BUSY
 
 
 def test_a_hung_question_delays_neither_an_upgrade_nor_the_end(still, inside, nursery):
