@@ -12,12 +12,14 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
 import pytest
 from hftest import wire
 from hftest.command import Cli
+from hftest.daemons import REPO
 from hftest.fdstore import FdStore
 from hftest.processes import children, state_of, until
 from hftest.still import LEASE, Still, is_stopped, leased, need_stillfs
@@ -303,18 +305,32 @@ def test_a_lost_lock_is_lost_for_a_daemon_that_starts_anew(still, holdfastd, nur
         until(lambda: third.acquire(still.path("disk")).ok, "its end frees the name")
 
 
+# A VM that has a duplicate of its lock's descriptor, as those of libholdfast have.
+KEEPS = """
+import os, socket, sys, time
+sys.path.insert(0, sys.argv[1])
+from hftest import wire
+client = wire.Connection(wire.Transport(sys.argv[2]))
+assert client.register(wire.Owner("web1", os.getpid())).ok
+client.send(wire.frame(2, wire.string("") + wire.string(sys.argv[3]) + wire.u32(0x100) + bytes(20) +
+                       wire.string(""), prog=0x486F6C64))
+data, fds, _, _ = socket.recv_fds(client.transport.sock, 65536, 8)
+print(len(fds), flush=True)
+time.sleep(600)
+"""
+
+
 def test_a_lost_lock_that_its_vm_kept_is_lost_for_a_daemon_that_starts_anew(still, inside, nursery,
                                                                           cli):
     path = still.make("disk")
-    run = cli.start("run", "--name=web1", f"--disk={path}", "--", "sh", "-c",
-                    "echo up; exec sleep 600", prefix=still.enter, stdout=subprocess.PIPE)
-    assert run.stdout.readline() == "up\n"
-    pid = cli.vms()["web1"]["pid"]
+    machine = nursery.spawn([sys.executable, "-c", KEEPS, os.path.join(REPO, "tests", "lib"),
+                             inside.socket, path], stdout=subprocess.PIPE, text=True)
+    assert machine.stdout.readline() == "1\n"
     inside.kill()
     still.give_up_locks()
     inside.start()
     until(lambda: leases(cli, "web1") == ["lost"], f"it is shown so\n{inside.log()}")
-    until(lambda: is_stopped(pid), "the VM is stopped")
+    until(lambda: is_stopped(machine.pid), "the VM is stopped")
     with inside.connect_as(Owner("web2", nursery.sleeper().pid)) as other:
         assert other.acquire(path).verdict == BUSY
 
