@@ -4,6 +4,7 @@
 #include "daemon/acquire-private.h"
 
 #include "base/cleanup.h"
+#include "daemon/guard.h"
 #include "daemon/holder.h"
 #include "daemon/kept.h"
 #include "daemon/search.h"
@@ -37,16 +38,16 @@ static void take_again(struct hf_acquire_job *job, const struct hf_claim *claim,
                        struct hf_kept *kept, struct hf_acquired *ret)
 {
         struct hf_table *table = job->server->table;
+        bool was_kept = hf_kept_take(kept, job->request.owner, claim, &job->result);
+        bool lost = was_kept && job->result.status == -EIO;
+        int fd = was_kept ? job->result.fd : -1;
         uint32_t lock;
-        int fd = -1;
 
-        if (hf_kept_take(kept, job->request.owner, claim, &job->result))
-                fd = job->result.fd;
-        else if (claim->unsafe)
-                job->result.status = -EIO;
-        else
+        if (lost)
+                job->result.status = 0;
+        else if (!was_kept && !claim->unsafe)
                 take_waiting(job);
-        if (job->result.status == -EIO)
+        if (!was_kept && claim->unsafe)
                 ret->status = hf_error_set(&ret->error, EIO, HF_ERR_RESOURCE_BUSY,
                                            HF_FROM_LOCKSPACE,
                                            "it was lost with the lease of its file server");
@@ -58,7 +59,9 @@ static void take_again(struct hf_acquire_job *job, const struct hf_claim *claim,
                 return;
         lock = hf_table_find_file(table, &job->request.file, 0);
         hf_kept_entered(kept, claim, lock);
-        if (hf_table_lock(table, lock)->holds == 1)
+        if (lost)
+                hf_guard_recover_lost(job->server, lock);
+        else if (hf_table_lock(table, lock)->holds == 1)
                 hf_holder_write(job, hf_table_lock(table, lock)->fd);
 }
 

@@ -48,15 +48,17 @@ struct hf_lot_record {
 
 /* One of them. All times in CLOCK_BOOTTIME microseconds, each stored by itself. */
 struct hf_lease_record {
-        uint64_t dev;     /* 0: free. Stored last */
-        uint64_t lease;   /* how long it lasts */
-        uint64_t last;    /* when the last question was sent that was answered */
-        uint64_t asked;   /* when the first one after that was sent; 0: there was none */
-        uint64_t sent;    /* when the latest was */
-        uint64_t slept;   /* how long the machine had slept since its boot, at that answer */
-        uint64_t doubted; /* when its locks were last not surely ours; 0: they are */
-        uint32_t cursor;  /* the hold whose lock was looked at last */
-        uint32_t by_lock; /* only an access by a lock renews it (NFSv4.0) */
+        uint64_t dev;      /* 0: free. Stored last */
+        uint64_t lease;    /* how long it lasts */
+        uint64_t last;     /* when the last question was sent that was answered */
+        uint64_t asked;    /* when the first one after that was sent; 0: there was none */
+        uint64_t sent;     /* when the latest was */
+        uint64_t slept;    /* how long the machine had slept since its boot, at that answer */
+        uint64_t doubted;  /* when its locks were last not surely ours; 0: they are */
+        uint32_t cursor;   /* the hold whose lock was looked at last */
+        uint32_t asked_by; /* the one by whose lock the server was asked last */
+        uint32_t unproved; /* locks that are to be looked at, as the answer came late */
+        uint32_t by_lock;  /* only an access by a lock renews it (NFSv4.0) */
 };
 
 struct hf_area {

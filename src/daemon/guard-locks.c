@@ -28,19 +28,28 @@ uint32_t hf_guard_lock_of(struct hf_server *server, uint32_t hold)
         return hf_table_hold(server->table, hold)->lock;
 }
 
-uint32_t hf_guard_rotate(struct hf_server *server, struct hf_lease_record *record)
+uint32_t hf_guard_rotate(struct hf_server *server, uint64_t dev, uint32_t *cursor)
 {
-        uint32_t i = record->cursor;
+        uint32_t i = *cursor;
 
         for (int round = 0; round < 2; round++) {
-                while ((i = hf_guard_next_lock(server, record->dev, i)))
+                while ((i = hf_guard_next_lock(server, dev, i)))
                         if (!(hf_table_lock(server->table, hf_guard_lock_of(server, i))->flags &
                               HF_LOCK_LOST)) {
-                                record->cursor = i;
+                                *cursor = i;
                                 return i;
                         }
         }
         return 0;
+}
+
+uint32_t hf_guard_count(struct hf_server *server, uint64_t dev)
+{
+        uint32_t n = 0;
+
+        for (uint32_t i = 0; (i = hf_guard_next_lock(server, dev, i));)
+                n++;
+        return n;
 }
 
 uint32_t hf_guard_unsafe(struct hf_server *server, uint32_t owner)
@@ -110,6 +119,11 @@ void hf_guard_recover(struct hf_server *server, uint32_t index, const struct hf_
 
         owner->on_lost = (uint8_t)claim->on_lost;
         owner->acted |= (uint16_t)(claim->acted & ~HF_ACTED_SPREAD);
+        /* Who talked to its monitor is gone, and may have told it to stop, or to continue. */
+        if (claim->acted & HF_ACTED_ASKING)
+                owner->acted |= HF_ACTED_ASKED;
+        if (owner->acted & HF_ACTED_ASKING)
+                owner->acted &= (uint16_t) ~(HF_ACTED_ASKING | HF_ACTED_STOPPED | HF_ACTED_SEEN);
         if (*claim->monitor)
                 (void)hf_table_set_monitor(server->table, index, claim->monitor);
 }

@@ -12,12 +12,16 @@
 
 struct hf_guard_state {
         sd_event_source *timer;
-        bool works;                  /* there are workers */
-        bool said_unguarded;         /* what is not guarded was reported */
-        bool trouble;                /* some VM is, or was, to be dealt with */
-        uint64_t stats_at;           /* when the kernel's statistics were last read */
-        bool expired[HF_LEASES_MAX]; /* by record, as they said */
-        uint64_t last_group;         /* of VMs that a worker was given */
+        bool works;                          /* there are workers */
+        bool said_unguarded;                 /* what is not guarded was reported */
+        bool trouble;                        /* some VM is, or was, to be dealt with */
+        uint64_t stats_at;                   /* when the kernel's statistics were last read */
+        bool expired[HF_LEASES_MAX];         /* by record, as they said */
+        uint64_t prove_after[HF_LEASES_MAX]; /* by record: when locks are to be looked at again */
+        bool said_unproved;                  /* that some of them say nothing was reported */
+        uint32_t *lost; /* locks of an earlier daemon's, to be marked when all are entered */
+        size_t n_lost;
+        uint64_t last_group; /* of VMs that a worker was given */
 };
 
 /* The looks are to be soon, or at that time (CLOCK_BOOTTIME microseconds) at the latest. */
@@ -28,8 +32,11 @@ void hf_guard_look_at(struct hf_server *server, uint64_t when);
 /* The next hold by which a lock on that device is reached, each lock once; 0: no more. */
 uint32_t hf_guard_next_lock(struct hf_server *server, uint64_t dev, uint32_t after);
 
-/* The next one that is not lost, from the record's cursor on and around; 0: there is none. */
-uint32_t hf_guard_rotate(struct hf_server *server, struct hf_lease_record *record);
+/* The next one that is not lost, from the cursor on and around; 0: there is none. */
+uint32_t hf_guard_rotate(struct hf_server *server, uint64_t dev, uint32_t *cursor);
+
+/* How many locks there are on that device. */
+uint32_t hf_guard_count(struct hf_server *server, uint64_t dev);
 
 /* The lock of a hold. */
 uint32_t hf_guard_lock_of(struct hf_server *server, uint32_t hold);

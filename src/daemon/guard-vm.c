@@ -10,8 +10,10 @@
  *           its time is short. Without a monitor, or an answer, SIGSTOP to the process and
  *           to those that carry its connection.
  *
- * A VM that was paused before is left as it is, and is not continued later. Before anything is
- * done to a VM that is noted in its record, so that a successor undoes what this server did.
+ * A VM that was paused before is left as it is, and is not continued later; but it is looked at
+ * again and again, as who paused it may continue it while its locks are not sound. Before anything
+ * is done to a VM that is noted in its record, so that a successor undoes what this server did;
+ * that a signal went to all who are to have it is noted afterwards, so that it surely did.
  */
 #include "daemon/guard-private.h"
 
@@ -38,7 +40,8 @@
 /* A worker ends by itself at the time that it was given; one that is stopped does not. */
 #define SLACK_USEC (SECOND / 5)
 
-/* Between two tries to continue a VM whose monitor does not answer. */
+/* Between two tries to continue a VM whose monitor does not answer, and between two looks whether
+ * one that somebody else has paused still is. */
 #define RETRY_USEC (2 * SECOND)
 
 /* What was done, other than reporting. */
@@ -96,15 +99,16 @@ static char state_of(const struct hf_owner *owner)
 
 static bool has_stopped(const struct hf_owner *owner)
 {
-        char state = state_of(owner);
-
-        return state == 'T' || state == 't';
+        return state_of(owner) == 'T';
 }
 
-/* It waits for a filesystem, and stops before it does anything else. */
+/* It waits for a filesystem, or is held by who traces it, and stops before it does anything else.
+ */
 static bool is_about_to(const struct hf_owner *owner)
 {
-        return state_of(owner) == 'D';
+        char state = state_of(owner);
+
+        return state == 'D' || state == 't';
 }
 
 static void send_signal(struct hf_server *server, uint32_t index, int number)
@@ -120,15 +124,25 @@ static void send_signal(struct hf_server *server, uint32_t index, int number)
 
 /* ---- those that carry its connection ---- */
 
-/* What did not get there is to be sent once more. */
-static void not_spread(struct hf_owner *owner, int number)
+/* The signal got, or gets, to all. */
+static void note_spread(struct hf_server *server, uint32_t index, int number)
 {
-        if (number == SIGCONT)
-                owner->acted |= HF_ACTED_SIGNAL | HF_ACTED_SPREAD;
-        else
-                owner->acted &= (uint16_t)~HF_ACTED_SPREAD;
+        struct hf_owner *owner = hf_table_owner(server->table, index);
+
+        if (number != SIGCONT) {
+                owner->acted |= HF_ACTED_SPREAD;
+                return;
+        }
+        owner->acted &= (uint16_t) ~(HF_ACTED_SIGNAL | HF_ACTED_SPREAD | HF_ACTED_SEEN);
+        if (!(owner->acted & (HF_ACTED_ASKED | HF_ACTED_STOPPED)))
+                hf_log(HF_LOG_WARNING, MODULE, "%s (pid %d) continues: all of its locks are sound",
+                       name_of(server, index), (int)owner->pid);
 }
 
+/*
+ * What cannot be begun is tried again by the next look. A worker with another signal may be slow:
+ * its signal shall not come after this one's.
+ */
 static void flush_spread(struct acts *acts)
 {
         struct hf_order *order = &acts->spread;
@@ -139,27 +153,29 @@ static void flush_spread(struct acts *acts)
         where.number = ++acts->server->guard->last_group;
         order->kind = HF_WORK_SIGNAL;
         order->sent = acts->now;
-        /* What could not be begun is tried again by the next look. */
-        if (hf_work_launch(acts->server, where, order) < 0)
+        if (!hf_work_sends_another(acts->server, order->action) &&
+            hf_work_launch(acts->server, where, order) >= 0)
                 for (uint32_t i = 0; i < order->n_items; i++)
-                        not_spread(hf_table_owner(acts->server->table, order->items[i].index),
-                                   (int)order->action);
+                        note_spread(acts->server, order->items[i].index, (int)order->action);
+        else
+                come_back(acts, acts->now + HF_GUARD_SOON_USEC);
         order->n_items = order->n_inodes = 0;
 }
 
 /* As many connections as are looked for at a time. */
 #define INODES_MAX 64
 
-/* The signal goes to all that carry the owner's own connection. Marked as done. */
+/* The signal goes to all that carry the owner's own connection. */
 static void spread(struct acts *acts, uint32_t index, int number)
 {
         struct hf_server *server = acts->server;
         struct hf_owner *owner = hf_table_owner(server->table, index);
         struct hf_order *order = &acts->spread;
 
-        owner->acted |= HF_ACTED_SPREAD;
-        if (!owner->connections)
+        if (!owner->connections) {
+                note_spread(server, index, number);
                 return;
+        }
         if (order->action != (uint32_t)number || order->n_items == HF_WORK_ITEMS_MAX ||
             order->n_inodes + owner->connections > INODES_MAX)
                 flush_spread(acts);
@@ -182,8 +198,13 @@ void hf_guard_signalled(struct hf_server *server, const struct hf_order *order,
         for (uint32_t i = 0; i < order->n_items; i++) {
                 struct hf_owner *owner = hf_table_owner(server->table, order->items[i].index);
 
-                if (!done && owner->pid && owner->start == order->items[i].start)
-                        not_spread(owner, (int)order->action);
+                if (done || !owner->pid || owner->start != order->items[i].start)
+                        continue;
+                /* What did not get there is to be sent once more. */
+                if (order->action == SIGCONT)
+                        owner->acted |= HF_ACTED_SIGNAL;
+                else
+                        owner->acted &= (uint16_t)~HF_ACTED_SPREAD;
         }
         if (outcome->status < 0)
                 hf_log(HF_LOG_ERROR, MODULE,
@@ -195,12 +216,21 @@ void hf_guard_signalled(struct hf_server *server, const struct hf_order *order,
 
 /* ---- pausing and killing ---- */
 
+/* Somebody else has paused it, who may continue it. */
+static void note_foreign(struct hf_owner *owner, uint64_t now)
+{
+        owner->ask_until = now + RETRY_USEC;
+        owner->acted &= (uint16_t) ~(HF_ACTED_ASKED | HF_ACTED_MUTE);
+        owner->acted |= HF_ACTED_FOREIGN;
+}
+
 static void stop(struct acts *acts, uint32_t index)
 {
         struct hf_owner *owner = hf_table_owner(acts->server->table, index);
 
         if (is_there(owner) && has_stopped(owner) && !(owner->acted & HF_ACTED_PAUSED)) {
-                owner->acted |= HF_ACTED_FOREIGN;
+                note_foreign(owner, acts->now);
+                come_back(acts, owner->ask_until);
                 hf_log(HF_LOG_WARNING, MODULE,
                        "%s (pid %d) was stopped by somebody else already; it is left so",
                        name_of(acts->server, index), (int)owner->pid);
@@ -291,21 +321,33 @@ static void told_to_stop(struct hf_server *server, uint32_t index, enum hf_qmp_s
         struct hf_owner *owner = hf_table_owner(server->table, index);
 
         if (state == HF_QMP_DONE) {
+                owner->acted &= (uint16_t)~HF_ACTED_FOREIGN;
                 owner->acted |= HF_ACTED_STOPPED | HF_ACTED_SEEN;
                 hf_log(HF_LOG_WARNING, MODULE,
                        "%s (pid %d) is paused by its monitor: a lock of its is in danger or lost",
                        name_of(server, index), (int)owner->pid);
         } else if (state == HF_QMP_ALREADY) {
-                owner->acted |= HF_ACTED_FOREIGN;
-                hf_log(HF_LOG_WARNING, MODULE,
-                       "%s (pid %d) was paused by somebody else already; it is left so",
-                       name_of(server, index), (int)owner->pid);
+                if (!(owner->acted & HF_ACTED_FOREIGN))
+                        hf_log(HF_LOG_WARNING, MODULE,
+                               "%s (pid %d) was paused by somebody else already; it is left so",
+                               name_of(server, index), (int)owner->pid);
+                note_foreign(owner, hf_work_boottime());
         } else {
+                owner->acted &= (uint16_t)~HF_ACTED_FOREIGN;
                 owner->acted |= commanded ? HF_ACTED_ASKED : HF_ACTED_MUTE;
         }
 }
 
-static void told_to_continue(struct hf_server *server, uint32_t index, enum hf_qmp_state state)
+/* It was, or is being, told to continue: whether it has stopped is not known any more. */
+static void not_stopped_any_more(struct hf_owner *owner)
+{
+        owner->acted |= HF_ACTED_ASKED;
+        atomic_signal_fence(memory_order_release);
+        owner->acted &= (uint16_t) ~(HF_ACTED_ASKING | HF_ACTED_STOPPED | HF_ACTED_SEEN);
+}
+
+static void told_to_continue(struct hf_server *server, uint32_t index, enum hf_qmp_state state,
+                             bool commanded)
 {
         struct hf_owner *owner = hf_table_owner(server->table, index);
         uint16_t over = HF_ACTED_ASKED | HF_ACTED_STOPPED | HF_ACTED_SEEN | HF_ACTED_STUCK;
@@ -322,6 +364,8 @@ static void told_to_continue(struct hf_server *server, uint32_t index, enum hf_q
                        name_of(server, index), (int)owner->pid);
         } else {
                 owner->ask_until = hf_work_boottime() + RETRY_USEC;
+                if (commanded)
+                        not_stopped_any_more(owner);
                 if (!(owner->acted & HF_ACTED_STUCK))
                         hf_log(HF_LOG_ERROR, MODULE,
                                "%s (pid %d) cannot be continued, as its monitor does not answer; "
@@ -338,6 +382,7 @@ void hf_guard_told(struct hf_server *server, const struct hf_order *order,
                 const struct hf_work_item *item = &order->items[i];
                 struct hf_owner *owner = hf_table_owner(server->table, item->index);
                 int32_t told = outcome->items[i];
+                bool commanded = outcome->commanded[i] || !done;
                 enum hf_qmp_state state = told >= HF_TOLD_BASE &&
                                                           told <= HF_TOLD_BASE + HF_QMP_FAILED
                                                   ? (enum hf_qmp_state)(told - HF_TOLD_BASE)
@@ -346,9 +391,9 @@ void hf_guard_told(struct hf_server *server, const struct hf_order *order,
                 if (!owner->pid || owner->start != item->start)
                         continue;
                 if (order->action == HF_QMP_STOP)
-                        told_to_stop(server, item->index, state, outcome->commanded[i] || !done);
+                        told_to_stop(server, item->index, state, commanded);
                 else
-                        told_to_continue(server, item->index, state);
+                        told_to_continue(server, item->index, state, commanded);
                 atomic_signal_fence(memory_order_release);
                 owner->acted &= (uint16_t)~HF_ACTED_ASKING;
         }
@@ -375,24 +420,56 @@ static void begin(struct acts *acts, uint32_t index)
         }
 }
 
+/*
+ * Nothing came of talking to its monitor in time. Whether it was told something the worker says
+ * when it ends, however late; there is none where the server was killed before it had made one.
+ */
+static void give_up_talk(struct hf_owner *owner)
+{
+        owner->acted |= HF_ACTED_MUTE;
+        atomic_signal_fence(memory_order_release);
+        owner->acted &= (uint16_t) ~(HF_ACTED_ASKING | HF_ACTED_FOREIGN);
+}
+
+/* Somebody else has paused it: does that still hold? */
+static void look_after_foreign(struct acts *acts, uint32_t index)
+{
+        struct hf_owner *owner = hf_table_owner(acts->server->table, index);
+
+        if (acts->now < owner->ask_until) {
+                come_back(acts, owner->ask_until);
+        } else if (is_there(owner) && has_stopped(owner)) {
+                owner->ask_until = acts->now + RETRY_USEC;
+                come_back(acts, owner->ask_until);
+        } else if (*hf_table_monitor(acts->server->table, index)) {
+                talk_to(acts, index, HF_QMP_STOP);
+        } else {
+                owner->acted &= (uint16_t)~HF_ACTED_FOREIGN;
+                stop(acts, index);
+        }
+}
+
 /* Its locks are not sound, and something was begun. */
 static void go_on(struct acts *acts, uint32_t index)
 {
         struct hf_owner *owner = hf_table_owner(acts->server->table, index);
 
-        if (owner->acted & HF_ACTED_ASKING) {
+        if ((owner->acted & HF_ACTED_ASKING) && (owner->acted & HF_ACTED_PAUSED)) {
+                not_stopped_any_more(owner);
+        } else if (owner->acted & HF_ACTED_ASKING) {
                 if (acts->now < owner->ask_until) {
                         come_back(acts, owner->ask_until);
                         return;
                 }
-                owner->acted |= HF_ACTED_ASKED;
-                owner->acted &= (uint16_t)~HF_ACTED_ASKING;
+                give_up_talk(owner);
         }
-        if ((owner->acted & (HF_ACTED_ASKED | HF_ACTED_MUTE)) &&
-            !(owner->acted & (HF_ACTED_SIGNAL | HF_ACTED_STOPPED | HF_ACTED_FOREIGN)))
+        if ((owner->acted & HF_ACTED_FOREIGN) && !(owner->acted & HF_ACTED_SIGNAL)) {
+                look_after_foreign(acts, index);
+        } else if ((owner->acted & (HF_ACTED_ASKED | HF_ACTED_MUTE)) &&
+                   !(owner->acted & (HF_ACTED_SIGNAL | HF_ACTED_STOPPED))) {
                 stop(acts, index);
-        if ((owner->acted & (HF_ACTED_SIGNAL | HF_ACTED_KILLED)) &&
-            !(owner->acted & HF_ACTED_SPREAD)) {
+        } else if ((owner->acted & (HF_ACTED_SIGNAL | HF_ACTED_KILLED)) &&
+                   !(owner->acted & HF_ACTED_SPREAD)) {
                 /* Also to itself: who was killed before it could send it has noted it only. */
                 int number = owner->acted & HF_ACTED_KILLED ? SIGKILL : SIGSTOP;
 
@@ -419,25 +496,21 @@ static void undo(struct acts *acts, uint32_t index)
         if (owner->acted & HF_ACTED_ASKING) {
                 if (acts->now < owner->ask_until + SLACK_USEC)
                         return;
-                owner->acted |= HF_ACTED_ASKED;
-                owner->acted &= (uint16_t)~HF_ACTED_ASKING;
-                told = true;
+                give_up_talk(owner);
         }
         if (owner->acted & HF_ACTED_SIGNAL) {
+                /* Should it have to stop again, it has to be sent to all again. */
+                owner->acted &= (uint16_t) ~(HF_ACTED_SPREAD | HF_ACTED_SEEN);
+                atomic_signal_fence(memory_order_release);
                 send_signal(acts->server, index, SIGCONT);
-                if (owner->acted & HF_ACTED_SPREAD)
-                        spread(acts, index, SIGCONT);
-                owner->acted &= (uint16_t) ~(HF_ACTED_SIGNAL | HF_ACTED_SPREAD | HF_ACTED_SEEN);
-                if (!told)
-                        hf_log(HF_LOG_WARNING, MODULE,
-                               "%s (pid %d) continues: all of its locks are sound",
-                               name_of(acts->server, index), (int)owner->pid);
+                spread(acts, index, SIGCONT);
                 owner->ask_until = acts->now;
         }
         if (told && acts->now >= owner->ask_until)
                 talk_to(acts, index, HF_QMP_CONT);
         if (!told)
-                owner->acted &= HF_ACTED_KILLED | HF_ACTED_SPREAD | HF_ACTED_FINAL;
+                owner->acted &= HF_ACTED_SIGNAL | HF_ACTED_KILLED | HF_ACTED_SPREAD |
+                                HF_ACTED_FINAL;
 }
 
 static void deal_with(struct acts *acts, uint32_t index)

@@ -22,6 +22,9 @@
 /* Locks that are looked at after an answer in sound times: they cost the server a read each. */
 #define PROVED_EACH_TIME 8
 
+/* After a look at locks that told nothing of any. */
+#define PROVE_AGAIN_USEC SECOND
+
 /* The kernel's statistics have a page for each mount; they are read at most so often. */
 #define STATS_USEC (SECOND / 2)
 
@@ -116,7 +119,7 @@ static void trust_again(struct hf_server *server, struct hf_lease_record *record
 static void ask(struct hf_server *server, struct hf_lease_record *record, uint64_t now)
 {
         struct hf_place_key where = {HF_PLACE_LEASE, record->dev};
-        uint32_t hold = hf_guard_rotate(server, record);
+        uint32_t hold = hf_guard_rotate(server, record->dev, &record->asked_by);
         const struct hf_lock *lock;
         struct hf_order order = {.kind = HF_WORK_RENEW, .sent = now, .by_lock = record->by_lock};
 
@@ -145,27 +148,28 @@ static void put_item(struct hf_server *server, struct hf_order *order, uint32_t 
         };
 }
 
-/* All that are doubted, as many as one worker takes; in sound times some. */
+/*
+ * As many as one worker takes of those that are doubted, or of all where nobody asked for longer
+ * than a lease; else some.
+ */
 static void prove(struct hf_server *server, struct hf_lease_record *record, uint64_t now)
 {
         struct hf_place_key where = {HF_PLACE_LOCKS, record->dev};
         struct hf_order order = {.kind = HF_WORK_PROVE, .sent = now};
+        uint32_t most = record->doubted || record->unproved ? HF_WORK_ITEMS_MAX : PROVED_EACH_TIME;
         uint32_t first = 0, hold;
 
-        if (hf_work_is_busy(server, where))
+        if (hf_work_is_busy(server, where) ||
+            now < server->guard->prove_after[index_of(server, record)])
                 return;
-        if (record->doubted) {
-                for (uint32_t i = 0; order.n_items < HF_WORK_ITEMS_MAX &&
-                                     (i = hf_guard_next_lock(server, record->dev, i));)
-                        if (hf_table_lock(server->table, hf_guard_lock_of(server, i))->flags &
-                            HF_LOCK_DOUBTED)
-                                put_item(server, &order, i);
-        } else {
-                while (order.n_items < PROVED_EACH_TIME &&
-                       (hold = hf_guard_rotate(server, record)) && hold != first) {
-                        first = first ? first : hold;
+        while (order.n_items < most &&
+               (hold = hf_guard_rotate(server, record->dev, &record->cursor)) && hold != first) {
+                const struct hf_lock *lock = hf_table_lock(server->table,
+                                                           hf_guard_lock_of(server, hold));
+
+                first = first ? first : hold;
+                if (!record->doubted || (lock->flags & HF_LOCK_DOUBTED))
                         put_item(server, &order, hold);
-                }
         }
         if (order.n_items)
                 (void)hf_work_launch(server, where, &order);
@@ -173,9 +177,14 @@ static void prove(struct hf_server *server, struct hf_lease_record *record, uint
                 trust_again(server, record);
 }
 
-static void renewed(struct hf_lease_record *record, uint64_t begun)
+/* What nobody asked about for longer than a lease may have been lost, and be held by others by now.
+ */
+static void renewed(struct hf_server *server, struct hf_lease_record *record, uint64_t begun)
 {
         if (begun > record->last) {
+                if (begun > record->last + record->lease)
+                        record->unproved = hf_guard_count(server, record->dev);
+                atomic_signal_fence(memory_order_release);
                 record->slept = slept_usec();
                 record->last = begun;
         }
@@ -197,17 +206,32 @@ static void end_of_question(struct hf_server *server, const struct hf_order *ord
                (unsigned long long)((now - outcome->begun) / 1000));
         /* What became of the lock is found out by looking at it; here it is an answer. */
         if (done && (outcome->status == 0 || (order->by_lock && hf_nfs_is_loss(outcome->status))))
-                renewed(record, outcome->begun);
+                renewed(server, record, outcome->begun);
         clock = clock_of(server, record);
         if (hf_lease_is_sound(&clock, now) && !record->asked)
                 prove(server, record, now);
         hf_guard_look_at(server, now);
 }
 
+/* Such a lock stays in doubt, and its VM paused; the first one is enough to find out why. */
+static void say_unproved(struct hf_server *server, uint32_t lock, int number)
+{
+        uint32_t hold = hf_table_lock(server->table, lock)->first_hold;
+
+        if (server->guard->said_unproved)
+                return;
+        server->guard->said_unproved = true;
+        hf_log(HF_LOG_ERROR, MODULE, "cannot tell whether the lock of %s stands: %s",
+               hf_table_string(server->table, hf_table_hold(server->table, hold)->name),
+               strerrordesc_np(number));
+}
+
 static void end_of_look(struct hf_server *server, const struct hf_order *order,
-                        const struct hf_result *outcome)
+                        const struct hf_result *outcome, bool done)
 {
         struct hf_lease_record *record = find(server, order->items[0].file.dev);
+        uint64_t now = hf_work_boottime();
+        bool told = false;
 
         for (uint32_t i = 0; record && i < order->n_items; i++) {
                 const struct hf_work_item *item = &order->items[i];
@@ -217,13 +241,21 @@ static void end_of_look(struct hf_server *server, const struct hf_order *order,
                 if (!lock->first_hold || lock->fd != item->fd ||
                     !hf_thing_same(&lock->file, &item->file) || (lock->flags & HF_LOCK_LOST))
                         continue;
+                told |= hf_nfs_is_loss(outcome->items[i]) || outcome->items[i] == HF_PROVED_SOUND;
+                if (outcome->items[i] < 0 && !hf_nfs_is_loss(outcome->items[i]))
+                        say_unproved(server, item->index, -outcome->items[i]);
                 if (hf_nfs_is_loss(outcome->items[i]))
                         hf_guard_lose(server, item->index);
                 else if (outcome->items[i] == HF_PROVED_SOUND && order->sent > record->doubted)
                         hf_table_set_lease(server->table, item->index, 0);
         }
+        if (record && !told)
+                server->guard->prove_after[index_of(server, record)] = now + PROVE_AGAIN_USEC;
+        if (record && done)
+                record->unproved -= record->unproved < order->n_items ? record->unproved
+                                                                      : order->n_items;
         server->guard->trouble = true;
-        hf_guard_look_at(server, hf_work_boottime());
+        hf_guard_look_at(server, now);
 }
 
 void hf_guard_ended(struct hf_server *server, const struct hf_order *order,
@@ -232,7 +264,7 @@ void hf_guard_ended(struct hf_server *server, const struct hf_order *order,
         if (order->kind == HF_WORK_RENEW)
                 end_of_question(server, order, outcome, done);
         else if (order->kind == HF_WORK_PROVE)
-                end_of_look(server, order, outcome);
+                end_of_look(server, order, outcome, done);
         else if (order->kind == HF_WORK_MONITOR)
                 hf_guard_told(server, order, outcome, done);
         else
@@ -245,13 +277,15 @@ void hf_guard_ended(struct hf_server *server, const struct hf_order *order,
 static void note_lease(struct hf_server *server, struct hf_lease_record *record,
                        const struct hf_nfs_leases *leases)
 {
-        const struct hf_nfs_lease *lease = hf_nfs_leases_at(leases, point_of(server, record->dev));
+        struct hf_nfs_lease lease = {0};
 
-        if (!lease || !lease->seconds)
+        /* One that is not mounted any more is told of no longer. */
+        (void)hf_nfs_leases_safe(leases, point_of(server, record->dev), &lease);
+        server->guard->expired[index_of(server, record)] = lease.expired > 0;
+        if (!lease.seconds)
                 return;
-        record->lease = hf_lease_usec(lease->seconds);
-        record->by_lock = !lease->sessions;
-        server->guard->expired[index_of(server, record)] = lease->expired > 0;
+        record->lease = hf_lease_usec(lease.seconds);
+        record->by_lock = !lease.sessions;
 }
 
 static void read_stats(struct hf_server *server, uint64_t now)
@@ -292,7 +326,7 @@ static uint64_t look(struct hf_server *server, struct hf_lease_record *record, u
                 doubt(server, record, now);
                 return now + HF_GUARD_SOON_USEC * 5;
         }
-        if (record->doubted) {
+        if (record->doubted || record->unproved) {
                 /* An answer that was asked for before is none to go on with. */
                 if (!record->asked)
                         prove(server, record, now);
@@ -379,6 +413,7 @@ static void begin(struct hf_server *server, uint64_t dev, uint64_t begun)
         *record = (struct hf_lease_record){
                 .lease = HF_LEASE_MIN_USEC, .last = begun, .slept = slept_usec()};
         server->guard->expired[index_of(server, record)] = false;
+        server->guard->prove_after[index_of(server, record)] = 0;
         atomic_signal_fence(memory_order_release);
         record->dev = dev;
         if (hf_nfs_leases_new(&leases) >= 0)
@@ -392,8 +427,16 @@ void hf_guard_taken(struct hf_server *server, const struct hf_thing *file, uint6
                                                ? hf_work_mount(server, file->dev)
                                                : NULL;
 
-        if (!mount || !hf_nfs_has_lease(mount->type) || find(server, file->dev))
+        struct hf_lease_record *record = mount ? find(server, file->dev) : NULL;
+
+        if (!mount || !hf_nfs_has_lease(mount->type))
                 return;
+        if (record) {
+                /* It was taken, perhaps, before its server fell silent. */
+                if (record->doubted && begun && begun <= record->doubted)
+                        (void)hf_guard_doubt_all(server, file->dev);
+                return;
+        }
         if (server->guard->works)
                 begin(server, file->dev, begun ? begun : hf_work_boottime());
         else
@@ -410,8 +453,23 @@ void hf_guard_leaves(struct hf_server *server, uint32_t index)
                 owner->acted |= HF_ACTED_FINAL;
 }
 
+void hf_guard_recover_lost(struct hf_server *server, uint32_t lock)
+{
+        struct hf_guard_state *guard = server->guard;
+        uint32_t *more = reallocarray(guard->lost, guard->n_lost + 1, sizeof(*more));
+
+        if (!more) {
+                hf_guard_lose(server, lock);
+                return;
+        }
+        guard->lost = more;
+        guard->lost[guard->n_lost++] = lock;
+}
+
 void hf_guard_adopt(struct hf_server *server)
 {
+        while (server->guard->n_lost)
+                hf_guard_lose(server, server->guard->lost[--server->guard->n_lost]);
         /* What was being marked when the last server was killed is marked to its end. */
         for (size_t i = 0; i < HF_LEASES_MAX; i++)
                 if (server->area->leases[i].dev && server->area->leases[i].doubted)
@@ -443,6 +501,7 @@ void hf_guard_free(struct hf_server *server)
         if (!server->guard)
                 return;
         (void)sd_event_source_disable_unref(server->guard->timer);
+        free(server->guard->lost);
         free(server->guard);
         server->guard = NULL;
 }

@@ -55,6 +55,12 @@ struct hf_claim;
 void hf_guard_recover(struct hf_server *server, uint32_t owner, const struct hf_claim *claim);
 
 /*
+ * A lock that was entered again is a lost one. That counts when hf_guard_adopt is called: until
+ * then others of its holders can have it again, which are no better off.
+ */
+void hf_guard_recover_lost(struct hf_server *server, uint32_t lock);
+
+/*
  * Its lock could not be had again. A VM that has not all of its locks is not continued by us; those
  * that it lost may not be in the table, so it is said of the VM.
  */

@@ -7,7 +7,6 @@
 #include "daemon/parking.h"
 #include "keeper/lot.h"
 #include "storage/duplicate.h"
-#include "storage/nfs-lease.h"
 
 #include <errno.h>
 #include <string.h>
@@ -136,16 +135,11 @@ static bool is_there(const struct hf_claim *claim, struct hf_resource_result *re
         return true;
 }
 
-/* It was kept here, and its server has given it up. */
-static bool is_lost(const struct hf_claim *claim, struct hf_resource_result *ret)
+/* A lost one comes along all the same: it stands for the lock that nobody is to have again. */
+static bool take(int fd, const struct hf_claim *claim, bool lost, struct hf_resource_result *ret)
 {
-        *ret = (struct hf_resource_result){.status = -EIO, .fd = -1, .file = claim->file};
-        return true;
-}
-
-static bool take(int fd, const struct hf_claim *claim, struct hf_resource_result *ret)
-{
-        *ret = (struct hf_resource_result){.fd = fd, .file = claim->file};
+        *ret = (struct hf_resource_result){
+                .status = lost ? -EIO : 0, .fd = fd, .file = claim->file};
         return true;
 }
 
@@ -154,21 +148,19 @@ static bool take_from_vm(struct hf_kept *kept, uint32_t index, const struct hf_c
 {
         struct hf_table *table = kept->server->table;
         const struct hf_owner *owner = hf_table_owner(table, index);
+        bool lost = claim->unsafe & HF_LOCK_LOST;
         int fd;
 
         if (!claim->duplicated)
                 return false;
         if (hf_table_find_file(table, &claim->file, 0))
                 return is_there(claim, ret);
-        if (hf_duplicate_fetch(owner->pid, owner->pidfd, &claim->file, claim->shared, &fd) < 0)
+        if (hf_duplicate_fetch(owner->pid, owner->pidfd, &claim->file, claim->shared, &lost, &fd) <
+            0)
                 return false;
-        if (hf_nfs_is_on(fd) && hf_nfs_is_loss(hf_nfs_prove(fd))) {
-                (void)close(fd);
-                return is_lost(claim, ret);
-        }
         kept->taken = NULL;
         kept->fetched++;
-        return take(fd, claim, ret);
+        return take(fd, claim, lost, ret);
 }
 
 bool hf_kept_take(struct hf_kept *kept, uint32_t owner, const struct hf_claim *claim,
@@ -184,14 +176,13 @@ bool hf_kept_take(struct hf_kept *kept, uint32_t owner, const struct hf_claim *c
                 return take_from_vm(kept, owner, claim, ret);
         if (parked->fd < 0)
                 return is_there(claim, ret);
-        r = hf_resource_prove(parked->fd, claim->shared);
-        if (r == -EIO)
-                return is_lost(claim, ret);
-        if (r < 0)
+        /* To prove it would be to take it again. */
+        r = claim->unsafe & HF_LOCK_LOST ? -EIO : hf_resource_prove(parked->fd, claim->shared);
+        if (r < 0 && r != -EIO)
                 return false;
         kept->taken = parked;
         kept->restored++;
-        return take(hf_steal_fd(&parked->fd), claim, ret);
+        return take(hf_steal_fd(&parked->fd), claim, r == -EIO, ret);
 }
 
 void hf_kept_untake(struct hf_kept *kept, int fd)

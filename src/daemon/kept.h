@@ -34,7 +34,8 @@ struct hf_kept *hf_kept_new(struct hf_server *server);
 /*
  * Finds a claim's own descriptor; owner is in the table. Returns false where there
  * is none: the lock has to be taken anew. With true *ret is the outcome, as of
- * hf_resource_take; -EAGAIN: it is in the table already; -EIO: it was kept, and is lost.
+ * hf_resource_take; -EAGAIN: it is in the table already; -EIO, with the
+ * descriptor: it was kept, and is lost.
  */
 bool hf_kept_take(struct hf_kept *kept, uint32_t owner, const struct hf_claim *claim,
                   struct hf_resource_result *ret);

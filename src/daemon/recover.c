@@ -223,10 +223,7 @@ static int take_again(struct hf_server *server, const struct hf_claim *claim, st
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot watch pid %d", (int)claim->pid);
         hf_guard_recover(server, owner, claim);
-        r = claim->unsafe & HF_LOCK_LOST
-                    ? hf_error_set(err, EIO, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
-                                   "it was lost with the lease of its file server")
-                    : hf_acquire_again(server, owner, claim, kept, scan, err);
+        r = hf_acquire_again(server, owner, claim, kept, scan, err);
         hf_owner_drop_unused(server, owner);
         return r == -ESRCH ? -EIO : r;
 }

@@ -63,7 +63,7 @@ static bool free_duplicate(const struct hf_claim *claim)
 
         if (hf_process_open(claim->pid, &pidfd, &process, NULL) < 0 ||
             process.start != claim->start ||
-            hf_duplicate_fetch(claim->pid, pidfd, &claim->file, claim->shared, &fd) < 0)
+            hf_duplicate_fetch(claim->pid, pidfd, &claim->file, claim->shared, NULL, &fd) < 0)
                 return false;
         hf_resource_give(fd, path);
         return true;

@@ -51,7 +51,7 @@ static nfds_t kill_workers(struct hf_works *works, struct pollfd *ends)
                 if (hf_worker_state(worker) == HF_WORKER_NONE)
                         continue;
                 (void)pidfd_send_signal(worker->pidfd, SIGKILL, NULL, 0);
-                if (worker->order.kind == HF_WORK_GIVE)
+                if (hf_work_shares(worker->order.kind))
                         ends[n++] = (struct pollfd){.fd = worker->pidfd, .events = POLLIN};
         }
         return n;

@@ -54,6 +54,18 @@ int hf_work_launch(struct hf_server *server, struct hf_place_key where,
         return r;
 }
 
+bool hf_work_sends_another(struct hf_server *server, uint32_t number)
+{
+        for (int i = 0; i < HF_WORKERS_MAX; i++) {
+                const struct hf_worker *worker = hf_worker_at(server->works, i);
+
+                if (hf_worker_state(worker) != HF_WORKER_NONE &&
+                    worker->order.kind == HF_WORK_SIGNAL && worker->order.action != number)
+                        return true;
+        }
+        return false;
+}
+
 void hf_work_end_askers(struct hf_server *server)
 {
         for (int i = 0; i < HF_WORKERS_MAX; i++) {

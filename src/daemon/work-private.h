@@ -62,6 +62,12 @@ static inline bool hf_work_is_guards(enum hf_work_kind kind)
         return kind >= HF_WORK_RENEW;
 }
 
+/* Whether a worker of that kind has our descriptors. */
+static inline bool hf_work_shares(enum hf_work_kind kind)
+{
+        return kind == HF_WORK_GIVE || kind == HF_WORK_RENEW || kind == HF_WORK_PROVE;
+}
+
 static inline struct hf_worker *hf_worker_at(struct hf_works *works, int index)
 {
         return &works->server->area->workers[index];

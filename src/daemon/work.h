@@ -202,6 +202,9 @@ int hf_work_launch(struct hf_server *server, struct hf_place_key where,
  */
 void hf_work_end_askers(struct hf_server *server);
 
+/* Whether a worker is about to send another signal than this one. */
+bool hf_work_sends_another(struct hf_server *server, uint32_t number);
+
 /* Whether somebody is busy there. */
 bool hf_work_is_busy(struct hf_server *server, struct hf_place_key where);
 

@@ -83,8 +83,8 @@ static int make_process(struct hf_works *works, struct hf_worker *worker)
 {
         enum hf_work_kind kind = worker->order.kind;
         bool gives = kind == HF_WORK_GIVE;
-        bool shares = gives || kind == HF_WORK_RENEW || kind == HF_WORK_PROVE;
-        enum hf_keeper_table table = shares ? HF_KEEPER_TABLE_SHARED : HF_KEEPER_TABLE_OWN;
+        enum hf_keeper_table table = hf_work_shares(kind) ? HF_KEEPER_TABLE_SHARED
+                                                          : HF_KEEPER_TABLE_OWN;
         pid_t pid = hf_keeper_clone_worker(works->keeper, table, &worker->pidfd);
 
         if (pid == -EMFILE && gives && works->server->spare_fd >= 0) {

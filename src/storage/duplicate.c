@@ -18,26 +18,43 @@ static bool is_of(int fd, const struct hf_thing *thing)
         return fstat(fd, &st) == 0 && hf_thing_of(&st, &now) == 0 && hf_thing_same(&now, thing);
 }
 
-/* That it has the lock shows when the same lock is set again: another's would be in the way. */
-static int fetch(int pidfd, int number, const struct hf_thing *thing, bool shared, int *ret_fd)
+/*
+ * That it has the lock shows when the same lock is set again: another's would be in the way. What
+ * its server has given up is not set again, which would take it anew.
+ */
+static int check(int fd, const struct hf_thing *thing, bool shared, bool *lost)
 {
-        hf_cleanup_fd int fd = pidfd_getfd(pidfd, number, 0);
+        int r;
 
-        if (fd < 0)
-                return -errno;
-        if (!is_of(fd, thing) || hf_resource_prove(fd, shared) < 0)
+        if (!is_of(fd, thing))
                 return -ENOENT;
-        *ret_fd = hf_steal_fd(&fd);
-        return 0;
+        if (lost && *lost)
+                return 0;
+        r = hf_resource_prove(fd, shared);
+        if (r == -EIO && lost)
+                *lost = true;
+        return r < 0 && !(r == -EIO && lost) ? -ENOENT : 0;
 }
 
-int hf_duplicate_fetch(pid_t pid, int pidfd, const struct hf_thing *thing, bool shared, int *ret_fd)
+static int fetch(int pidfd, int number, const struct hf_thing *thing, bool shared, bool *lost,
+                 int *ret_fd)
+{
+        hf_cleanup_fd int fd = pidfd_getfd(pidfd, number, 0);
+        int r = fd < 0 ? -errno : check(fd, thing, shared, lost);
+
+        if (r >= 0)
+                *ret_fd = hf_steal_fd(&fd);
+        return r;
+}
+
+int hf_duplicate_fetch(pid_t pid, int pidfd, const struct hf_thing *thing, bool shared, bool *lost,
+                       int *ret_fd)
 {
         int numbers[8], r = -ENOENT;
         int n = hf_user_lock_fds(pid, thing, shared, numbers, (int)HF_ARRAY_LEN(numbers));
 
         for (int i = 0; i < n; i++) {
-                r = fetch(pidfd, numbers[i], thing, shared, ret_fd);
+                r = fetch(pidfd, numbers[i], thing, shared, lost, ret_fd);
                 if (r >= 0)
                         break;
         }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
@@ -290,7 +291,7 @@ const struct hf_mount *hf_mounts_of_path(struct hf_mounts *mounts, const char *p
         return found ? &mounts->mounts[found - 1] : NULL;
 }
 
-const struct hf_mount *hf_mounts_of_dev(struct hf_mounts *mounts, uint64_t dev)
+static const struct hf_mount *find_dev(struct hf_mounts *mounts, uint64_t dev)
 {
         if (mounts->changed)
                 (void)read_mounts(mounts);
@@ -298,4 +299,25 @@ const struct hf_mount *hf_mounts_of_dev(struct hf_mounts *mounts, uint64_t dev)
                 if (mounts->mounts[i].dev == dev)
                         return &mounts->mounts[i];
         return NULL;
+}
+
+/*
+ * To open a file may have mounted what it is on (automounter, nested exports), of which
+ * nobody has told yet. Who asks the kernel for a change has been told of it.
+ */
+static bool has_changed(const struct hf_mounts *mounts)
+{
+        struct pollfd poller = {.fd = mounts->fd, .events = POLLPRI};
+
+        return poll(&poller, 1, 0) > 0 && (poller.revents & POLLPRI);
+}
+
+const struct hf_mount *hf_mounts_of_dev(struct hf_mounts *mounts, uint64_t dev)
+{
+        const struct hf_mount *found = find_dev(mounts, dev);
+
+        if (found || !has_changed(mounts))
+                return found;
+        mounts->changed = true;
+        return find_dev(mounts, dev);
 }

@@ -56,5 +56,5 @@ void hf_mounts_changed(struct hf_mounts *mounts);
  */
 const struct hf_mount *hf_mounts_of_path(struct hf_mounts *mounts, const char *path);
 
-/* A mount of the filesystem of that device, or NULL. */
+/* A mount of the filesystem of that device, also one that is new, or NULL. */
 const struct hf_mount *hf_mounts_of_dev(struct hf_mounts *mounts, uint64_t dev);

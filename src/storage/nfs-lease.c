@@ -217,6 +217,29 @@ const struct hf_nfs_lease *hf_nfs_leases_at(const struct hf_nfs_leases *leases, 
         return NULL;
 }
 
+bool hf_nfs_leases_safe(const struct hf_nfs_leases *leases, const char *point,
+                        struct hf_nfs_lease *ret)
+{
+        struct hf_nfs_lease all = {.sessions = true};
+
+        for (size_t i = 0; i < leases->n; i++) {
+                const struct hf_nfs_lease *one = &leases->leases[i];
+
+                if (strcmp(one->point, point) != 0)
+                        continue;
+                all.point = one->point;
+                all.sessions &= one->sessions;
+                if (one->seconds && (!all.seconds || one->seconds < all.seconds))
+                        all.seconds = one->seconds;
+                if (one->expired > all.expired)
+                        all.expired = one->expired;
+        }
+        if (!all.point)
+                return false;
+        *ret = all;
+        return true;
+}
+
 bool hf_nfs_has_lease(const char *type)
 {
         return !strcmp(type, "nfs4");
@@ -261,19 +284,23 @@ int hf_nfs_renew(int fd)
 
 /*
  * Past the page cache: what is in memory is no answer. The flag belongs to the open file, which
- * nobody reads or writes by, and goes again.
+ * nobody reads or writes by, and goes again, also one that was left by a process that was killed
+ * here. Somebody else who asks the same may take it away before the read: then that told nothing.
  */
 int hf_nfs_prove(int fd)
 {
         _Alignas(4096) char buf[4096];
-        int flags = fcntl(fd, F_GETFL);
+        int flags = fcntl(fd, F_GETFL), after;
         int r = 0;
 
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_DIRECT) < 0)
                 return errno == EINVAL ? -EOPNOTSUPP : -errno;
         if (pread(fd, buf, 1, 0) < 0)
                 r = -errno;
-        (void)fcntl(fd, F_SETFL, flags);
+        after = fcntl(fd, F_GETFL);
+        (void)fcntl(fd, F_SETFL, flags & ~O_DIRECT);
+        if (r == 0 && (after < 0 || !(after & O_DIRECT)))
+                return -EAGAIN;
         return r;
 }
 

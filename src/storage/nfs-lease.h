@@ -50,6 +50,13 @@ static inline void hf_nfs_leases_freep(struct hf_nfs_leases **leases)
 /* The NFSv4 mount at that point (the last one there), or NULL; belongs to the leases. */
 const struct hf_nfs_lease *hf_nfs_leases_at(const struct hf_nfs_leases *leases, const char *point);
 
+/*
+ * The same for who knows no better than the point, while several may be mounted there, one above the
+ * other: what is safe for all of them. False: there is none.
+ */
+bool hf_nfs_leases_safe(const struct hf_nfs_leases *leases, const char *point,
+                        struct hf_nfs_lease *ret);
+
 /* The parsing part, for tests and fuzzing, of a text that is changed and kept. -ENOMEM. */
 int hf_nfs_leases_parse(char *text, struct hf_nfs_leases **ret);
 

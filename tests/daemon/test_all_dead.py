@@ -534,7 +534,8 @@ client = wire.Connection(path)
 assert client.register(wire.Owner("web0", pid or os.getpid())).ok
 assert not space or client.create_lockspace(space).ok
 client.send(wire.frame(2, wire.string(space) + wire.string(name) + wire.u32(flags | 0x100) +
-                       wire.u32(0) + bytes(16), prog=0x486F6C64))
+                       wire.u32(0) + bytes(16) + wire.string(""),
+                       prog=0x486F6C64))
 data, fds, _, _ = socket.recv_fds(client.transport.sock, 65536, 8)
 print(len(fds), flush=True)
 time.sleep(600)

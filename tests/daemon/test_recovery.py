@@ -13,6 +13,7 @@ import threading
 import pytest
 from hftest.files import lock_on_first_byte
 from hftest.processes import until
+from hftest import wire
 from hftest.wire import AUTOCREATE, SHARED, Owner, resource
 
 BUSY = (87, 51)
@@ -326,7 +327,7 @@ def acquire_thing(client, name, space, path):
     """As our own driver does it, which says what the name stands for."""
     info = os.stat(path)
     return client.call(2, resource(space, name, AUTOCREATE) + struct.pack(
-        ">IQQ", 1, info.st_dev, info.st_ino), prog=HOLDFAST_PROGRAM)
+        ">IQQ", 1, info.st_dev, info.st_ino) + wire.string(""), prog=HOLDFAST_PROGRAM)
 
 
 @ENDS

@@ -17,88 +17,24 @@ import time
 import pytest
 from hftest import wire
 from hftest.command import Cli
-from hftest.daemons import BUILD, name_of
+from hftest.daemons import name_of
 from hftest.processes import children, is_there, state_of, until
+from hftest.still import Namespace, Still, is_stopped, need_mounts, need_stillfs
 from hftest.wire import AUTOCREATE, Owner, Proc, frame, resource
 
 BUSY = (87, 51)
 HOLDFAST_PROGRAM = 0x486F6C64
 RELEASE_ALL = 6
 SYSTEM = 38
-STILLFS = os.path.join(BUILD, "tests", "fault", "stillfs")
 OTHERS = 200
 
 # How often the server is killed at random. By hand: HF_KILLS=1000.
 KILLS = int(os.environ.get("HF_KILLS", "25"))
 
 
-def is_stopped(pid):
-    return state_of(pid) == "T"
-
-
-class Namespace:
-    """Mounts of our own."""
-
-    def __init__(self, nursery, folder):
-        self.nursery = nursery
-        self.point = os.path.join(folder, "mnt")
-        os.mkdir(self.point)
-        self.holder = nursery.spawn(["unshare", "-m", "--propagation", "private", "sleep", "600"],
-                                    stdin=subprocess.DEVNULL)
-        ours = os.readlink("/proc/self/ns/mnt")
-        until(lambda: os.readlink(f"/proc/{self.holder.pid}/ns/mnt") != ours, "a namespace")
-        self.enter = ["nsenter", "-t", str(self.holder.pid), "-m", "--"]
-
-    def path(self, name):
-        """For those inside."""
-        return os.path.join(self.point, name)
-
-    def outside(self, name):
-        """The same file, for us."""
-        return f"/proc/{self.holder.pid}/root{self.point}/{name}"
-
-    def make(self, name="disk"):
-        with open(self.outside(name), "wb"):
-            pass
-        return self.path(name)
-
-    def run(self, *words):
-        subprocess.run([*self.enter, *words], check=True, stdin=subprocess.DEVNULL,
-                       capture_output=True, timeout=20)
-
-
-class Still(Namespace):
-    """A filesystem that stops answering when it is told to."""
-
-    def __init__(self, nursery, folder):
-        super().__init__(nursery, folder)
-        self.process = nursery.spawn([*self.enter, STILLFS, "-f", "-s", self.point],
-                                     stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        until(lambda: os.path.ismount(f"/proc/{self.holder.pid}/root{self.point}") or
-              self.process.poll() is not None, "stillfs is mounted")
-        assert self.process.poll() is None, self.process.stderr.read()
-        nursery.at_end(self.go)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGSTOP)
-        until(lambda: is_stopped(self.process.pid), "stillfs has stopped")
-
-    def go(self):
-        self.process.send_signal(signal.SIGCONT)
-
-
-def need_mounts():
-    if os.geteuid() != 0:
-        pytest.skip("mounts need root")
-
-
 @pytest.fixture
 def still(nursery, folder):
-    need_mounts()
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        pytest.skip("no /dev/fuse here")
-    if not os.access(STILLFS, os.X_OK):
-        pytest.skip("stillfs was not built: libfuse3 is missing (Debian: libfuse3-dev)")
+    need_stillfs()
     return Still(nursery, folder)
 
 

@@ -5,13 +5,15 @@
  * one does not answer: stop it (SIGSTOP) and it does not, continue it (SIGCONT) and it does.
  *
  * It grants locks itself, so that locking and unlocking ask it too, and it is told of each
- * descriptor that is closed, as file servers are.
+ * descriptor that is closed, as file servers are. On SIGUSR1 it gives all locks up: from then on
+ * who had one reads an error, and others can have it.
  */
 #define FUSE_USE_VERSION 31
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +25,27 @@ static struct file {
         unsigned int open; /* how often */
         uint64_t owner;    /* of the lock */
         bool locked;
+        bool given_up; /* while there was a lock; until it is open no more */
 } files[FILES];
+
+static volatile sig_atomic_t to_give_up;
+
+static void on_give_up(int number)
+{
+        to_give_up = number;
+}
+
+/* Before anything is answered. */
+static void give_up(void)
+{
+        if (!to_give_up)
+                return;
+        to_give_up = 0;
+        for (int i = 0; i < FILES; i++) {
+                files[i].given_up |= files[i].locked;
+                files[i].locked = false;
+        }
+}
 
 static struct file *find(const char *path)
 {
@@ -42,6 +64,8 @@ static struct file *file_of(const struct fuse_file_info *info)
 static void open_as(struct fuse_file_info *info, struct file *file)
 {
         info->fh = (uint64_t)(file - files);
+        /* To read is to ask. */
+        info->direct_io = 1;
         file->open++;
 }
 
@@ -94,7 +118,8 @@ static int open_file(const char *path, struct fuse_file_info *info)
 static int close_last(const char *path, struct fuse_file_info *info)
 {
         (void)path;
-        file_of(info)->open--;
+        if (--file_of(info)->open == 0)
+                file_of(info)->given_up = false;
         return 0;
 }
 
@@ -115,13 +140,31 @@ static int flush(const char *path, struct fuse_file_info *info)
         return 0;
 }
 
+/* A file whose name begins so says nothing of its lock. */
+#define UNREADABLE "/unreadable"
+
+static int read_file(const char *path, char *buf, size_t size, off_t offset,
+                     struct fuse_file_info *info)
+{
+        (void)path;
+        (void)buf;
+        (void)size;
+        (void)offset;
+        give_up();
+        if (!strncmp(file_of(info)->path, UNREADABLE, strlen(UNREADABLE)))
+                return -EACCES;
+        return file_of(info)->given_up ? -EIO : 0;
+}
+
 /* Of one kind: exclusive, of the whole file. */
 static int lock(const char *path, struct fuse_file_info *info, int command, struct flock *lock)
 {
         struct file *file = file_of(info);
-        bool free = !file->locked || file->owner == info->lock_owner;
+        bool free;
 
         (void)path;
+        give_up();
+        free = !file->locked || file->owner == info->lock_owner;
         if (command == F_GETLK) {
                 lock->l_type = free ? F_UNLCK : F_WRLCK;
                 return 0;
@@ -153,6 +196,7 @@ static const struct fuse_operations operations = {
         .readdir = list,
         .create = create,
         .open = open_file,
+        .read = read_file,
         .unlink = remove_file,
         .release = close_last,
         .flush = flush,
@@ -161,5 +205,8 @@ static const struct fuse_operations operations = {
 
 int main(int argc, char **argv)
 {
+        const struct sigaction action = {.sa_handler = on_give_up, .sa_flags = SA_RESTART};
+
+        (void)sigaction(SIGUSR1, &action, NULL);
         return fuse_main(argc, argv, &operations, NULL);
 }

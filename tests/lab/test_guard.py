@@ -72,3 +72,27 @@ def test_a_vm_runs_on_after_the_restart_of_its_file_server(healed):
     healed.proves("a VM runs on after the restart of its server")
     healed.proves("with its lock")
     healed.proves("which is refused elsewhere after the restart")
+
+
+@pytest.fixture(scope="module")
+def again(guests):
+    return guests.run("guard_again", {}, TIMEOUT)
+
+
+@pytest.mark.parametrize("vm", ["shell", "daemonized", "served"])
+def test_a_vm_that_is_not_its_first_process_or_its_daemons_first_server_is_dealt_with(again, vm):
+    again.proves(f"the VM {vm} is paused before its lease has ended")
+    again.proves(f"the VM {vm} continues after healing")
+    again.proves(f"the lock of {vm} was kept")
+
+
+def test_a_lost_lock_is_lost_for_a_daemon_that_starts_anew(again):
+    again.proves("b gets the lock of a VM whose daemon is dead")
+    again.proves("a lost lock is lost for the next daemon")
+    again.proves("its VM stays paused")
+    again.proves("nobody on its host gets it")
+
+
+def test_a_lock_whose_file_another_host_removes_is_lost(again):
+    again.proves("a lock whose file was removed is lost")
+    again.proves("and its VM is paused")

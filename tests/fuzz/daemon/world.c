@@ -135,12 +135,14 @@ int hf_resource_prove(int fd, bool shared)
         return -EAGAIN;
 }
 
-int hf_duplicate_fetch(pid_t pid, int pidfd, const struct hf_thing *thing, bool shared, int *ret_fd)
+int hf_duplicate_fetch(pid_t pid, int pidfd, const struct hf_thing *thing, bool shared, bool *lost,
+                       int *ret_fd)
 {
         (void)pid;
         (void)pidfd;
         (void)thing;
         (void)shared;
+        (void)lost;
         (void)ret_fd;
         return -ENOENT;
 }

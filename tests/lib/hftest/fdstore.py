@@ -38,11 +38,12 @@ def launcher(fds, names):
 
 
 class FdStore:
-    """room: how many descriptors it keeps, as FileDescriptorStoreMax= says; more are closed."""
+    """room: how many descriptors it keeps, as FileDescriptorStoreMax= says; more are closed.
+    enter: words in front of each daemon's command, as of nsenter."""
 
-    def __init__(self, nursery, folder, room=16):
+    def __init__(self, nursery, folder, room=16, enter=()):
         self.path = os.path.join(folder, "notify")
-        self.room = room
+        self.room, self.enter = room, list(enter)
         self.stored = []  # (name, fd), the oldest first
         self.history = []  # what was asked for: ("store" or "remove", name)
         self.marks = threading.Semaphore(0)
@@ -101,7 +102,8 @@ class FdStore:
         self.settle()
         fds = [fd for _, fd in self.stored]
         daemon.extra_env["NOTIFY_SOCKET"] = self.path
-        daemon.wrapper = launcher(fds, [name for name, _ in self.stored]) if fds else []
+        names = [name for name, _ in self.stored]
+        daemon.wrapper = self.enter + (launcher(fds, names) if fds else [])
         daemon.pass_fds = fds
         daemon.start(wait=wait)
         return daemon

@@ -113,6 +113,28 @@ static void a_new_mount_is_known_when_its_change_is_told(void **state)
         (void)rmdir(dir);
 }
 
+static void a_new_mount_is_found_by_its_device_before_its_change_is_told(void **state)
+{
+        char dir[] = "/tmp/hf-mounts-XXXXXX";
+
+        (void)state;
+        assert_non_null(mkdtemp(dir));
+        if (geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0) {
+                struct hf_mounts *mounts;
+                struct stat st;
+
+                assert_int_equal(hf_mounts_new(&mounts), 0);
+                assert_int_equal(mount("tmpfs", dir, "tmpfs", 0, NULL), 0);
+                assert_int_equal(stat(dir, &st), 0);
+                assert_non_null(hf_mounts_of_dev(mounts, st.st_dev));
+                assert_string_equal(hf_mounts_of_dev(mounts, st.st_dev)->point, dir);
+                assert_int_equal(umount(dir), 0);
+                (void)hf_mounts_free(mounts);
+        }
+        (void)rmdir(dir);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -122,6 +144,7 @@ int main(void)
                 cmocka_unit_test(devices_are_never_local),
                 cmocka_unit_test(a_filesystem_is_found_by_its_device),
                 cmocka_unit_test(a_new_mount_is_known_when_its_change_is_told),
+                cmocka_unit_test(a_new_mount_is_found_by_its_device_before_its_change_is_told),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);

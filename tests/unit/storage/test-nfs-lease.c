@@ -76,6 +76,26 @@ static void of_two_mounts_at_one_point_the_last_one_counts(void **state)
         assert_int_equal(hf_nfs_leases_at(leases, "/m")->seconds, 20);
 }
 
+static void of_two_mounts_at_one_point_the_shorter_lease_is_safe(void **state)
+{
+        hf_cleanup_nfs_leases struct hf_nfs_leases *leases = parse(
+                MOUNT("/m", DETAILS("lease_time=10,lease_expired=3")) MOUNT("/m", "")
+                        MOUNT("/m", DETAILS("sessions,lease_time=90"))
+                                MOUNT("/n", DETAILS("sessions,lease_time=5")));
+        struct hf_nfs_lease lease;
+
+        (void)state;
+        assert_true(hf_nfs_leases_safe(leases, "/m", &lease));
+        assert_int_equal(lease.seconds, 10);
+        assert_int_equal(lease.expired, 3);
+        assert_false(lease.sessions);
+        assert_true(hf_nfs_leases_safe(leases, "/n", &lease));
+        assert_int_equal(lease.seconds, 5);
+        assert_int_equal(lease.expired, 0);
+        assert_true(lease.sessions);
+        assert_false(hf_nfs_leases_safe(leases, "/", &lease));
+}
+
 static void what_is_not_said_is_zero_and_what_is_absurd_is_cut(void **state)
 {
         hf_cleanup_nfs_leases struct hf_nfs_leases *leases = parse(
@@ -124,6 +144,7 @@ int main(void)
                 cmocka_unit_test(a_lease_is_found_by_where_it_is_mounted),
                 cmocka_unit_test(a_blank_in_a_path_is_undone),
                 cmocka_unit_test(of_two_mounts_at_one_point_the_last_one_counts),
+                cmocka_unit_test(of_two_mounts_at_one_point_the_shorter_lease_is_safe),
                 cmocka_unit_test(what_is_not_said_is_zero_and_what_is_absurd_is_cut),
                 cmocka_unit_test(this_machine_can_be_asked),
                 cmocka_unit_test(a_local_file_is_not_on_nfs_and_its_flags_stay),
