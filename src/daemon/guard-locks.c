@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "lockspace/claims.h"
 
+#include <string.h>
+
 #define MODULE "daemon.guard"
 
 uint32_t hf_guard_next_lock(struct hf_server *server, uint64_t dev, uint32_t after)
@@ -111,7 +113,32 @@ unsigned int hf_guard_doubt_all(struct hf_server *server, uint64_t dev)
         return n;
 }
 
+void hf_guard_say_unproved(struct hf_server *server, uint32_t lock, int number)
+{
+        uint32_t hold = hf_table_lock(server->table, lock)->first_hold;
+
+        if (server->guard->said_unproved)
+                return;
+        server->guard->said_unproved = true;
+        hf_log(HF_LOG_ERROR, MODULE, "cannot tell whether the lock of %s stands: %s",
+               hf_table_string(server->table, hf_table_hold(server->table, hold)->name),
+               strerrordesc_np(number));
+}
+
 /* ---- claims of an earlier daemon ---- */
+
+void hf_guard_recover_lost(struct hf_server *server, uint32_t lock)
+{
+        struct hf_guard_state *guard = server->guard;
+        uint32_t *more = reallocarray(guard->lost, guard->n_lost + 1, sizeof(*more));
+
+        if (!more) {
+                hf_guard_lose(server, lock);
+                return;
+        }
+        guard->lost = more;
+        guard->lost[guard->n_lost++] = lock;
+}
 
 void hf_guard_recover(struct hf_server *server, uint32_t index, const struct hf_claim *claim)
 {

@@ -44,6 +44,12 @@ uint32_t hf_guard_lock_of(struct hf_server *server, uint32_t hold);
 /* A lock is lost: notes and reports it. */
 void hf_guard_lose(struct hf_server *server, uint32_t lock);
 
+/*
+ * Of a lock that cannot be looked at, with its errno: it stays in doubt, and its VM paused. The
+ * first one is reported, which is enough to find out why.
+ */
+void hf_guard_say_unproved(struct hf_server *server, uint32_t lock, int number);
+
 /* Marks all locks there; returns how many. Done again by a successor where it was cut off. */
 unsigned int hf_guard_doubt_all(struct hf_server *server, uint64_t dev);
 
@@ -57,7 +63,16 @@ uint32_t hf_guard_unsafe(struct hf_server *server, uint32_t owner);
  */
 uint64_t hf_guard_act(struct hf_server *server, uint64_t now, uint64_t patience);
 
-/* What came of workers that were ordered there. */
+/* For people: the name of an owner's VM. */
+const char *hf_guard_name(struct hf_server *server, uint32_t owner);
+
+/* Somebody else has paused a VM, who may continue it: when to look at it again. */
+uint64_t hf_guard_note_foreign(struct hf_owner *owner, uint64_t now);
+
+/* It was, or is being, told to continue: whether it has stopped is not known any more. */
+void hf_guard_not_stopped(struct hf_owner *owner);
+
+/* guard-told.c: what came of workers that were ordered there. */
 void hf_guard_told(struct hf_server *server, const struct hf_order *order,
                    const struct hf_result *outcome, bool done);
 void hf_guard_signalled(struct hf_server *server, const struct hf_order *order,

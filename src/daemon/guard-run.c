@@ -9,6 +9,7 @@
 #include "storage/users.h"
 #include "vm/qmp.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -24,11 +25,16 @@ static void end_with_supervisor(struct hf_keeper *keeper)
                 _exit(EXIT_FAILURE);
 }
 
+/*
+ * Of a file that was removed on its server the kernel says nothing any more. Should that be another
+ * one by now, the server sees that the lock has another number.
+ */
 static bool is_file(int fd, const struct hf_thing *file)
 {
         struct hf_thing now;
+        int r = hf_resource_of_fd(fd, &now);
 
-        return hf_resource_of_fd(fd, &now) == 0 && hf_thing_same(&now, file);
+        return r == -ESTALE || (r == 0 && hf_thing_same(&now, file));
 }
 
 void hf_guard_run_renew(struct hf_worker *worker, struct hf_keeper *keeper)

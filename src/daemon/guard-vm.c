@@ -40,10 +40,6 @@
 /* A worker ends by itself at the time that it was given; one that is stopped does not. */
 #define SLACK_USEC (SECOND / 5)
 
-/* Between two tries to continue a VM whose monitor does not answer, and between two looks whether
- * one that somebody else has paused still is. */
-#define RETRY_USEC (2 * SECOND)
-
 /* What was done, other than reporting. */
 #define DEALT_WITH                                                                                 \
         (HF_ACTED_WARNED | HF_ACTED_ASKING | HF_ACTED_MUTE | HF_ACTED_PAUSED | HF_ACTED_KILLED |   \
@@ -55,14 +51,6 @@ struct acts {
         struct hf_order talk, spread; /* what workers are to do */
         size_t talk_used;             /* of its paths */
 };
-
-static const char *name_of(struct hf_server *server, uint32_t index)
-{
-        const char *name = hf_table_string(server->table,
-                                           hf_table_owner(server->table, index)->name);
-
-        return *name ? name : "a VM without a name";
-}
 
 static void come_back(struct acts *acts, uint64_t when)
 {
@@ -119,7 +107,7 @@ static void send_signal(struct hf_server *server, uint32_t index, int number)
                 return;
         if (pidfd_send_signal(owner->pidfd, number, NULL, 0) < 0 && errno != ESRCH)
                 hf_log(HF_LOG_ERROR, MODULE, "cannot send signal %d to %s (pid %d): %s", number,
-                       name_of(server, index), (int)owner->pid, strerrordesc_np(errno));
+                       hf_guard_name(server, index), (int)owner->pid, strerrordesc_np(errno));
 }
 
 /* ---- those that carry its connection ---- */
@@ -136,7 +124,7 @@ static void note_spread(struct hf_server *server, uint32_t index, int number)
         owner->acted &= (uint16_t) ~(HF_ACTED_SIGNAL | HF_ACTED_SPREAD | HF_ACTED_SEEN);
         if (!(owner->acted & (HF_ACTED_ASKED | HF_ACTED_STOPPED)))
                 hf_log(HF_LOG_WARNING, MODULE, "%s (pid %d) continues: all of its locks are sound",
-                       name_of(server, index), (int)owner->pid);
+                       hf_guard_name(server, index), (int)owner->pid);
 }
 
 /*
@@ -192,55 +180,24 @@ static void spread(struct acts *acts, uint32_t index, int number)
         come_back(acts, acts->now + SECOND);
 }
 
-void hf_guard_signalled(struct hf_server *server, const struct hf_order *order,
-                        const struct hf_result *outcome, bool done)
-{
-        for (uint32_t i = 0; i < order->n_items; i++) {
-                struct hf_owner *owner = hf_table_owner(server->table, order->items[i].index);
-
-                if (done || !owner->pid || owner->start != order->items[i].start)
-                        continue;
-                /* What did not get there is to be sent once more. */
-                if (order->action == SIGCONT)
-                        owner->acted |= HF_ACTED_SIGNAL;
-                else
-                        owner->acted &= (uint16_t)~HF_ACTED_SPREAD;
-        }
-        if (outcome->status < 0)
-                hf_log(HF_LOG_ERROR, MODULE,
-                       "cannot tell which processes carry the lock connections of VMs: %s",
-                       strerrordesc_np(-outcome->status));
-        server->guard->trouble = true;
-        hf_guard_look_at(server, hf_work_boottime());
-}
-
 /* ---- pausing and killing ---- */
-
-/* Somebody else has paused it, who may continue it. */
-static void note_foreign(struct hf_owner *owner, uint64_t now)
-{
-        owner->ask_until = now + RETRY_USEC;
-        owner->acted &= (uint16_t) ~(HF_ACTED_ASKED | HF_ACTED_MUTE);
-        owner->acted |= HF_ACTED_FOREIGN;
-}
 
 static void stop(struct acts *acts, uint32_t index)
 {
         struct hf_owner *owner = hf_table_owner(acts->server->table, index);
 
         if (is_there(owner) && has_stopped(owner) && !(owner->acted & HF_ACTED_PAUSED)) {
-                note_foreign(owner, acts->now);
-                come_back(acts, owner->ask_until);
+                come_back(acts, hf_guard_note_foreign(owner, acts->now));
                 hf_log(HF_LOG_WARNING, MODULE,
                        "%s (pid %d) was stopped by somebody else already; it is left so",
-                       name_of(acts->server, index), (int)owner->pid);
+                       hf_guard_name(acts->server, index), (int)owner->pid);
                 return;
         }
         owner->acted |= HF_ACTED_SIGNAL;
         send_signal(acts->server, index, SIGSTOP);
         spread(acts, index, SIGSTOP);
         hf_log(HF_LOG_WARNING, MODULE, "%s (pid %d) is paused by SIGSTOP: a lock of its is %s",
-               name_of(acts->server, index), (int)owner->pid,
+               hf_guard_name(acts->server, index), (int)owner->pid,
                hf_guard_unsafe(acts->server, index) & HF_LOCK_LOST ? "lost" : "in danger");
         come_back(acts, acts->now + HF_GUARD_SOON_USEC);
 }
@@ -251,7 +208,7 @@ static void kill_vm(struct acts *acts, uint32_t index)
 
         owner->acted |= HF_ACTED_KILLED;
         hf_log(HF_LOG_WARNING, MODULE, "%s (pid %d) is killed: a lock of its is %s",
-               name_of(acts->server, index), (int)owner->pid,
+               hf_guard_name(acts->server, index), (int)owner->pid,
                hf_guard_unsafe(acts->server, index) & HF_LOCK_LOST ? "lost" : "in danger");
         send_signal(acts->server, index, SIGKILL);
         spread(acts, index, SIGKILL);
@@ -264,7 +221,7 @@ static void warn(struct acts *acts, uint32_t index)
         owner->acted |= HF_ACTED_WARNED;
         hf_log(HF_LOG_WARNING, MODULE,
                "%s (pid %d) runs on, as it is to be warned of only: a lock of its is %s",
-               name_of(acts->server, index), (int)owner->pid,
+               hf_guard_name(acts->server, index), (int)owner->pid,
                hf_guard_unsafe(acts->server, index) & HF_LOCK_LOST ? "lost" : "in danger");
 }
 
@@ -315,92 +272,6 @@ static void talk_to(struct acts *acts, uint32_t index, enum hf_qmp_goal goal)
         come_back(acts, owner->ask_until);
 }
 
-static void told_to_stop(struct hf_server *server, uint32_t index, enum hf_qmp_state state,
-                         bool commanded)
-{
-        struct hf_owner *owner = hf_table_owner(server->table, index);
-
-        if (state == HF_QMP_DONE) {
-                owner->acted &= (uint16_t)~HF_ACTED_FOREIGN;
-                owner->acted |= HF_ACTED_STOPPED | HF_ACTED_SEEN;
-                hf_log(HF_LOG_WARNING, MODULE,
-                       "%s (pid %d) is paused by its monitor: a lock of its is in danger or lost",
-                       name_of(server, index), (int)owner->pid);
-        } else if (state == HF_QMP_ALREADY) {
-                if (!(owner->acted & HF_ACTED_FOREIGN))
-                        hf_log(HF_LOG_WARNING, MODULE,
-                               "%s (pid %d) was paused by somebody else already; it is left so",
-                               name_of(server, index), (int)owner->pid);
-                note_foreign(owner, hf_work_boottime());
-        } else {
-                owner->acted &= (uint16_t)~HF_ACTED_FOREIGN;
-                owner->acted |= commanded ? HF_ACTED_ASKED : HF_ACTED_MUTE;
-        }
-}
-
-/* It was, or is being, told to continue: whether it has stopped is not known any more. */
-static void not_stopped_any_more(struct hf_owner *owner)
-{
-        owner->acted |= HF_ACTED_ASKED;
-        atomic_signal_fence(memory_order_release);
-        owner->acted &= (uint16_t) ~(HF_ACTED_ASKING | HF_ACTED_STOPPED | HF_ACTED_SEEN);
-}
-
-static void told_to_continue(struct hf_server *server, uint32_t index, enum hf_qmp_state state,
-                             bool commanded)
-{
-        struct hf_owner *owner = hf_table_owner(server->table, index);
-        uint16_t over = HF_ACTED_ASKED | HF_ACTED_STOPPED | HF_ACTED_SEEN | HF_ACTED_STUCK;
-
-        if (state == HF_QMP_DONE || state == HF_QMP_ALREADY) {
-                owner->acted &= (uint16_t)~over;
-                hf_log(HF_LOG_WARNING, MODULE, "%s (pid %d) continues: all of its locks are sound",
-                       name_of(server, index), (int)owner->pid);
-        } else if (state == HF_QMP_OTHER) {
-                owner->acted &= (uint16_t)~over;
-                hf_log(HF_LOG_ERROR, MODULE,
-                       "%s (pid %d) is stopped for another reason by now and is left so; all of "
-                       "its locks are sound",
-                       name_of(server, index), (int)owner->pid);
-        } else {
-                owner->ask_until = hf_work_boottime() + RETRY_USEC;
-                if (commanded)
-                        not_stopped_any_more(owner);
-                if (!(owner->acted & HF_ACTED_STUCK))
-                        hf_log(HF_LOG_ERROR, MODULE,
-                               "%s (pid %d) cannot be continued, as its monitor does not answer; "
-                               "trying again. All of its locks are sound",
-                               name_of(server, index), (int)owner->pid);
-                owner->acted |= HF_ACTED_STUCK;
-        }
-}
-
-void hf_guard_told(struct hf_server *server, const struct hf_order *order,
-                   const struct hf_result *outcome, bool done)
-{
-        for (uint32_t i = 0; i < order->n_items; i++) {
-                const struct hf_work_item *item = &order->items[i];
-                struct hf_owner *owner = hf_table_owner(server->table, item->index);
-                int32_t told = outcome->items[i];
-                bool commanded = outcome->commanded[i] || !done;
-                enum hf_qmp_state state = told >= HF_TOLD_BASE &&
-                                                          told <= HF_TOLD_BASE + HF_QMP_FAILED
-                                                  ? (enum hf_qmp_state)(told - HF_TOLD_BASE)
-                                                  : HF_QMP_FAILED;
-
-                if (!owner->pid || owner->start != item->start)
-                        continue;
-                if (order->action == HF_QMP_STOP)
-                        told_to_stop(server, item->index, state, commanded);
-                else
-                        told_to_continue(server, item->index, state, commanded);
-                atomic_signal_fence(memory_order_release);
-                owner->acted &= (uint16_t)~HF_ACTED_ASKING;
-        }
-        server->guard->trouble = true;
-        hf_guard_look_at(server, hf_work_boottime());
-}
-
 /* ---- one VM ---- */
 
 static void begin(struct acts *acts, uint32_t index)
@@ -439,8 +310,7 @@ static void look_after_foreign(struct acts *acts, uint32_t index)
         if (acts->now < owner->ask_until) {
                 come_back(acts, owner->ask_until);
         } else if (is_there(owner) && has_stopped(owner)) {
-                owner->ask_until = acts->now + RETRY_USEC;
-                come_back(acts, owner->ask_until);
+                come_back(acts, hf_guard_note_foreign(owner, acts->now));
         } else if (*hf_table_monitor(acts->server->table, index)) {
                 talk_to(acts, index, HF_QMP_STOP);
         } else {
@@ -455,7 +325,7 @@ static void go_on(struct acts *acts, uint32_t index)
         struct hf_owner *owner = hf_table_owner(acts->server->table, index);
 
         if ((owner->acted & HF_ACTED_ASKING) && (owner->acted & HF_ACTED_PAUSED)) {
-                not_stopped_any_more(owner);
+                hf_guard_not_stopped(owner);
         } else if (owner->acted & HF_ACTED_ASKING) {
                 if (acts->now < owner->ask_until) {
                         come_back(acts, owner->ask_until);

@@ -116,25 +116,6 @@ static void trust_again(struct hf_server *server, struct hf_lease_record *record
 
 /* ---- questions ---- */
 
-static void ask(struct hf_server *server, struct hf_lease_record *record, uint64_t now)
-{
-        struct hf_place_key where = {HF_PLACE_LEASE, record->dev};
-        uint32_t hold = hf_guard_rotate(server, record->dev, &record->asked_by);
-        const struct hf_lock *lock;
-        struct hf_order order = {.kind = HF_WORK_RENEW, .sent = now, .by_lock = record->by_lock};
-
-        if (!hold)
-                hold = hf_guard_next_lock(server, record->dev, 0);
-        lock = hf_table_lock(server->table, hf_guard_lock_of(server, hold));
-        order.fd = lock->fd;
-        order.thing = lock->file;
-        if (hf_work_launch(server, where, &order) < 0)
-                return;
-        record->sent = now;
-        if (!record->asked)
-                record->asked = now;
-}
-
 static void put_item(struct hf_server *server, struct hf_order *order, uint32_t hold)
 {
         uint32_t index = hf_guard_lock_of(server, hold);
@@ -146,6 +127,24 @@ static void put_item(struct hf_server *server, struct hf_order *order, uint32_t 
                 .stands_in = lock->flags & HF_LOCK_AUTOCREATE,
                 .file = lock->file,
         };
+}
+
+static void ask(struct hf_server *server, struct hf_lease_record *record, uint64_t now)
+{
+        struct hf_place_key where = {HF_PLACE_LEASE, record->dev};
+        uint32_t hold = hf_guard_rotate(server, record->dev, &record->asked_by);
+        struct hf_order order = {.kind = HF_WORK_RENEW, .sent = now, .by_lock = record->by_lock};
+
+        if (!hold)
+                hold = hf_guard_next_lock(server, record->dev, 0);
+        put_item(server, &order, hold);
+        order.fd = order.items[0].fd;
+        order.thing = order.items[0].file;
+        if (hf_work_launch(server, where, &order) < 0)
+                return;
+        record->sent = now;
+        if (!record->asked)
+                record->asked = now;
 }
 
 /*
@@ -191,6 +190,24 @@ static void renewed(struct hf_server *server, struct hf_lease_record *record, ui
         record->asked = 0;
 }
 
+/* NULL: it is lost already, or the record is another lock's by now. */
+static const struct hf_lock *lock_of_item(struct hf_server *server, const struct hf_work_item *item)
+{
+        const struct hf_lock *lock = hf_table_lock(server->table, item->index);
+
+        return lock->first_hold && lock->fd == item->fd &&
+                               hf_thing_same(&lock->file, &item->file) &&
+                               !(lock->flags & HF_LOCK_LOST)
+                       ? lock
+                       : NULL;
+}
+
+/* A mount that does not wait for its server (soft) answers EIO in its place. */
+static bool says_lost(const struct hf_order *order, int status)
+{
+        return order->by_lock ? hf_nfs_is_loss(status) : status == -ESTALE;
+}
+
 static void end_of_question(struct hf_server *server, const struct hf_order *order,
                             const struct hf_result *outcome, bool done)
 {
@@ -204,26 +221,15 @@ static void end_of_question(struct hf_server *server, const struct hf_order *ord
                point_of(server, record->dev),
                !done ? "no answer, as who asked was ended" : strerrordesc_np(-outcome->status),
                (unsigned long long)((now - outcome->begun) / 1000));
-        /* What became of the lock is found out by looking at it; here it is an answer. */
-        if (done && (outcome->status == 0 || (order->by_lock && hf_nfs_is_loss(outcome->status))))
+        /* That a lock is lost the kernel may have known: no answer for the others. */
+        if (done && says_lost(order, outcome->status) && lock_of_item(server, &order->items[0]))
+                hf_guard_lose(server, order->items[0].index);
+        if (done && outcome->status == 0)
                 renewed(server, record, outcome->begun);
         clock = clock_of(server, record);
         if (hf_lease_is_sound(&clock, now) && !record->asked)
                 prove(server, record, now);
         hf_guard_look_at(server, now);
-}
-
-/* Such a lock stays in doubt, and its VM paused; the first one is enough to find out why. */
-static void say_unproved(struct hf_server *server, uint32_t lock, int number)
-{
-        uint32_t hold = hf_table_lock(server->table, lock)->first_hold;
-
-        if (server->guard->said_unproved)
-                return;
-        server->guard->said_unproved = true;
-        hf_log(HF_LOG_ERROR, MODULE, "cannot tell whether the lock of %s stands: %s",
-               hf_table_string(server->table, hf_table_hold(server->table, hold)->name),
-               strerrordesc_np(number));
 }
 
 static void end_of_look(struct hf_server *server, const struct hf_order *order,
@@ -235,15 +241,12 @@ static void end_of_look(struct hf_server *server, const struct hf_order *order,
 
         for (uint32_t i = 0; record && i < order->n_items; i++) {
                 const struct hf_work_item *item = &order->items[i];
-                const struct hf_lock *lock = hf_table_lock(server->table, item->index);
 
-                /* The record may be another lock's by now. */
-                if (!lock->first_hold || lock->fd != item->fd ||
-                    !hf_thing_same(&lock->file, &item->file) || (lock->flags & HF_LOCK_LOST))
+                if (!lock_of_item(server, item))
                         continue;
                 told |= hf_nfs_is_loss(outcome->items[i]) || outcome->items[i] == HF_PROVED_SOUND;
                 if (outcome->items[i] < 0 && !hf_nfs_is_loss(outcome->items[i]))
-                        say_unproved(server, item->index, -outcome->items[i]);
+                        hf_guard_say_unproved(server, item->index, -outcome->items[i]);
                 if (hf_nfs_is_loss(outcome->items[i]))
                         hf_guard_lose(server, item->index);
                 else if (outcome->items[i] == HF_PROVED_SOUND && order->sent > record->doubted)
@@ -451,19 +454,6 @@ void hf_guard_leaves(struct hf_server *server, uint32_t index)
         /* What it did with this resource since is not known. */
         if (hf_table_lock(server->table, hold->lock)->flags & HF_LOCK_UNSAFE)
                 owner->acted |= HF_ACTED_FINAL;
-}
-
-void hf_guard_recover_lost(struct hf_server *server, uint32_t lock)
-{
-        struct hf_guard_state *guard = server->guard;
-        uint32_t *more = reallocarray(guard->lost, guard->n_lost + 1, sizeof(*more));
-
-        if (!more) {
-                hf_guard_lose(server, lock);
-                return;
-        }
-        guard->lost = more;
-        guard->lost[guard->n_lost++] = lock;
 }
 
 void hf_guard_adopt(struct hf_server *server)

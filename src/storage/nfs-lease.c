@@ -263,10 +263,13 @@ bool hf_nfs_retakes_locks(void)
 
 /* ---- what the server says ---- */
 
-/* Something is wrong with the file, and it was the server who said so. */
+/*
+ * Something is wrong with the file, and it was the server who said so. Of a file that is gone
+ * (ESTALE) the kernel remembers it, and does not ask.
+ */
 static bool is_answer(int number)
 {
-        return number == ESTALE || number == EACCES || number == EPERM || number == ENOENT;
+        return number == EACCES || number == EPERM || number == ENOENT;
 }
 
 /*

@@ -51,8 +51,8 @@ static inline void hf_nfs_leases_freep(struct hf_nfs_leases **leases)
 const struct hf_nfs_lease *hf_nfs_leases_at(const struct hf_nfs_leases *leases, const char *point);
 
 /*
- * The same for who knows no better than the point, while several may be mounted there, one above the
- * other: what is safe for all of them. False: there is none.
+ * The same for who knows no better than the point, while several may be mounted there, one above
+ * the other: what is safe for all of them. False: there is none.
  */
 bool hf_nfs_leases_safe(const struct hf_nfs_leases *leases, const char *point,
                         struct hf_nfs_lease *ret);
@@ -75,13 +75,14 @@ bool hf_nfs_retakes_locks(void);
 /*
  * Asks the server for the attributes of an open file. 0 when it has answered, whatever
  * it says of the file; what is waiting to be written is not waited for. A renewal
- * only with sessions. Negative errno: no answer.
+ * only with sessions. Negative errno: no answer; -ESTALE: the file is gone, and so is its lock.
  */
 int hf_nfs_renew(int fd);
 
 /*
  * Asks the server whether the lock of a descriptor stands. 0: it does; -EIO or -ESTALE:
- * it is lost, with its file perhaps. Any other negative errno tells nothing.
+ * it is lost, with its file perhaps, as the kernel may know without asking. Any other negative
+ * errno tells nothing.
  */
 int hf_nfs_prove(int fd);
 
