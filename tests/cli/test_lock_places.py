@@ -84,7 +84,7 @@ def test_a_relative_path_has_the_name_of_the_absolute_one_on_each_host(user, nur
             assert ask(other, "run", f"--disk={asked}", "--", "true").returncode == 75, asked
             assert ask(other, "who", asked).returncode == 0, asked
         end(child)
-        until(lambda: ask(user, "run", f"--disk={path}", "--", "true").returncode == 0, "it went")
+        until(lambda: not ask(user, "ps", "--json").stdout.count('"pid"'), "nobody is left")
 
 
 def test_a_lock_on_the_disk_itself_by_other_settings_refuses_one_in_a_directory(user, nursery,

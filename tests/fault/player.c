@@ -70,8 +70,9 @@ static void wrong(struct player *p, const struct question *q, const char *what)
         tally->wrong++;
         if (!atomic_exchange(&tally->told, true))
                 (void)snprintf(tally->first_wrong, FIRST_WRONG_MAX,
-                               "vm%04u serial %u, %s of %u: %s", p->part.owner, q ? q->serial : 0,
-                               q ? names[q->op] : "nothing", q ? q->resource : 0, what);
+                               "vm%04u serial %u, %s of %u: %.400s", p->part.owner,
+                               q ? q->serial : 0, q ? names[q->op] : "nothing", q ? q->resource : 0,
+                               what);
 }
 
 /* ---- asking ---- */
