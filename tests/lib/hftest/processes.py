@@ -59,6 +59,14 @@ def children(pid):
         return []
 
 
+def send(pid, number):
+    """A signal; nothing where it has ended meanwhile, and its parent has noticed."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
 def kill_family(pid):
     """SIGKILL for a process and its children, of which none learns of another's end before."""
     frozen = []
@@ -67,11 +75,11 @@ def kill_family(pid):
         if not found:
             break
         for process in found:
-            os.kill(process, signal.SIGSTOP)
+            send(process, signal.SIGSTOP)
             until(lambda p=process: state_of(p) in "TZX", f"{process} has stopped")
         frozen += found
     for process in frozen:
-        os.kill(process, signal.SIGKILL)
+        send(process, signal.SIGKILL)
     for process in frozen:
         until(lambda p=process: not is_there(p), f"{process} is gone")
 
