@@ -7,7 +7,7 @@ that the two have in common.
 """
 import pytest
 
-from .lab import lockspace_file
+from .lab import lock_on, lockspace_file
 
 
 @pytest.fixture(params=["ours", "stock"])
@@ -48,14 +48,13 @@ def test_a_domain_of_the_other_host_refuses_it_too(lab, neighbour, disk):
 
 
 def test_both_lock_the_same_file(host, disk):
-    if not host.lockspace:
-        pytest.skip("without a lockspace directory that is the disk")
-    expected = {lockspace_file(host.lockspace, disk)}
+    file = lockspace_file(host.lockspace, disk) if host.lockspace else disk
     domain = host.started(disk)
-    assert set(host.lockspace.iterdir()) == expected
+    assert lock_on(file) == "exclusive"
     domain.destroy()
     host.until_free(disk)
     pid = host.holdfast_run("beside", disk)
-    assert set(host.lockspace.iterdir()) == expected
+    assert lock_on(file) == "exclusive"
+    assert not host.lockspace or set(host.lockspace.iterdir()) == {file}
     host.ns.stop(pid)
     host.until_free(disk)
