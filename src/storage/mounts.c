@@ -2,6 +2,7 @@
 #include "storage/mounts.h"
 
 #include "base/cleanup.h"
+#include "storage/kernel-text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,55 +51,6 @@ struct hf_mounts {
 
 #define LIST "/proc/self/mountinfo"
 
-/* The whole list; NULL without memory, or where it cannot be read. */
-static char *read_list(int fd)
-{
-        size_t room = 16384, used = 0;
-        char *text = malloc(room);
-
-        if (lseek(fd, 0, SEEK_SET) < 0)
-                used = room;
-        while (text && used < room) {
-                ssize_t got = read(fd, text + used, room - used - 1);
-
-                if (got < 0 && errno == EINTR)
-                        continue;
-                if (got <= 0) {
-                        text[used] = '\0';
-                        if (got == 0)
-                                return text;
-                        break;
-                }
-                used += (size_t)got;
-                if (room - used < 4096) {
-                        char *more = realloc(text, room * 2);
-
-                        if (!more)
-                                break;
-                        text = more;
-                        room *= 2;
-                }
-        }
-        free(text);
-        return NULL;
-}
-
-/* Undoes the octal escapes of blanks and backslashes, in place. */
-static void unescape(char *text)
-{
-        char *to = text;
-
-        for (const char *at = text; *at; at++) {
-                if (at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] && at[3]) {
-                        *to++ = (char)((at[1] - '0') * 64 + (at[2] - '0') * 8 + (at[3] - '0'));
-                        at += 3;
-                } else {
-                        *to++ = *at;
-                }
-        }
-        *to = '\0';
-}
-
 /* A line reads "ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [FIELDS...] - TYPE SOURCE OPTIONS". */
 static bool parse_line(char *line, struct hf_mount *ret)
 {
@@ -117,7 +69,7 @@ static bool parse_line(char *line, struct hf_mount *ret)
         at = strtok_r(end + 3, " ", &save);
         if (!at || sscanf(fields[2], "%u:%u", &major_number, &minor_number) != 2)
                 return false;
-        unescape(fields[4]);
+        hf_kernel_text_unescape(fields[4]);
         *ret = (struct hf_mount){.dev = makedev(major_number, minor_number),
                                  .point = fields[4],
                                  .type = at,
@@ -151,7 +103,7 @@ static int read_mounts(struct hf_mounts *mounts)
 
         forget(mounts);
         mounts->changed = false;
-        mounts->text = read_list(mounts->fd);
+        mounts->text = lseek(mounts->fd, 0, SEEK_SET) < 0 ? NULL : hf_kernel_text(mounts->fd);
         if (!mounts->text)
                 return -ENOMEM;
         for (const char *at = mounts->text; (at = strchr(at, '\n')); at++)

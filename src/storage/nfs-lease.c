@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "storage/nfs-lease.h"
 #include "base/cleanup.h"
+#include "storage/kernel-text.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -12,9 +13,6 @@
 /* linux/magic.h */
 #define NFS_MAGIC 0x6969
 
-/* The statistics of a host with as many mounts as leases are told of, and some. */
-#define TEXT_MAX ((size_t)64 << 20)
-
 /* A lease of more than a day would be a mistake, of the kernel's or of ours. */
 #define SECONDS_MAX 86400U
 
@@ -25,22 +23,6 @@ struct hf_nfs_leases {
 };
 
 /* ---- what the kernel says ---- */
-
-/* Undoes the octal escapes of blanks and backslashes, in place. */
-static void unescape(char *text)
-{
-        char *to = text;
-
-        for (const char *at = text; *at; at++) {
-                if (at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] && at[3]) {
-                        *to++ = (char)((at[1] - '0') * 64 + (at[2] - '0') * 8 + (at[3] - '0'));
-                        at += 3;
-                } else {
-                        *to++ = *at;
-                }
-        }
-        *to = '\0';
-}
 
 /* "device SOURCE mounted on POINT with fstype TYPE [statvers=...]"; true for a type with leases. */
 static bool begin_mount(char *line, struct hf_nfs_lease *ret)
@@ -59,7 +41,7 @@ static bool begin_mount(char *line, struct hf_nfs_lease *ret)
         point += strlen(before_point);
         type += strlen(before_type);
         type[strcspn(type, " ")] = '\0';
-        unescape(point);
+        hf_kernel_text_unescape(point);
         *ret = (struct hf_nfs_lease){.point = point};
         return hf_nfs_has_lease(type);
 }
@@ -152,43 +134,10 @@ int hf_nfs_leases_parse(char *text, struct hf_nfs_leases **ret)
         return 0;
 }
 
-/* The whole file, with a NUL behind it; NULL with errno. */
-static char *read_all(int fd)
-{
-        size_t room = 65536, used = 0;
-        hf_cleanup_free char *text = malloc(room);
-
-        while (text) {
-                ssize_t got = read(fd, text + used, room - used - 1);
-                char *more;
-
-                if (got < 0 && errno == EINTR)
-                        continue;
-                if (got < 0)
-                        return NULL;
-                used += (size_t)got;
-                text[used] = '\0';
-                if (got == 0)
-                        return hf_steal_ptr(text);
-                if (room - used > 4096)
-                        continue;
-                if (room >= TEXT_MAX) {
-                        errno = EFBIG;
-                        return NULL;
-                }
-                more = realloc(text, room * 2);
-                if (!more)
-                        return NULL;
-                text = more;
-                room *= 2;
-        }
-        return NULL;
-}
-
 int hf_nfs_leases_new(struct hf_nfs_leases **ret)
 {
         hf_cleanup_fd int fd = open("/proc/self/mountstats", O_RDONLY | O_CLOEXEC);
-        hf_cleanup_free char *text = fd < 0 ? NULL : read_all(fd);
+        hf_cleanup_free char *text = fd < 0 ? NULL : hf_kernel_text(fd);
         int r;
 
         if (!text)
