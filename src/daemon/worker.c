@@ -177,6 +177,44 @@ static void complete(struct hf_works *works, struct hf_job *job, const struct hf
                                 order->autocreate ? order->path : NULL);
 }
 
+/* Whether what came of it is not what was ordered, as its worker was ended before. */
+static bool was_cut_off(const struct hf_order *order, const struct hf_result *outcome, bool done)
+{
+        return !done || (order->kind == HF_WORK_TAKE && !outcome->elsewhere &&
+                         outcome->status == 0 && outcome->fd < 0);
+}
+
+/* Makes a failure of it. What was sent before is not wanted either. */
+static void cut_off(struct hf_works *works, struct hf_result *outcome)
+{
+        outcome->status = hf_error_set(&outcome->error, EINTR, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
+                                       "the process that did so was ended; try again");
+        if (outcome->fd >= 0 && hf_resource_of_fd(outcome->fd, &outcome->thing) == 0)
+                hf_work_dispose(works->server, outcome->fd, &outcome->thing, NULL);
+        outcome->fd = -1;
+}
+
+/* Its record, and its place, are free for another one. Returns the place, or NULL. */
+static struct hf_place *clear_slot(struct hf_works *works, int index)
+{
+        struct hf_worker *worker = hf_worker_at(works, index);
+        struct hf_place *place = works->places;
+
+        works->adopted -= works->slots[index].adopted;
+        works->slots[index].adopted = false;
+        works->slots[index].watch = sd_event_source_disable_unref(works->slots[index].watch);
+        works->slots[index].job = NULL;
+        works->slots[index].fd = -1;
+        works->deleting -= worker->order.kind == HF_WORK_DELETE;
+        works->gives[worker->order.lock] = false;
+        atomic_store_explicit(&worker->state, HF_WORKER_NONE, memory_order_release);
+        while (place && place->worker != index)
+                place = place->next;
+        if (place)
+                place->worker = -1;
+        return place;
+}
+
 /* What came of it, with the worker's record free again before anything is done about it. */
 static void finish(struct hf_works *works, int index)
 {
@@ -187,34 +225,16 @@ static void finish(struct hf_works *works, int index)
         struct hf_job *job = works->slots[index].job;
         bool done = hf_worker_state(worker) == HF_WORKER_DONE, again = false;
         bool closed = done && worker->table == table_of(works);
-        struct hf_place *place = works->places;
+        struct hf_place *place;
 
         fetch_results(works);
         outcome.fd = works->slots[index].fd;
-        if (!done || (order.kind == HF_WORK_TAKE && !outcome.elsewhere && outcome.status == 0 &&
-                      outcome.fd < 0)) {
-                outcome.status = hf_error_set(&outcome.error, EINTR, HF_ERR_INTERNAL,
-                                              HF_FROM_LOCKSPACE,
-                                              "the process that did so was ended; try again");
-                /* Where it was ended after it had sent something, that is not wanted either. */
-                if (outcome.fd >= 0 && hf_resource_of_fd(outcome.fd, &outcome.thing) == 0)
-                        hf_work_dispose(works->server, outcome.fd, &outcome.thing, NULL);
-                outcome.fd = -1;
+        if (was_cut_off(&order, &outcome, done)) {
+                cut_off(works, &outcome);
                 /* What was begun by a worker that was killed can be done once more. */
                 again = job && order.kind != HF_WORK_GIVE && ++job->lost < LOST_MAX;
         }
-        works->adopted -= works->slots[index].adopted;
-        works->slots[index].adopted = false;
-        works->slots[index].watch = sd_event_source_disable_unref(works->slots[index].watch);
-        works->slots[index].job = NULL;
-        works->slots[index].fd = -1;
-        works->deleting -= order.kind == HF_WORK_DELETE;
-        works->gives[order.lock] = false;
-        atomic_store_explicit(&worker->state, HF_WORKER_NONE, memory_order_release);
-        while (place && place->worker != index)
-                place = place->next;
-        if (place)
-                place->worker = -1;
+        place = clear_slot(works, index);
         if (works->server->spare_fd < 0)
                 works->server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (order.kind == HF_WORK_GIVE)
