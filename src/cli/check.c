@@ -31,10 +31,7 @@ static const struct hf_option option_table[] = {
          .help = "answer no also where a lock is worth less than it seems",
          .kind = HF_OPTION_FLAG,
          .offset = offsetof(struct hf_plan, strict)},
-        {.long_name = "json",
-         .help = "print JSON, for programs",
-         .kind = HF_OPTION_FLAG,
-         .offset = offsetof(struct hf_plan, json)},
+        HF_JSON_OPTION(struct hf_plan),
         HF_STANDARD_OPTIONS(struct hf_plan, standard),
 };
 

@@ -159,11 +159,10 @@ static void judge_records(const struct ground *ground)
 
         if (ground->lookaside.file &&
             hf_record_look(ground->lookaside.file, &record, &verdict) >= 0 &&
-            (verdict == HF_RECORD_HELD || verdict == HF_RECORD_LAST))
+            hf_record_was_found(verdict))
                 judge_client_id(ground, &record, verdict == HF_RECORD_HELD);
         if (ground->image->thing.kind != HF_THING_FILE ||
-            hf_record_look(name_of(ground), &record, &verdict) < 0 ||
-            (verdict != HF_RECORD_HELD && verdict != HF_RECORD_LAST))
+            hf_record_look(name_of(ground), &record, &verdict) < 0 || !hf_record_was_found(verdict))
                 return;
         if (!ground->lookaside.file)
                 judge_client_id(ground, &record, verdict == HF_RECORD_HELD);
@@ -189,16 +188,11 @@ static bool survey(struct ground *ground)
         return true;
 }
 
-void hf_dangers_of_image(const struct hf_plan_image *image, hf_danger_fn tell_fn, void *ctx)
+static void judge(const struct ground *ground)
 {
-        struct ground ground = {.image = image, .tell = tell_fn, .ctx = ctx};
-
-        if (survey(&ground)) {
-                judge_reach(&ground);
-                judge_kernel(&ground);
-                judge_records(&ground);
-        }
-        hf_lookaside_clear(&ground.lookaside);
+        judge_reach(ground);
+        judge_kernel(ground);
+        judge_records(ground);
 }
 
 /* ---- a word for other hosts ---- */
@@ -214,8 +208,7 @@ static bool is_anothers(const struct ground *ground)
         struct hf_record record;
 
         if (hf_record_look(name_of(ground), &record, &verdict) < 0 ||
-            (verdict != HF_RECORD_HELD && verdict != HF_RECORD_LAST) ||
-            !hf_lookaside_is_word(name_of(ground), &record) ||
+            !hf_record_was_found(verdict) || !hf_lookaside_is_word(name_of(ground), &record) ||
             hf_record_same_host(&record, &ground->self) || record.directory == ground->directory)
                 return false;
         hash = hf_name_hash(record.resource);
@@ -245,13 +238,27 @@ static void write_word(const struct ground *ground, const struct hf_plan *plan)
         (void)hf_record_write(fd, false, &record);
 }
 
-void hf_dangers_leave_word(const struct hf_plan_image *image, const struct hf_plan *plan)
-{
-        struct ground ground = {.image = image};
+/* ---- what is asked for ---- */
 
-        if (image->thing.kind == HF_THING_FILE && survey(&ground) && ground.lookaside.dir &&
-            ground.directory && ground.disk.level == HF_LEVEL_CLUSTER_ADVISORY &&
-            !is_anothers(&ground))
-                write_word(&ground, plan);
+void hf_dangers_of_image(const struct hf_plan_image *image, hf_danger_fn tell_fn, void *ctx)
+{
+        struct ground ground = {.image = image, .tell = tell_fn, .ctx = ctx};
+
+        if (survey(&ground))
+                judge(&ground);
+        hf_lookaside_clear(&ground.lookaside);
+}
+
+void hf_dangers_at_start(const struct hf_plan_image *image, const struct hf_plan *plan,
+                         hf_danger_fn tell_fn, void *ctx)
+{
+        struct ground ground = {.image = image, .tell = tell_fn, .ctx = ctx};
+
+        if (survey(&ground)) {
+                judge(&ground);
+                if (ground.lookaside.dir && ground.directory &&
+                    ground.disk.level == HF_LEVEL_CLUSTER_ADVISORY && !is_anothers(&ground))
+                        write_word(&ground, plan);
+        }
         hf_lookaside_clear(&ground.lookaside);
 }

@@ -35,7 +35,9 @@ typedef void (*hf_danger_fn)(void *ctx, const struct hf_danger *danger);
 void hf_dangers_of_image(const struct hf_plan_image *image, hf_danger_fn tell, void *ctx);
 
 /*
- * Leaves word beside an image that this VM has locked by a file of a lockspace directory, for
- * hosts that would lock it elsewhere. A hint, that nobody misses if it cannot be left.
+ * The same for an image, a file, that this VM has locked. Where that is by a file of a lockspace
+ * directory, word of it is left beside the image, for hosts that would lock it elsewhere: a hint,
+ * that nobody misses if it cannot be left.
  */
-void hf_dangers_leave_word(const struct hf_plan_image *image, const struct hf_plan *plan);
+void hf_dangers_at_start(const struct hf_plan_image *image, const struct hf_plan *plan,
+                         hf_danger_fn tell, void *ctx);

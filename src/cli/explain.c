@@ -30,10 +30,7 @@ struct explain_options {
 };
 
 static const struct hf_option option_table[] = {
-        {.long_name = "json",
-         .help = "print JSON, for programs",
-         .kind = HF_OPTION_FLAG,
-         .offset = offsetof(struct explain_options, json)},
+        HF_JSON_OPTION(struct explain_options),
         HF_STANDARD_OPTIONS(struct explain_options, standard),
 };
 
@@ -261,8 +258,7 @@ static void ask_record(struct explanation *e, const char *file, struct json_obje
                 return;
         e->standing.locked |= verdict == HF_RECORD_HELD || verdict == HF_RECORD_UNKNOWN;
         hf_print_put(object, "taken", json_object_new_boolean(e->standing.locked));
-        if ((verdict != HF_RECORD_HELD && verdict != HF_RECORD_LAST) ||
-            hf_lookaside_is_word(file, &e->record))
+        if (!hf_record_was_found(verdict) || hf_lookaside_is_word(file, &e->record))
                 return;
         hf_record_set_self(&self);
         e->standing.record = &e->record;

@@ -183,8 +183,7 @@ static void mind_other_hosts(const struct hf_plan *plan)
         for (size_t i = 0; i < plan->n_images; i++) {
                 if (plan->images[i].thing.kind != HF_THING_FILE)
                         continue;
-                hf_dangers_of_image(&plan->images[i], warn_of_hosts, NULL);
-                hf_dangers_leave_word(&plan->images[i], plan);
+                hf_dangers_at_start(&plan->images[i], plan, warn_of_hosts, NULL);
         }
 }
 

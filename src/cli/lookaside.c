@@ -97,22 +97,36 @@ static int find(const struct hf_lockspaces *settings, const char *path, struct h
         return 0;
 }
 
+/* Reads them once: a verb asks for several disks, and for one more than once. */
+static int get_settings(const struct hf_lockspaces **ret, struct hf_error *err)
+{
+        static struct hf_lockspaces settings;
+        static bool known;
+        hf_cleanup_paths struct hf_paths paths = {0};
+        int r = known ? 0 : hf_paths_init(&paths, err);
+
+        if (r >= 0 && !known)
+                r = hf_lockspaces_load(&paths, NULL, NULL, NULL, &settings, err);
+        if (r < 0)
+                return r;
+        known = true;
+        *ret = &settings;
+        return 0;
+}
+
 int hf_lookaside_of(const char *path, struct hf_lookaside *ret, struct hf_error *err)
 {
-        hf_cleanup(hf_lockspaces_clear) struct hf_lockspaces settings = {0};
-        hf_cleanup_paths struct hf_paths paths = {0};
+        const struct hf_lockspaces *settings;
         hf_cleanup_free char *absolute = NULL;
-        int r = hf_paths_init(&paths, err);
+        int r = get_settings(&settings, err);
 
         *ret = (struct hf_lookaside){0};
-        if (r >= 0)
-                r = hf_lockspaces_load(&paths, NULL, NULL, NULL, &settings, err);
-        if (r < 0 || !settings.auto_disk_leases)
+        if (r < 0 || !settings->auto_disk_leases)
                 return r < 0 ? r : 0;
         absolute = hf_lookaside_absolute(path);
         if (!absolute)
                 return hf_error_sys(err, errno, "cannot tell where %s is locked", path);
-        return find(&settings, absolute, ret, err);
+        return find(settings, absolute, ret, err);
 }
 
 void hf_lookaside_reach(const struct hf_lookaside *lookaside, const char *path,

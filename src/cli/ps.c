@@ -20,10 +20,7 @@ struct ps_options {
 };
 
 static const struct hf_option option_table[] = {
-        {.long_name = "json",
-         .help = "print JSON, for programs",
-         .kind = HF_OPTION_FLAG,
-         .offset = offsetof(struct ps_options, json)},
+        HF_JSON_OPTION(struct ps_options),
         HF_STANDARD_OPTIONS(struct ps_options, standard),
 };
 

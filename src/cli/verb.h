@@ -29,6 +29,13 @@ enum hf_exit {
         HF_EXIT_BY_SIGNAL = 128, /* and the number of the signal */
 };
 
+/* The row of the option --json, of a verb whose options are a type with a member of that name. */
+#define HF_JSON_OPTION(type)                                                                       \
+        {                                                                                          \
+                .long_name = "json", .help = "print JSON, for programs", .kind = HF_OPTION_FLAG,   \
+                .offset = offsetof(type, json)                                                     \
+        }
+
 struct hf_verb {
         const char *name;
         const char *summary;

@@ -28,10 +28,7 @@ struct who_options {
 };
 
 static const struct hf_option option_table[] = {
-        {.long_name = "json",
-         .help = "print JSON, for programs",
-         .kind = HF_OPTION_FLAG,
-         .offset = offsetof(struct who_options, json)},
+        HF_JSON_OPTION(struct who_options),
         HF_STANDARD_OPTIONS(struct who_options, standard),
 };
 

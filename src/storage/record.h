@@ -99,6 +99,12 @@ enum hf_record_verdict {
         HF_RECORD_UNKNOWN, /* it is held, and no record tells by whom */
 };
 
+/* Whether the look found a record. */
+static inline bool hf_record_was_found(enum hf_record_verdict verdict)
+{
+        return verdict == HF_RECORD_HELD || verdict == HF_RECORD_LAST;
+}
+
 /* record-file.c: records on disk. All of it may wait for the filesystem. */
 
 /* Whether locks on this file have records: other hosts meet them there. */
