@@ -22,7 +22,7 @@ from hftest.command import Cli
 from hftest.daemons import REPO
 from hftest.fdstore import FdStore
 from hftest.processes import children, state_of, until
-from hftest.still import LEASE, Still, is_stopped, leased, need_stillfs
+from hftest.still import LEASE, is_stopped, leased
 from hftest.wire import Owner
 
 BUSY = (87, 51)
@@ -33,12 +33,6 @@ CONF = "holder_records = 0\nlog_level = 2\n"
 # After an answer: questions are a second apart, and looks are shorter.
 SOON = 8.0
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
-
-
-@pytest.fixture
-def still(nursery, folder):
-    need_stillfs()
-    return Still(nursery, folder)
 
 
 @pytest.fixture

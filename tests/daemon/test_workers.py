@@ -19,7 +19,7 @@ from hftest import wire
 from hftest.command import Cli
 from hftest.daemons import name_of
 from hftest.processes import children, is_there, state_of, until
-from hftest.still import Namespace, Still, is_stopped, need_mounts, need_stillfs
+from hftest.still import Namespace, is_stopped, need_mounts
 from hftest.wire import AUTOCREATE, Owner, Proc, frame, resource
 
 BUSY = (87, 51)
@@ -30,12 +30,6 @@ OTHERS = 200
 
 # How often the server is killed at random. By hand: HF_KILLS=1000.
 KILLS = int(os.environ.get("HF_KILLS", "25"))
-
-
-@pytest.fixture
-def still(nursery, folder):
-    need_stillfs()
-    return Still(nursery, folder)
 
 
 @pytest.fixture
