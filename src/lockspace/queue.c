@@ -61,8 +61,15 @@ struct hf_queue *hf_queue_new(void (*ready)(void *entry_data))
         return queue;
 }
 
+static void tell_nobody(void *entry_data)
+{
+        (void)entry_data;
+}
+
 struct hf_queue *hf_queue_free(struct hf_queue *queue)
 {
+        if (queue)
+                queue->ready = tell_nobody;
         while (queue && queue->first)
                 (void)hf_queue_remove(queue->first);
         free(queue);
