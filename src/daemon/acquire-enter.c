@@ -112,6 +112,7 @@ bool hf_acquire_settle(struct hf_acquire_job *job, struct hf_verdict verdict,
         case HF_VERDICT_HAVE:
                 note_thing(job, verdict.lock);
                 ret->had = true;
+                ret->mine = verdict.hold;
                 ret->status = 0;
                 ret->file = hf_table_lock(job->server->table, verdict.lock)->file;
                 return true;
