@@ -132,6 +132,7 @@ bool hf_acquire_settle(struct hf_acquire_job *job, struct hf_verdict verdict,
                 ret->hold = verdict.hold;
                 note_thing(job, verdict.lock);
                 ret->had = true;
+                ret->mine = verdict.hold;
                 ret->status = 0;
                 ret->file = hf_table_lock(job->server->table, verdict.lock)->file;
                 return true;

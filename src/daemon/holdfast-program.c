@@ -238,24 +238,32 @@ static int call_who(struct hf_session *session, const void *data, struct hf_erro
         return HF_ANSWERED;
 }
 
+/* The hold that an acquire gives: one that is being claimed, or one that the owner had; 0: none. */
+static uint32_t given(const struct hf_session *session, const struct hf_acquired *acquired)
+{
+        if (acquired->status >= 0 && acquired->had)
+                return acquired->mine;
+        return session->intent.kind == HF_INTENT_CLAIM_HOLD ? session->intent.index : 0;
+}
+
 /*
- * A duplicate of the lock that is being granted goes to its owner, who then holds it
- * without us. Of a shared lock in a file that goes with the lock the descriptor
+ * A duplicate of the lock that is being granted, or was, goes to its owner, who then holds
+ * it without us. Of a shared lock in a file that goes with the lock the descriptor
  * is open for writing, which is more than a sharer is to have.
  */
-static void attach_descriptor(struct hf_session *session)
+static void attach_descriptor(struct hf_session *session, const struct hf_acquired *acquired)
 {
-        const struct hf_intent *intent = &session->intent;
+        uint32_t hold = given(session, acquired);
         struct hf_lock *lock;
 
-        if (!session->wants_descriptor || !session->own || intent->kind != HF_INTENT_CLAIM_HOLD)
+        if (!session->wants_descriptor || !session->own || !hold)
                 return;
         lock = hf_table_lock(session->server->table,
-                             hf_table_hold(session->server->table, intent->index)->lock);
+                             hf_table_hold(session->server->table, hold)->lock);
         if ((lock->flags & HF_LOCK_SHARED) && (lock->flags & HF_LOCK_AUTOCREATE))
                 return;
         lock->flags |= HF_LOCK_DUPLICATED;
-        session->attached = intent->index;
+        session->attached = hold;
 }
 
 /* The strings belong to the record. */
@@ -300,7 +308,7 @@ static void answer_acquire(struct hf_session *session, const struct hf_acquired 
         }
         if (acquired->status >= 0)
                 ret.guarantee = guarantee_of(session->server, &acquired->file);
-        attach_descriptor(session);
+        attach_descriptor(session, acquired);
         hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_acquire_ret, &ret);
 }
 
