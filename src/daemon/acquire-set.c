@@ -98,8 +98,7 @@ static void describe_line(struct hf_set *set)
                            want_of(set, member)->name);
 }
 
-/* The words for it, once somebody is to read them. */
-static void describe(struct hf_set *set)
+void hf_set_describe(struct hf_set *set)
 {
         const struct hf_holdfast_acquire_args *want = want_of(set, set->outcome.refused);
         struct hf_acquire_job job = {
@@ -197,29 +196,16 @@ static void cancel(void *data)
         hf_set_free(data);
 }
 
-static void say_how_long(struct hf_set *set)
-{
-        struct hf_error *err = &set->outcome.error;
-        char text[HF_ERROR_TEXT_MAX];
-
-        memcpy(text, err->text, sizeof(text));
-        (void)hf_error_set(err, EBUSY, err->code, err->domain, "%.900s; waited %llu.%llu s", text,
-                           (unsigned long long)(set->outcome.waited / 1000000),
-                           (unsigned long long)(set->outcome.waited / 100000 % 10));
-}
-
 void hf_set_end(struct hf_set *set)
 {
         struct hf_session *session = set->session;
 
         set->outcome.waited = set->waits ? hf_work_boottime() - set->begun : 0;
-        if (set->outcome.status == -EBUSY) {
-                describe(set);
-                if (set->waits)
-                        say_how_long(set);
-        }
+        if (set->outcome.status == -EBUSY)
+                hf_set_describe(set);
         hf_waits_leave(set);
         session->cancel = NULL;
+        session->told = NULL;
         session->job = NULL;
         set->done(session, &set->outcome);
         /* What was granted is the owner's now. */
@@ -298,7 +284,7 @@ bool hf_set_may_not_wait(struct hf_set *set)
 
         if (holds == 0)
                 return false;
-        describe(set);
+        hf_set_describe(set);
         memcpy(text, set->outcome.error.text, sizeof(text));
         fail(set, hf_error_set(&set->outcome.error, EDEADLK, HF_ERR_SYSTEM, HF_FROM_LOCKSPACE,
                                "%.700s%spid %d holds %u lock%s already, and who holds something "

@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "daemon/owner.h"
 #include "daemon/release.h"
+#include "daemon/wait.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -70,6 +71,7 @@ int hf_departures_serve(sd_event_source *source, int fd, uint32_t revents, void 
                         return 0;
                 hf_owner_drop_unused(server, i);
         }
+        hf_waits_serve(server);
         hf_server_check_idle(server);
         return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
@@ -184,6 +186,7 @@ static void begin_ending(struct hf_server *server, uint32_t index)
         set_deadline(server, index, KILL_AFTER_USEC);
         /* Last: who is killed before it leaves the rest to do to a successor. */
         owner->state = HF_OWNER_ENDING;
+        hf_waits_owner_ended(server, index);
 }
 
 void hf_departure_session_leaves(struct hf_server *server, uint32_t index, bool own)
@@ -230,6 +233,7 @@ void hf_departure_owner_ended(struct hf_server *server, uint32_t index)
 
         /* Whoever was to be ended has ended. */
         stop_timer(server, index);
+        hf_waits_owner_ended(server, index);
         if (owner->connections == 0) {
                 give_all(server, index);
                 return;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "daemon/acquire.h"
+#include "daemon/area.h"
 #include "daemon/guard.h"
 #include "daemon/kept.h"
 #include "daemon/metadata.h"

@@ -53,6 +53,13 @@ struct hf_set {
         struct hf_queue_entry *entry;        /* NULL: it does not wait */
         struct hf_set *next_woken, **prev_woken; /* to be looked at; prev NULL: not */
         bool waits;                          /* it did wait: LIST-WAITERS tells of it */
+        struct hf_set_told {
+                uint64_t at; /* CLOCK_BOOTTIME; 0: never */
+                unsigned int position;
+                size_t refused;
+                uint32_t hold;
+                uint64_t since;
+        } told; /* to its client, about why it waits */
         uint64_t look_at;                    /* CLOCK_BOOTTIME; when to look again; 0: not by time */
         struct hf_await *await;              /* for the holder of outcome.refused */
 };
@@ -78,6 +85,9 @@ void hf_set_end(struct hf_set *set);
 bool hf_set_look(struct hf_set *set);
 bool hf_set_look_at_line(struct hf_set *set);
 
+/* Has the outcome say it in words, once somebody is to read them. */
+void hf_set_describe(struct hf_set *set);
+
 /* Without an answer. */
 void hf_set_free(struct hf_set *set);
 
@@ -93,6 +103,9 @@ static inline bool hf_set_is_of_metadata(const struct hf_set *set)
 {
         return set->args.class == HF_HOLDFAST_METADATA;
 }
+
+/* set-program.c: says to the client what is in the outcome; false: it is to be said later. */
+bool hf_wire_tell_waiting(const struct hf_set *set);
 
 /* wait.c */
 
@@ -110,6 +123,9 @@ void hf_waits_next_turn(struct hf_set *set);
 
 /* Whom it has waited for by a helper is not waited for any more. */
 void hf_waits_await_no_more(struct hf_set *set);
+
+/* Its client is told why it waits: at once, or when something has changed, but not too often. */
+void hf_waits_tell(struct hf_set *set);
 
 /* A member was found to be that thing. */
 void hf_waits_learn(struct hf_set *set, size_t member, const struct hf_thing *thing);

@@ -17,6 +17,9 @@
  */
 #define AGAIN_USEC 100000
 
+/* Between two messages to one of those who wait. */
+#define TELL_USEC 1000000
+
 /* How exact a time is: what is waited for is not that urgent. */
 #define ACCURACY_USEC 1000
 
@@ -30,6 +33,8 @@ struct hf_waits {
         sd_event_source *soon;     /* runs while there are sets for the next turn */
         sd_event_source *timer;    /* the next time at which somebody is to be looked at: */
         uint64_t armed;            /* CLOCK_BOOTTIME; 0: none */
+        unsigned int tellers;      /* sets that wait and whose clients want to know why */
+        uint64_t tell_at;          /* CLOCK_BOOTTIME, when they are told what has changed; 0: nothing */
         bool looking;
         bool passed_on; /* a helper is nobody's any more: another one may be needed */
         uint32_t by_owner[HF_TABLE_OWNERS_MAX];            /* how many sets wait */
@@ -188,6 +193,8 @@ int hf_waits_enter(struct hf_set *set)
         return r;
 }
 
+static void say_changes(struct hf_waits *waits);
+
 void hf_waits_leave(struct hf_set *set)
 {
         struct hf_waits *waits = set->server->waits;
@@ -197,7 +204,9 @@ void hf_waits_leave(struct hf_set *set)
         if (!set->entry)
                 return;
         waits->by_owner[set->owner]--;
+        waits->tellers -= set->waits && set->args.flags & HF_HOLDFAST_SET_PROGRESS;
         set->entry = hf_queue_remove(set->entry);
+        say_changes(waits);
         watch_loop(waits);
 }
 
@@ -293,12 +302,94 @@ static void await_foreign(struct hf_set *set)
                 look_later(set);
 }
 
+/* ---- telling why ---- */
+
+static void say_changes(struct hf_waits *waits)
+{
+        if (waits->tellers == 0 || waits->tell_at)
+                return;
+        waits->tell_at = hf_work_boottime() + TELL_USEC;
+        come_back(waits, waits->tell_at);
+}
+
+/* What did not go at once has gone. */
+static void on_told(void *job)
+{
+        struct hf_set *set = job;
+
+        say_changes(set->server->waits);
+}
+
+/* Who has it now, as far as that is known without asking; what it waits for is left alone. */
+static void look_again(struct hf_set *set)
+{
+        uint32_t blocked_by = set->blocked_by;
+
+        if (set->foreign || hf_set_look(set)) {
+                set->blocked_by = blocked_by;
+                return;
+        }
+        set->outcome.hold = 0;
+        set->outcome.error.text[0] = '\0';
+        if (!hf_set_look_at_line(set))
+                set->blocked_by = blocked_by;
+}
+
+static bool is_news(const struct hf_set *set, struct hf_set_told *ret)
+{
+        const struct hf_set_acquired *outcome = &set->outcome;
+
+        *ret = (struct hf_set_told){
+                .position = hf_queue_position(set->entry, outcome->refused),
+                .refused = outcome->refused,
+                .hold = outcome->hold,
+                .since = hf_table_hold(set->server->table, outcome->hold)->since,
+        };
+        return !set->told.at || ret->position != set->told.position ||
+               ret->refused != set->told.refused || ret->hold != set->told.hold ||
+               ret->since != set->told.since;
+}
+
+static void tell(struct hf_set *set, uint64_t now)
+{
+        struct hf_set_told told;
+
+        if (set->told.at && set->told.at + TELL_USEC > now) {
+                say_changes(set->server->waits);
+                return;
+        }
+        if (set->told.at)
+                look_again(set);
+        if (!is_news(set, &told))
+                return;
+        hf_set_describe(set);
+        set->session->told = on_told;
+        if (!hf_wire_tell_waiting(set))
+                return;
+        set->told = told;
+        set->told.at = now;
+}
+
+static void tell_all(struct hf_waits *waits, uint64_t now)
+{
+        waits->tell_at = 0;
+        for (struct hf_set *s = NULL; (s = next_set(waits, s));)
+                if (s->state == HF_SET_WAITING && s->args.flags & HF_HOLDFAST_SET_PROGRESS)
+                        tell(s, now);
+}
+
 void hf_waits_begin(struct hf_set *set)
 {
         struct hf_waits *waits = set->server->waits;
 
         set->state = HF_SET_WAITING;
+        if (set->args.flags & HF_HOLDFAST_SET_PROGRESS) {
+                waits->tellers += !set->waits;
+                set->waits = true;
+                tell(set, hf_work_boottime());
+        }
         set->waits = true;
+        say_changes(waits);
         come_back(waits, set->until);
         if (set->blocked_by)
                 hf_bits_add(waits->watched, set->blocked_by);
@@ -458,6 +549,10 @@ static int on_time(sd_event_source *source, uint64_t usec, void *data)
                         hf_waits_wake(s);
                 }
         }
+        if (waits->tell_at && waits->tell_at <= now)
+                tell_all(waits, now);
+        if (waits->tell_at && waits->tell_at < next)
+                next = waits->tell_at;
         come_back(waits, next == UINT64_MAX ? 0 : next);
         hf_waits_serve(server);
         return 0;
