@@ -368,6 +368,7 @@ static int begin_member(struct hf_set *set, size_t member, struct hf_acquired *r
         if (set->got.fd >= 0 && set->got_for == member) {
                 set->member->result = set->got;
                 set->member->has_lock = true;
+                set->member->begun = set->got.proved;
                 set->got.fd = -1;
         }
         return hf_acquire_begin(set->member, ret);

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "daemon/await.h"
 #include "daemon/departure.h"
 #include "daemon/guard.h"
 #include "daemon/listener.h"
@@ -357,6 +358,7 @@ int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, st
                 r = hf_work_adopt(server);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot take over what the last server had");
+        hf_await_adopt(server);
         hf_parking_adopt(server);
         hf_guard_adopt(server);
         give_rest(server);

@@ -171,6 +171,7 @@ struct hf_server *hf_server_free(struct hf_server *server)
         (void)sd_event_source_disable_unref(server->searcher);
         (void)sd_event_source_disable_unref(server->parker);
         (void)sd_event_source_disable_unref(server->parker_timer);
+        (void)sd_event_source_disable_unref(server->await_timer);
         (void)sd_event_source_disable_unref(server->idle_timer);
         hf_waits_free(server);
         hf_guard_free(server);

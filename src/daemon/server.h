@@ -16,6 +16,7 @@
  *   await.c      waiting for who is not in our table
  *   release.c    giving locks back
  *   holder.c     records of holders, for other hosts and of them
+ *   await.c      waiting for locks that strangers have
  *   work.c       what may have to wait for a filesystem: workers do it
  *   owner.c      which process a lock belongs to, and learning of its end
  *   recover.c    what an earlier daemon left
@@ -38,6 +39,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+struct hf_await;
 struct hf_search;
 struct hf_session;
 struct hf_area;
@@ -124,9 +126,14 @@ struct hf_server {
         bool woken;                   /* somebody of them is to be looked at */
         struct hf_works *works;       /* what may have to wait for a filesystem */
         struct hf_guard_state *guard; /* what may be lost */
-        struct hf_search *searches;   /* first in, first done */
-        sd_event_source *searcher;    /* runs while there are any */
-        sd_event_source *departures;  /* runs while locks of ended owners wait to be given back */
+        struct hf_await *awaits;      /* locks that strangers have and that are waited for */
+        uint64_t last_await;          /* number of the last of them */
+        sd_event_source
+                *await_timer;        /* when helpers of an earlier server have to be wanted again */
+        bool await_said;             /* that one has no helper was reported */
+        struct hf_search *searches;  /* first in, first done */
+        sd_event_source *searcher;   /* runs while there are any */
+        sd_event_source *departures; /* runs while locks of ended owners wait to be given back */
         sd_event_source **owner_sources; /* by owner: the watch on its pidfd */
         sd_event_source **owner_timers;  /* by owner: the next step against one that has to end */
         sd_event_source *idle_timer;

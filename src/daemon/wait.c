@@ -275,8 +275,9 @@ static void on_awaited(void *data, struct hf_resource_result *got)
         struct hf_set *set = data;
         struct hf_server *server = set->server;
 
-        set->await = NULL;
+        set->await = hf_await_free(set->await);
         server->waits->passed_on = true;
+        server->woken = true;
         if (got->status < 0) {
                 /* The try says what is wrong, if it still is. */
                 look_later(set);
