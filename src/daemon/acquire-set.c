@@ -200,7 +200,7 @@ void hf_set_end(struct hf_set *set)
 {
         struct hf_session *session = set->session;
 
-        set->outcome.waited = set->waits ? hf_work_boottime() - set->begun : 0;
+        set->outcome.waited = set->waits || set->resumed ? hf_work_boottime() - set->begun : 0;
         if (set->outcome.status == -EBUSY)
                 hf_set_describe(set);
         hf_waits_leave(set);

@@ -181,6 +181,7 @@ int hf_waits_enter(struct hf_set *set)
         set->number = session->ticket;
         set->begun = session->waiting_since;
         set->until = session->wait_until;
+        set->resumed = set->number != 0;
         if (!set->number) {
                 set->number = ++set->server->area->next_ticket;
                 set->begun = hf_work_boottime();
