@@ -14,6 +14,9 @@ from hftest.files import lock_on_first_byte
 from hftest.processes import until
 from hftest.wire import AUTOCREATE, SHARED, Owner, Proc
 
+from base_kind import Kind
+from set_kinds import SET_KINDS
+
 BUSY = (87, 51)
 
 
@@ -49,20 +52,6 @@ class Scene:
 
     def is_free(self):
         return lock_on_first_byte(self.disk) == "unlocked"
-
-
-class Kind:
-    # Whether it may be refused when the daemon has no memory.
-    may_fail = True
-
-    def __init__(self, scene):
-        self.scene, self.client, self.disk = scene, scene.client, scene.disk
-
-    def before(self):
-        pass
-
-    def after(self):
-        pass
 
 
 class Acquire(Kind):
@@ -350,4 +339,4 @@ KINDS = [Acquire, AcquireShared, AcquireAgain, AcquireByAnotherName, AcquireOfAn
          AcquireOfAStrangers, AcquireAutocreate, Release, ReleaseAutocreate, ReleaseOneName,
          ReleaseOfNothing, Register, Restrict, NewLockspace, CreateResource, DeleteResource, Ping,
          Connect, Disconnect, ListLocks, VmDies, VmCutsItsConnection, SayWhatBecomes,
-         HalfARequest]
+         HalfARequest, *SET_KINDS]
