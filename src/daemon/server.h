@@ -11,6 +11,9 @@
  *   acquire.c    taking locks
  *   learn.c      what a lock protects, found out later
  *   search.c     who holds what is not in our table
+ *   acquire-set.c  taking a set of locks, whole or not at all
+ *   wait.c       who waits for a set, and is next
+ *   await.c      waiting for who is not in our table
  *   release.c    giving locks back
  *   holder.c     records of holders, for other hosts and of them
  *   await.c      waiting for locks that strangers have
@@ -42,6 +45,7 @@ struct hf_session;
 struct hf_area;
 struct hf_guard_state;
 struct hf_keeper;
+struct hf_waits;
 struct hf_works;
 
 /* The two servers that virt-admin shows; their names are virtlockd's. */
@@ -99,6 +103,7 @@ struct hf_server {
         int reserve[HF_RESERVE]; /* room for a successor, which closes what nobody tells of */
 
         struct hf_session *sessions; /* all, newest first */
+        struct hf_session *answered, **answered_end; /* those to be resumed, in their order */
         int poll_fd;                 /* their epoll */
         int reader_poll_fd;          /* that of those that only look */
         sd_event_source *poll_source, *reader_poll_source;
@@ -117,6 +122,8 @@ struct hf_server {
         uint32_t parked_dead;          /* about how many of those there are */
         bool parking_failed;           /* and that was said */
 
+        struct hf_waits *waits;       /* who waits for locks */
+        bool woken;                   /* somebody of them is to be looked at */
         struct hf_works *works;       /* what may have to wait for a filesystem */
         struct hf_guard_state *guard; /* what may be lost */
         struct hf_await *awaits;      /* locks that strangers have and that are waited for */
