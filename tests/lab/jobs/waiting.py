@@ -63,10 +63,12 @@ def granted(connection, timeout):
 
 def wait(report, label, b, daemon, place, want, let_go, patience):
     """Waits quietly, then until a has let go."""
+    first = lock_requests(b, place)
     connection, words = begin_to_wait(daemon, want)
     # It is asked for once more by the helper, which takes its time to start.
     time.sleep(2)
     before = lock_requests(b, place)
+    report.check(f"{label}: b has asked for it", before > first, before)
     quiet = connection.receive(QUIET).outcome == "silence"
     report.value(f"{label}: asked", lock_requests(b, place) - before)
     report.check(f"{label}: b waits while a has it", quiet)
