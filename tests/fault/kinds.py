@@ -73,6 +73,8 @@ class Stranger:
 class Kind:
     # Whether it may be refused when the daemon has no memory.
     may_fail = True
+    # Of a kind that takes long: so many of its points are tried in a run that does not try all.
+    most = None
 
     def __init__(self, scene):
         self.scene, self.client, self.disk = scene, scene.client, scene.disk
@@ -366,6 +368,8 @@ class HalfARequest(Kind):
 class ClientLeaves(Kind):
     """A connection that stands for itself, from its begin to its end."""
 
+    most = 300
+
     def act(self):
         self.late = self.scene.stand()
         assert self.late.acquire(self.disk).ok
@@ -377,6 +381,9 @@ class ClientLeaves(Kind):
 
 
 class WaitForAStranger(Kind):
+    # Its waiting for the helper is points too, by the thousand.
+    most = 150
+
     def before(self):
         self.stranger = Stranger(self.disk)
         self.late = self.scene.stand()
