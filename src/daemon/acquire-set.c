@@ -80,8 +80,8 @@ bool hf_set_look_at_line(struct hf_set *set)
 {
         if (!set->entry || hf_queue_is_ready(set->entry))
                 return false;
-        set->outcome = (struct hf_set_acquired){
-                .status = -EBUSY, .refused = hf_queue_obstacle(set->entry)};
+        set->outcome = (struct hf_set_acquired){.status = -EBUSY,
+                                                .refused = hf_queue_obstacle(set->entry)};
         set->foreign = false;
         set->blocked_by = 0;
         return true;
@@ -271,8 +271,7 @@ static unsigned int count_holds(struct hf_set *set)
              i = hf_table_hold(table, i)->next_in_owner) {
                 const struct hf_hold *hold = hf_table_hold(table, i);
 
-                n += hold->check &&
-                     !(hf_table_lock(table, hold->lock)->flags & HF_LOCK_RELEASING);
+                n += hold->check && !(hf_table_lock(table, hold->lock)->flags & HF_LOCK_RELEASING);
         }
         return n;
 }
