@@ -191,8 +191,7 @@ static bool was_cut_off(const struct hf_order *order, const struct hf_result *ou
 }
 
 /* Makes a failure of it. What was sent before is not wanted either. */
-static void cut_off(struct hf_works *works, const struct hf_order *order,
-                    struct hf_result *outcome)
+static void cut_off(struct hf_works *works, const struct hf_order *order, struct hf_result *outcome)
 {
         /* A stand-in is left for the next try, but not by who was not to go on. */
         const char *path = order->kind == HF_WORK_AWAIT && order->autocreate ? order->path : NULL;
