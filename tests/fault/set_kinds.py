@@ -23,6 +23,8 @@ class SetKind(Kind):
         with open(self.second, "ab"):
             pass
         self.crowd = contextlib.ExitStack()
+        # From here on its owner is watched, by a descriptor.
+        assert self.client.acquire(self.second).ok and self.client.release(self.second).ok
 
     def waiting(self, name):
         connection = self.crowd.enter_context(self.scene.daemon.connect())
