@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/intent.h"
 
+#include "daemon/event.h"
 #include "daemon/parking.h"
 #include "daemon/release.h"
 #include "daemon/session.h"
@@ -25,6 +26,14 @@ static bool release_everything(struct hf_server *server, struct hf_intent *inten
         return !hf_release_is_under_way(server);
 }
 
+static void take_hold(struct hf_server *server, uint32_t hold)
+{
+        hf_parking_park(server, hold);
+        /* A record that was damaged claims nothing. */
+        if (hf_table_hold(server->table, hold)->check)
+                hf_event_of_hold(server, HF_HOLDFAST_EVENT_ACQUIRED, hold, "");
+}
+
 /* Returns whether it is done; a worker is busy with it otherwise. */
 static bool carry_out(struct hf_session *session, struct hf_intent *intent)
 {
@@ -33,7 +42,7 @@ static bool carry_out(struct hf_session *session, struct hf_intent *intent)
         if (intent->kind == HF_INTENT_RELEASE_ALL)
                 return release_everything(session->server, intent);
         if (intent->kind == HF_INTENT_CLAIM_HOLD)
-                hf_parking_park(session->server, intent->index);
+                take_hold(session->server, intent->index);
         else if (intent->kind == HF_INTENT_RESTRICT)
                 session->restricted = true;
         return true;
