@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "daemon/event.h"
+#include "daemon/wait.h"
 #include "lockspace/claims.h"
 
 #include <string.h>
@@ -97,6 +98,13 @@ static void tell_doubt(struct hf_server *server, uint32_t index)
              i = hf_table_hold(server->table, i)->next_in_lock)
                 hf_event_of_hold(server, HF_HOLDFAST_EVENT_DOUBTED, i,
                                  "its file server does not answer");
+}
+
+void hf_guard_trust(struct hf_server *server, uint32_t index)
+{
+        hf_table_set_lease(server->table, index, 0);
+        /* Others may share it again. */
+        hf_waits_freed(server, index);
 }
 
 unsigned int hf_guard_doubt_all(struct hf_server *server, uint64_t dev)
