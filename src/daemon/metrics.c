@@ -134,7 +134,7 @@ static const struct row rows[] = {
          "Requests whose wait has ended with nothing."},
         {"holdfast_waiting_seconds", false, wait_usec, "Time that requests have waited."},
         {"holdfast_owners_killed", false, killed,
-         "Virtual machines that were ended for the sake of their locks."},
+         "Signals that were to end virtual machines for the sake of their locks."},
         {"holdfast_locks_lost", false, lost,
          "Locks that were lost with the lease of their file server."},
         {"holdfast_locks_doubted", false, doubted,
