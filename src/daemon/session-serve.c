@@ -94,10 +94,52 @@ static int send_answer(struct hf_session *session)
         return 1;
 }
 
+/* Sends what is left of a message; the request stays. Returns as send_answer does. */
+static int send_message(struct hf_session *session)
+{
+        struct hf_exchange_way way = {
+                .fd = session->fd, .answer = slot_of(session)->answer, .attached = -1};
+        int r = hf_exchange_send(&session->exchange, &way);
+
+        if (r > 0)
+                hf_exchange_told(&session->exchange);
+        return r;
+}
+
+bool hf_session_tell(struct hf_session *session, int proc, xdrproc_t put, const void *body)
+{
+        struct hf_rpc_header header = session->call;
+        int len;
+
+        if (hf_exchange_tells(&session->exchange))
+                return false;
+        header.type = HF_RPC_MESSAGE;
+        header.proc = proc;
+        header.status = HF_RPC_OK;
+        len = hf_rpc_put(slot_of(session)->answer, HF_SESSION_MESSAGE_MAX, &header, put, body);
+        if (len < 0)
+                return false;
+        session->large |= len > BUFFER_KEPT;
+        hf_exchange_tell(&session->exchange, (uint32_t)len);
+        /* Where that fails the client is gone, of which epoll tells as well. */
+        if (send_message(session) <= 0)
+                want(session, EPOLLOUT);
+        return true;
+}
+
+/* The answer's place in its buffer, and how much may be there. */
+static uint8_t *room_for(struct hf_session *session, size_t *ret_size)
+{
+        uint32_t at = hf_exchange_room(&session->exchange);
+
+        *ret_size = HF_SESSION_ANSWER_MAX - at;
+        return slot_of(session)->answer + at;
+}
+
 /* The answer's commit, and what it commits to. */
 static void set_answer(struct hf_session *session, int len)
 {
-        session->large |= len > BUFFER_KEPT;
+        session->large |= hf_exchange_room(&session->exchange) + (uint32_t)len > BUFFER_KEPT;
         hf_exchange_commit(&session->exchange, (uint32_t)len);
         session->state = HF_SESSION_SENDING;
         hf_intent_carry_out(session);
@@ -110,16 +152,20 @@ void hf_session_intend(struct hf_session *session, enum hf_intent_kind kind, uin
 
 void hf_session_answer_error(struct hf_session *session, const struct hf_error *err)
 {
+        size_t size;
+        uint8_t *room = room_for(session, &size);
+
         session->intent.kind = HF_INTENT_NONE;
-        set_answer(session, hf_rpc_put_error(slot_of(session)->answer, HF_SESSION_ANSWER_MAX,
-                                             &session->call, err));
+        set_answer(session, hf_rpc_put_error(room, size, &session->call, err));
 }
 
 void hf_session_answer(struct hf_session *session, xdrproc_t proc, const void *body)
 {
         struct hf_rpc_header header = hf_rpc_reply_to(&session->call, HF_RPC_OK);
         struct hf_error error;
-        int len = hf_rpc_put(slot_of(session)->answer, HF_SESSION_ANSWER_MAX, &header, proc, body);
+        size_t size;
+        uint8_t *room = room_for(session, &size);
+        int len = hf_rpc_put(room, size, &header, proc, body);
 
         if (len >= 0) {
                 set_answer(session, len);
@@ -187,6 +233,18 @@ static int serve_next(struct hf_session *session)
         return r;
 }
 
+static int go_on_telling(struct hf_session *session)
+{
+        int r;
+
+        if (!hf_exchange_tells(&session->exchange))
+                return 0;
+        r = send_message(session);
+        if (r > 0 && session->state == HF_SESSION_WORKING && session->told)
+                session->told(session->job);
+        return r;
+}
+
 /*
  * Sends the answer, then serves what is in the slot, until bytes, room or a
  * completion are missing, or the turn is over. Returns a negative errno when
@@ -194,8 +252,11 @@ static int serve_next(struct hf_session *session)
  */
 static int advance(struct hf_session *session)
 {
-        int turn = session->read_only ? READER_REQUESTS_PER_TURN : REQUESTS_PER_TURN, r = 1;
+        int turn = session->read_only ? READER_REQUESTS_PER_TURN : REQUESTS_PER_TURN, r;
 
+        r = go_on_telling(session);
+        if (r < 0)
+                return r;
         for (int served = 0;; served++) {
                 if (session->state == HF_SESSION_SENDING) {
                         r = send_answer(session);
@@ -213,7 +274,7 @@ static int advance(struct hf_session *session)
         }
         /* Room to write comes at once where only the turn is over. */
         if (session->state == HF_SESSION_WORKING || session->state == HF_SESSION_SETTLING)
-                want(session, 0);
+                want(session, hf_exchange_tells(&session->exchange) ? EPOLLOUT : 0);
         else
                 want(session, session->state == HF_SESSION_SENDING || r > 0 ? EPOLLOUT : EPOLLIN);
         return 0;

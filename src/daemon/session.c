@@ -138,6 +138,7 @@ int hf_session_adopt(struct hf_session *session, struct hf_server *server)
         session->listener = &server->listeners[session->listener_index];
         session->state = replies ? HF_SESSION_SENDING : HF_SESSION_READING;
         session->cancel = NULL;
+        session->told = NULL;
         session->job = NULL;
         return join(session, replies ? EPOLLOUT : EPOLLIN);
 }

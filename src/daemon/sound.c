@@ -35,14 +35,13 @@ uint32_t hf_session_check(const struct hf_session *session)
 
 static bool exchange_is_sound(const struct hf_exchange *exchange)
 {
-        if (exchange->answer_len > HF_SESSION_ANSWER_MAX)
-                return false;
         for (size_t i = 0; i < HF_ARRAY_LEN(exchange->in); i++) {
                 const struct hf_exchange_in *in = &exchange->in[i];
                 const struct hf_exchange_out *out = &exchange->out[i];
 
                 if (in->start > HF_RPC_REQUEST_KEPT || in->base > RECEIVED_MAX ||
-                    in->vec.msg_len > RECEIVED_MAX || out->base > HF_SESSION_ANSWER_MAX ||
+                    in->vec.msg_len > RECEIVED_MAX || out->begin > HF_SESSION_ANSWER_MAX ||
+                    out->end > HF_SESSION_ANSWER_MAX || out->base > HF_SESSION_ANSWER_MAX ||
                     out->vec.msg_len > HF_SESSION_ANSWER_MAX)
                         return false;
         }
