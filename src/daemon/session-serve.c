@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/dispatch.h"
+#include "daemon/wait.h"
 #include "rpc/errors.h"
 
 #include <errno.h>
@@ -141,13 +142,14 @@ static void set_answer(struct hf_session *session, int len)
 {
         session->large |= hf_exchange_room(&session->exchange) + (uint32_t)len > BUFFER_KEPT;
         hf_exchange_commit(&session->exchange, (uint32_t)len);
+        session->ticket = 0;
         session->state = HF_SESSION_SENDING;
         hf_intent_carry_out(session);
 }
 
 void hf_session_intend(struct hf_session *session, enum hf_intent_kind kind, uint32_t index)
 {
-        session->intent = (struct hf_intent){kind, index};
+        session->intent = (struct hf_intent){.kind = kind, .index = index};
 }
 
 void hf_session_answer_error(struct hf_session *session, const struct hf_error *err)
@@ -218,6 +220,9 @@ static void serve(struct hf_session *session)
         else
                 refuse_poison(session);
         session->serving = false;
+        /* Before anybody else is served: what was given back is theirs who wait for it. */
+        if (session->server->woken)
+                hf_waits_look(session->server);
         /* Nothing is to be said to it. */
         if (session->state == HF_SESSION_READING)
                 drop_request(session);
@@ -310,7 +315,7 @@ static int take_in(struct hf_session *session, uint32_t events)
  * A session is only ever closed by its own turn here, by the listener or by its
  * completion, so the batch stays valid.
  */
-static int serve_batch(int poll_fd)
+static int serve_batch(struct hf_server *server, int poll_fd)
 {
         struct epoll_event events[BATCH];
         int n = epoll_wait(poll_fd, events, BATCH, 0);
@@ -326,6 +331,8 @@ static int serve_batch(int poll_fd)
         for (int i = 0; i < n; i++)
                 if (events[i].data.ptr)
                         hf_session_resume(events[i].data.ptr);
+        /* Those that had waited for what was given back. */
+        hf_sessions_resume(server);
         return n;
 }
 
@@ -335,8 +342,7 @@ int hf_sessions_serve(sd_event_source *source, int fd, uint32_t revents, void *d
 
         (void)source;
         (void)revents;
-        (void)data;
-        while (serve_batch(fd) > 0 && ++batches < BATCHES_PER_TURN)
+        while (serve_batch(data, fd) > 0 && ++batches < BATCHES_PER_TURN)
                 ;
         return 0;
 }

@@ -59,12 +59,17 @@ struct hf_session {
         void (*cancel)(void *job); /* of the step under way: nobody waits for it any more */
         void (*told)(void *job);   /* a message that did not go at once has gone; may be NULL */
         void *job;
+        struct hf_session *next_answered, **prev_answered; /* see hf_session_resume_later */
 
         struct hf_exchange exchange;
         struct hf_intent intent; /* what the answer that stands commits to */
         bool serving;            /* its request is being looked at */
         uint8_t crashes;         /* of servers that looked at it */
         uint32_t attached;       /* the hold whose lock's descriptor goes with it; 0: none */
+        /* Of a set that waits (wait.h), until its answer is committed. The ticket is stored last. */
+        uint64_t ticket;        /* its place; 0: it has none */
+        uint64_t wait_until;    /* CLOCK_BOOTTIME microseconds; 0: for ever */
+        uint64_t waiting_since; /* the same */
 
         int fd;
         uint32_t listener_index;
@@ -149,6 +154,13 @@ void hf_sessions_settle(struct hf_server *server);
 
 /* The step of a WORKING session has completed and was answered: go on with the next request. */
 void hf_session_resume(struct hf_session *session);
+
+/*
+ * The same where it may not be done at once, as it may be the session's end: while another one's
+ * request is being served. And does so, of all.
+ */
+void hf_session_resume_later(struct hf_session *session);
+void hf_sessions_resume(struct hf_server *server);
 
 /*
  * The handlers of poll_fd and reader_poll_fd. Connections have epolls of their own

@@ -48,12 +48,20 @@ static bool exchange_is_sound(const struct hf_exchange *exchange)
         return true;
 }
 
+static bool intent_is_sound(const struct hf_intent *intent)
+{
+        uint32_t end = intent->kind == HF_INTENT_RELEASE_SET ? HF_TABLE_OWNERS_MAX
+                                                             : HF_TABLE_HOLDS_MAX;
+
+        return intent->kind < HF_INTENT_KINDS && intent->index < end;
+}
+
 bool hf_session_is_sound(const struct hf_session *session, const struct hf_area *area)
 {
         return session->check == hf_session_check(session) &&
                session->listener_index < area->n_listeners &&
-               session->owner < HF_TABLE_OWNERS_MAX && session->intent.kind < HF_INTENT_KINDS &&
-               session->intent.index < HF_TABLE_HOLDS_MAX &&
+               session->owner < HF_TABLE_OWNERS_MAX && intent_is_sound(&session->intent) &&
+               session->ticket <= area->next_ticket &&
                memchr(session->via, '\0', sizeof(session->via)) &&
                memchr(session->owner_name, '\0', sizeof(session->owner_name)) &&
                exchange_is_sound(&session->exchange);
