@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 /* Back to the first column, and nothing behind. */
 #define CLEAR_LINE "\r\033[K"
@@ -75,12 +76,22 @@ static void rewrite(const char *text)
         (void)fflush(stderr);
 }
 
+static uint64_t now_ms(void)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 void hf_wait_tell(void *ctx, const struct holdfast_waiting *waiting)
 {
         char holder[HF_HOLDER_TEXT_MAX], nth[HF_ORDINAL_MAX], text[HF_MESSAGE_MAX];
         bool known = waiting->holder->pid || *waiting->holder->name;
         struct hf_wait *wait = ctx;
 
+        if (!wait->begun)
+                wait->begun = now_ms();
         (void)snprintf(holder, sizeof(holder), "%s",
                        known ? hf_holder_text(waiting->holder, text) : "somebody unknown");
         (void)snprintf(text, sizeof(text), "waiting for %s, held by %s; %s in line",
@@ -98,11 +109,15 @@ void hf_wait_tell(void *ctx, const struct holdfast_waiting *waiting)
         hf_message("%s", text);
 }
 
-void hf_wait_end(struct hf_wait *wait)
+double hf_wait_end(struct hf_wait *wait)
 {
-        if (!wait->shown)
-                return;
-        (void)fputs(CLEAR_LINE, stderr);
-        (void)fflush(stderr);
+        double seconds = wait->begun ? (double)(now_ms() - wait->begun) / 1000 : 0;
+
+        if (wait->shown) {
+                (void)fputs(CLEAR_LINE, stderr);
+                (void)fflush(stderr);
+        }
         wait->shown = false;
+        wait->begun = 0;
+        return seconds;
 }

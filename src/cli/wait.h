@@ -33,13 +33,14 @@ int hf_wait_read(const char *argument, int *ret_ms, struct hf_error *err);
 struct hf_wait {
         bool shown;     /* a line of ours is on the terminal */
         char last[768]; /* who was told of */
+        uint64_t begun; /* CLOCK_MONOTONIC milliseconds; 0: it did not wait */
 };
 
 /* For struct holdfast_vm_params: ctx is a zeroed struct hf_wait. */
 void hf_wait_tell(void *ctx, const struct holdfast_waiting *waiting);
 
-/* The wait is over: leaves the terminal as it was. */
-void hf_wait_end(struct hf_wait *wait);
+/* The wait is over: leaves the terminal as it was. Returns how many seconds it was; 0: none. */
+double hf_wait_end(struct hf_wait *wait);
 
 /* "1st", "2nd", "11th". Returns text. */
 #define HF_ORDINAL_MAX 16
