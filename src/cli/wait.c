@@ -84,29 +84,41 @@ static uint64_t now_ms(void)
         return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* Who is in the way, in words; what the daemon says where it is nobody that has a name. */
+static void describe(const struct holdfast_waiting *waiting, char text[static HF_WAIT_TEXT_MAX])
+{
+        const char *resource = hf_launch_short(waiting->resource);
+        char holder[HF_HOLDER_TEXT_MAX];
+
+        if (waiting->holder->pid || *waiting->holder->name)
+                (void)snprintf(text, HF_WAIT_TEXT_MAX, "waiting for %.1000s, held by %s", resource,
+                               hf_holder_text(waiting->holder, holder));
+        else
+                (void)snprintf(text, HF_WAIT_TEXT_MAX, "waiting for %.700s: %.700s", resource,
+                               waiting->text);
+        hf_message_clean(text);
+}
+
 void hf_wait_tell(void *ctx, const struct holdfast_waiting *waiting)
 {
-        char holder[HF_HOLDER_TEXT_MAX], nth[HF_ORDINAL_MAX], text[HF_MESSAGE_MAX];
-        bool known = waiting->holder->pid || *waiting->holder->name;
+        char text[HF_WAIT_TEXT_MAX], line[HF_MESSAGE_MAX - 16], nth[HF_ORDINAL_MAX];
         struct hf_wait *wait = ctx;
 
         if (!wait->begun)
                 wait->begun = now_ms();
-        (void)snprintf(holder, sizeof(holder), "%s",
-                       known ? hf_holder_text(waiting->holder, text) : "somebody unknown");
-        (void)snprintf(text, sizeof(text), "waiting for %s, held by %s; %s in line",
-                       hf_launch_short(waiting->resource), holder,
-                       hf_wait_ordinal(waiting->position, nth));
-        hf_message_clean(text);
+        describe(waiting, text);
+        if (waiting->position)
+                (void)snprintf(line, sizeof(line), "%s; %s in line", text,
+                               hf_wait_ordinal(waiting->position, nth));
+        else
+                (void)snprintf(line, sizeof(line), "%s", text);
         if (isatty(STDERR_FILENO)) {
-                rewrite(text);
+                rewrite(line);
                 wait->shown = true;
-                return;
+        } else if (strcmp(text, wait->last) != 0) {
+                hf_message("%s", line);
         }
-        if (!strcmp(holder, wait->last))
-                return;
-        (void)snprintf(wait->last, sizeof(wait->last), "%s", holder);
-        hf_message("%s", text);
+        (void)snprintf(wait->last, sizeof(wait->last), "%s", text);
 }
 
 double hf_wait_end(struct hf_wait *wait)

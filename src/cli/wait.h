@@ -30,10 +30,13 @@ int hf_wait_read(const char *argument, int *ret_ms, struct hf_error *err);
                 .kind = HF_OPTION_CALL, .call = (option_call)                                      \
         }
 
+/* A resource and who has it, in words. */
+#define HF_WAIT_TEXT_MAX 1800
+
 struct hf_wait {
-        bool shown;     /* a line of ours is on the terminal */
-        char last[768]; /* who was told of */
-        uint64_t begun; /* CLOCK_MONOTONIC milliseconds; 0: it did not wait */
+        uint64_t begun;              /* CLOCK_MONOTONIC milliseconds; 0: it did not wait */
+        bool shown;                  /* a line of ours is on the terminal */
+        char last[HF_WAIT_TEXT_MAX]; /* what was told of */
 };
 
 /* For struct holdfast_vm_params: ctx is a zeroed struct hf_wait. */
