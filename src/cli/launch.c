@@ -236,6 +236,12 @@ int hf_launch_lock(struct hf_plan *plan, struct holdfast_vm *vm, int *ret_connec
         waited = hf_wait_end(&plan->wait);
         if (r < 0)
                 return report_failure(plan, vm, &error, waited);
+        if (waited > 0 && hf_plan_is_outdated(plan)) {
+                hf_message("the images of %s have changed while it waited, and not all of them "
+                           "are locked: start it again",
+                           plan->vm_name);
+                return HF_EXIT_HELD;
+        }
         if (strcmp(holdfast_vm_driver(vm), "nop") != 0)
                 status = check_foreign(plan);
         if (status != HF_EXIT_OK)

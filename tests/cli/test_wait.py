@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from hftest.command import Cli, start_plain_qemu
+from hftest.command import Cli, need, start_plain_qemu
 from hftest.processes import until
 
 UP = ["sh", "-c", "echo up; exec sleep 600"]
@@ -241,3 +241,42 @@ def test_who_waits_keeps_the_place_when_the_server_is_killed(cli, disk, waiting,
     assert second.poll() is None
     finish(first)
     assert second.stdout.readline() == "up\n"
+
+
+def test_a_disk_that_was_replaced_while_it_waited_is_one_error(cli, disk, waiting):
+    path = disk()
+    holder = cli.hold("web0", f"--disk={path}")
+    child = waiting("run", "--wait", "--name=web1", f"--disk={disk('free.img')}", f"--disk={path}")
+    os.rename(disk("new.img"), path)
+    finish(holder)
+    assert child.wait(10) == 66
+    said = child.stderr.read().splitlines()
+    assert len(said) == 2 and path in said[1], said
+    assert cli("run", f"--disk={path}", f"--disk={disk('free.img')}", "--", "true").returncode == 0
+
+
+def test_a_disk_that_is_gone_when_its_turn_comes_is_one_error(cli, disk, waiting):
+    path = disk()
+    holder = cli.hold("web0", f"--disk={path}")
+    child = waiting("run", "--wait", "--name=web1", f"--disk={path}")
+    os.unlink(path)
+    finish(holder)
+    assert child.wait(10) == 66
+    assert len(child.stderr.read().splitlines()) == 2
+
+
+def test_a_backing_file_that_came_while_it_waited_is_not_left_unlocked(cli, disk, waiting, folder):
+    def create(*words):
+        subprocess.run([need("qemu-img"), "create", "-q", "-f", "qcow2", *words], check=True,
+                       cwd=folder)
+    path = os.path.join(folder, "top.qcow2")
+    create(path, "1M")
+    holder = cli.hold("web0", f"--disk={path}")
+    child = waiting("run", "--wait", "--name=web1", command=["true", "-hda", path])
+    create(os.path.join(folder, "base.qcow2"), "1M")
+    subprocess.run([need("qemu-img"), "rebase", "-u", "-U", "-b", "base.qcow2", "-F", "qcow2",
+                    path], check=True, cwd=folder)
+    finish(holder)
+    assert child.wait(10) == 75
+    assert "the images of web1 have changed while it waited" in child.stderr.read()
+    assert cli("run", "--", "true", "-hda", path).returncode == 0
