@@ -12,6 +12,7 @@
 
 #include <limits.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static void free_vm(struct holdfast_vm **vm)
 {
@@ -264,6 +265,9 @@ int hf_launch_become(struct hf_plan *plan, struct holdfast_vm *vm)
 
         if (status != HF_EXIT_OK)
                 return status;
+        /* Of a child that stood in line for its parent. */
+        if (plan->wait_ms && !plan->exec)
+                (void)prctl(PR_SET_PDEATHSIG, 0);
         hf_plan_warn_of_nothing(plan, holdfast_vm_driver(vm));
         return hf_launch_exec(plan);
 }

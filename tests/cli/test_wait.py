@@ -148,6 +148,22 @@ def test_a_waiter_that_is_ended_leaves_the_line_at_once(cli, disk, waiting, word
     assert cli("lock", path, "--", "true").returncode == 0
 
 
+def test_nobody_stands_in_line_for_a_run_that_is_gone(cli, disk, waiting, nursery):
+    path = disk()
+    holder = cli.hold("web0", f"--disk={path}")
+    gone = waiting("run", "--wait", "--name=gone", f"--disk={path}")
+    gone.kill()
+    in_line(cli, 0)
+    # But a VM goes on, also one that has waited.
+    child = waiting("run", "--wait", "--name=web1", f"--disk={path}")
+    finish(holder)
+    assert child.stdout.readline() == "up\n"
+    nursery.adopt(cli.vms()["web1"]["pid"])
+    child.kill()
+    child.wait(10)
+    assert cli.holders(path)[0]["name"] == "web1"
+
+
 def read_terminal(master, condition, timeout=10):
     """What is written to the terminal until the condition is met by all of it."""
     said, end = "", time.monotonic() + timeout
