@@ -25,6 +25,7 @@ struct hf_set {
         uint64_t number; /* its ticket, and the token by which it is released */
         uint64_t begun;  /* CLOCK_BOOTTIME microseconds */
         uint64_t until;  /* the same; 0: for ever */
+        bool resumed;    /* it waited for an earlier server */
         bool in_call;    /* it was asked for just now: whoever called it answers */
         bool answered;
 
