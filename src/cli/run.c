@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 
 #include <string.h>
+#include <sys/prctl.h>
 
 static int on_lost_option(const struct hf_option *option, const char *argument, void *out,
                           struct hf_error *err)
@@ -76,10 +77,19 @@ static const struct hf_options options = {
         .stop_early = true,
 };
 
+/*
+ * While it waits, the child ends with us: a VM goes on without whoever has started it, but nobody
+ * stands in line for one who is gone. False: we are gone already.
+ */
+static bool wait_with(pid_t parent, const struct hf_plan *plan)
+{
+        return !plan->wait_ms || (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent);
+}
+
 static int supervised(struct hf_plan *plan, struct holdfast_vm *vm)
 {
         struct hf_supervise how;
-        pid_t child;
+        pid_t parent = getpid(), child;
 
         hf_supervise_begin(&how);
         child = fork();
@@ -89,7 +99,7 @@ static int supervised(struct hf_plan *plan, struct holdfast_vm *vm)
         }
         if (child == 0) {
                 hf_supervise_release(&how);
-                _exit(hf_launch_become(plan, vm));
+                _exit(wait_with(parent, plan) ? hf_launch_become(plan, vm) : HF_EXIT_SYSTEM);
         }
         return hf_supervise(&how, child);
 }

@@ -423,7 +423,7 @@ def test_damaged_connections_cost_themselves_only(daemon, nursery, disk, seed):
     daemon.signal(signal.SIGSTOP)
     with open(f"/proc/{daemon.server_pid}/mem", "r+b", buffering=0) as memory:
         memory.seek(begin)
-        content = memory.read(4 << 20)
+        content = memory.read(8 << 20)
         # Their names are in the records.
         places = [match.start() for match in re.finditer(b"web2", content)]
         assert places

@@ -48,6 +48,8 @@ class SetKind(Kind):
             self.act_in_crowd()
         except AssertionError:
             self.crowd.close()
+            for client in (self.client, self.scene.rival):
+                client.release(self.second)
             until(self.nobody_waits, "nobody waits any more")
             raise
 
