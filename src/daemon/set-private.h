@@ -65,7 +65,37 @@ struct hf_set {
         struct hf_await *await; /* for the holder of outcome.refused */
 };
 
+static inline const struct hf_holdfast_acquire_args *hf_set_want(const struct hf_set *set,
+                                                                 size_t member)
+{
+        return &set->args.wants.wants_val[member];
+}
+
+static inline struct hf_thing hf_set_thing_of(const struct hf_holdfast_acquire_args *want)
+{
+        return (struct hf_thing){want->thing.kind, want->thing.dev, want->thing.ino};
+}
+
+/* set-try.c */
+
+/* Puts the members in the order in which they are tried. */
+void hf_set_put_in_order(struct hf_set *set);
+
+/* Whether a part of the try is what it was: nobody else has given it back. */
+bool hf_set_has(const struct hf_set *set, const struct hf_set_part *part);
+
 /* acquire-set.c */
+
+/* Gives back all that the try has; then the set ends, waits, or tries again. */
+void hf_set_give_back(struct hf_set *set);
+
+/* set-look.c */
+
+/* Has the outcome be a hold against a member, or a failure: then there is no other try. */
+void hf_set_note_hold(struct hf_set *set, size_t member, uint32_t hold);
+void hf_set_fail(struct hf_set *set, int status);
+
+/* acquire-set.c and set-try.c */
 
 /* Begins another try. */
 void hf_set_try(struct hf_set *set);
@@ -129,9 +159,6 @@ void hf_waits_next_turn(struct hf_set *set);
 
 /* Whom it has waited for by a helper is not waited for any more. */
 void hf_waits_await_no_more(struct hf_set *set);
-
-/* Its client is told why it waits: at once, or when something has changed, but not too often. */
-void hf_waits_tell(struct hf_set *set);
 
 /* A member was found to be that thing. */
 void hf_waits_learn(struct hf_set *set, size_t member, const struct hf_thing *thing);

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/wait.h"
+#include "daemon/wait-private.h"
 
 #include "base/cleanup.h"
-#include "daemon/area.h"
 #include "daemon/await.h"
 #include "daemon/owner.h"
-#include "daemon/set-private.h"
-#include "lockspace/bits.h"
-#include "storage/resource.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,32 +14,8 @@
  */
 #define AGAIN_USEC 100000
 
-/* Between two messages to one of those who wait. */
-#define TELL_USEC 1000000
-
-/* Members whose things are looked for when a set begins to wait: some 100 microseconds. */
-#define LEARNED_MAX 64
-
 /* How exact a time is: what is waited for is not that urgent. */
 #define ACCURACY_USEC 1000
-
-struct hf_waits {
-        struct hf_server *server;
-        struct hf_queue *queue;
-        struct hf_set *woken;     /* by rising tickets */
-        struct hf_set *giving;    /* those that wait for what they give back, in no order */
-        struct hf_set *next_turn; /* whose try goes on in the loop's next turn, in no order */
-        sd_event_source *post;    /* serves who was woken by any other source */
-        sd_event_source *soon;    /* runs while there are sets for the next turn */
-        sd_event_source *timer;   /* the next time at which somebody is to be looked at: */
-        uint64_t armed;           /* CLOCK_BOOTTIME; 0: none */
-        unsigned int tellers;     /* sets that wait and whose clients want to know why */
-        uint64_t tell_at; /* CLOCK_BOOTTIME, when they are told what has changed; 0: nothing */
-        bool looking;
-        bool passed_on; /* a helper is nobody's any more: another one may be needed */
-        uint32_t by_owner[HF_TABLE_OWNERS_MAX];              /* how many sets wait */
-        uint64_t watched[HF_BITS_WORDS(HF_TABLE_LOCKS_MAX)]; /* locks that are in somebody's way */
-};
 
 /* ---- lists ---- */
 
@@ -56,7 +28,7 @@ static void link_to(struct hf_set *set, struct hf_set **at)
         *at = set;
 }
 
-static void unlink_set(struct hf_set *set)
+void hf_waits_unlink(struct hf_set *set)
 {
         if (!set->prev_woken)
                 return;
@@ -67,7 +39,7 @@ static void unlink_set(struct hf_set *set)
 }
 
 /* Looked after whatever the loop does, as long as there is anybody. */
-static void watch_loop(struct hf_waits *waits)
+void hf_waits_watch_loop(struct hf_waits *waits)
 {
         bool busy = hf_queue_count(waits->queue) || waits->woken || waits->giving ||
                     waits->server->answered;
@@ -80,7 +52,7 @@ void hf_waits_wake(struct hf_set *set)
         struct hf_waits *waits = set->server->waits;
         struct hf_set **at = &waits->woken;
 
-        unlink_set(set);
+        hf_waits_unlink(set);
         while (*at && (*at)->number < set->number)
                 at = &(*at)->next_woken;
         link_to(set, at);
@@ -89,16 +61,16 @@ void hf_waits_wake(struct hf_set *set)
 
 void hf_waits_give(struct hf_set *set)
 {
-        unlink_set(set);
+        hf_waits_unlink(set);
         link_to(set, &set->server->waits->giving);
-        watch_loop(set->server->waits);
+        hf_waits_watch_loop(set->server->waits);
 }
 
 void hf_waits_next_turn(struct hf_set *set)
 {
         struct hf_waits *waits = set->server->waits;
 
-        unlink_set(set);
+        hf_waits_unlink(set);
         link_to(set, &waits->next_turn);
         (void)sd_event_source_set_enabled(waits->soon, SD_EVENT_ON);
 }
@@ -113,17 +85,8 @@ static void on_ready(void *data)
                 hf_waits_wake(set);
 }
 
-/* ---- the queue ---- */
-
 static const struct hf_set *set_of(const struct hf_queue_entry *entry)
 {
-        return entry ? hf_queue_data(entry) : NULL;
-}
-
-static struct hf_set *next_set(struct hf_waits *waits, const struct hf_set *after)
-{
-        struct hf_queue_entry *entry = hf_queue_next(waits->queue, after ? after->entry : NULL);
-
         return entry ? hf_queue_data(entry) : NULL;
 }
 
@@ -132,99 +95,17 @@ const struct hf_set *hf_waits_next(const struct hf_server *server, const struct 
         return set_of(hf_queue_next(server->waits->queue, after ? after->entry : NULL));
 }
 
-static struct hf_queue_want queue_want(const struct hf_set *set, size_t member)
+struct hf_set *hf_waits_next_of(struct hf_waits *waits, const struct hf_set *after)
 {
-        const struct hf_holdfast_acquire_args *want = &set->args.wants.wants_val[member];
-        struct hf_queue_want ret = {
-                .lockspace = hf_table_find_lockspace(set->server->table, want->path),
-                .name = want->name,
-                .thing = {want->thing.kind, want->thing.dev, want->thing.ino},
-                .shared = want->flags & HF_LOCK_ACQUIRE_SHARED,
-        };
+        struct hf_queue_entry *entry = hf_queue_next(waits->queue, after ? after->entry : NULL);
 
-        if (hf_set_is_of_metadata(set)) {
-                ret.name = NULL;
-                ret.thing = hf_rules_metadata_key(want->thing.dev, want->thing.ino);
-        }
-        return ret;
-}
-
-static int enqueue(struct hf_set *set)
-{
-        size_t n = hf_set_size(set);
-        hf_cleanup_free struct hf_queue_want *wants = calloc(n, sizeof(*wants));
-
-        if (!wants)
-                return -ENOMEM;
-        for (size_t i = 0; i < n; i++)
-                wants[i] = queue_want(set, i);
-        return hf_queue_add(set->server->waits->queue, set->number, wants, n, set, &set->entry);
-}
-
-/* A successor finds it by these, once it has the ticket. */
-static void note_ticket(const struct hf_set *set)
-{
-        struct hf_session *session = set->session;
-
-        session->wait_until = set->until;
-        session->waiting_since = set->begun;
-        atomic_signal_fence(memory_order_release);
-        session->ticket = set->number;
-}
-
-int hf_waits_enter(struct hf_set *set)
-{
-        const struct hf_session *session = set->session;
-        uint64_t timeout = set->args.timeout;
-        int r;
-
-        set->number = session->ticket;
-        set->begun = session->waiting_since;
-        set->until = session->wait_until;
-        set->resumed = set->number != 0;
-        if (!set->number) {
-                set->number = ++set->server->area->next_ticket;
-                set->begun = hf_work_boottime();
-                set->until = timeout < HF_HOLDFAST_FOREVER - set->begun ? set->begun + timeout : 0;
-        }
-        if (timeout == 0)
-                return 0;
-        r = enqueue(set);
-        if (r >= 0) {
-                set->owner = session->owner;
-                set->server->waits->by_owner[set->owner]++;
-                note_ticket(set);
-        }
-        return r;
-}
-
-static void say_changes(struct hf_waits *waits);
-
-void hf_waits_leave(struct hf_set *set)
-{
-        struct hf_waits *waits = set->server->waits;
-
-        unlink_set(set);
-        hf_waits_await_no_more(set);
-        if (!set->entry)
-                return;
-        waits->by_owner[set->owner]--;
-        waits->tellers -= set->waits && set->args.flags & HF_HOLDFAST_SET_PROGRESS;
-        set->entry = hf_queue_remove(set->entry);
-        say_changes(waits);
-        watch_loop(waits);
-}
-
-void hf_waits_learn(struct hf_set *set, size_t member, const struct hf_thing *thing)
-{
-        /* Without memory it is known by its name only, as before. */
-        (void)hf_queue_learn(set->entry, member, thing);
+        return entry ? hf_queue_data(entry) : NULL;
 }
 
 /* ---- waiting ---- */
 
 /* Has the loop come back at a time; an earlier one stands. */
-static void come_back(struct hf_waits *waits, uint64_t when)
+void hf_waits_come_back(struct hf_waits *waits, uint64_t when)
 {
         if (when == 0 || (waits->armed && waits->armed <= when))
                 return;
@@ -236,7 +117,7 @@ static void come_back(struct hf_waits *waits, uint64_t when)
 static void look_later(struct hf_set *set)
 {
         set->look_at = hf_work_boottime() + AGAIN_USEC;
-        come_back(set->server->waits, set->look_at);
+        hf_waits_come_back(set->server->waits, set->look_at);
 }
 
 static const struct hf_holdfast_acquire_args *awaited(const struct hf_set *set)
@@ -270,7 +151,7 @@ void hf_waits_await_no_more(struct hf_set *set)
 
 static void pass_on(struct hf_waits *waits)
 {
-        for (struct hf_set *s = NULL; (s = next_set(waits, s));)
+        for (struct hf_set *s = NULL; (s = hf_waits_next_of(waits, s));)
                 if (s->state == HF_SET_WAITING && s->foreign && !s->await)
                         hf_waits_wake(s);
 }
@@ -305,126 +186,30 @@ static void await_foreign(struct hf_set *set)
                 look_later(set);
 }
 
-/* ---- telling why ---- */
-
-static void say_changes(struct hf_waits *waits)
-{
-        if (waits->tellers == 0 || waits->tell_at)
-                return;
-        waits->tell_at = hf_work_boottime() + TELL_USEC;
-        come_back(waits, waits->tell_at);
-}
-
-/* What did not go at once has gone. */
-static void on_told(void *job)
-{
-        struct hf_set *set = job;
-
-        say_changes(set->server->waits);
-}
-
-/* Who has it now, as far as that is known without asking; what it waits for is left alone. */
-static void look_again(struct hf_set *set)
-{
-        uint32_t blocked_by = set->blocked_by;
-
-        if (set->foreign || hf_set_look(set)) {
-                set->blocked_by = blocked_by;
-                return;
-        }
-        set->outcome.hold = 0;
-        set->outcome.error.text[0] = '\0';
-        if (!hf_set_look_at_line(set))
-                set->blocked_by = blocked_by;
-}
-
-static bool is_news(const struct hf_set *set, struct hf_set_told *ret)
-{
-        const struct hf_set_acquired *outcome = &set->outcome;
-
-        *ret = (struct hf_set_told){
-                .position = hf_queue_position(set->entry, outcome->refused),
-                .refused = outcome->refused,
-                .hold = outcome->hold,
-                .since = hf_table_hold(set->server->table, outcome->hold)->since,
-        };
-        return !set->told.at || ret->position != set->told.position ||
-               ret->refused != set->told.refused || ret->hold != set->told.hold ||
-               ret->since != set->told.since;
-}
-
-static void tell(struct hf_set *set, uint64_t now)
-{
-        struct hf_set_told told;
-
-        if (set->told.at && set->told.at + TELL_USEC > now) {
-                say_changes(set->server->waits);
-                return;
-        }
-        if (set->told.at)
-                look_again(set);
-        if (!is_news(set, &told))
-                return;
-        hf_set_describe(set);
-        set->session->told = on_told;
-        if (!hf_wire_tell_waiting(set))
-                return;
-        set->told = told;
-        set->told.at = now;
-}
-
-static void tell_all(struct hf_waits *waits, uint64_t now)
-{
-        waits->tell_at = 0;
-        for (struct hf_set *s = NULL; (s = next_set(waits, s));)
-                if (s->state == HF_SET_WAITING && s->args.flags & HF_HOLDFAST_SET_PROGRESS)
-                        tell(s, now);
-}
-
-/*
- * What is behind names of which the client did not say so, as far as that is in memory: who comes
- * later and means the same by another name is to stand behind it.
- */
-static void learn_things(struct hf_set *set)
-{
-        size_t n = hf_set_size(set) < LEARNED_MAX ? hf_set_size(set) : LEARNED_MAX;
-
-        for (size_t i = 0; i < n; i++) {
-                const struct hf_holdfast_acquire_args *want = &set->args.wants.wants_val[i];
-                struct hf_thing thing;
-
-                if (!*want->path && want->thing.kind == HF_THING_NONE &&
-                    !hf_set_is_of_metadata(set) &&
-                    hf_work_is_local(set->server, want->name, false) &&
-                    hf_resource_identify_cached(want->name, &thing) == 0)
-                        hf_waits_learn(set, i, &thing);
-        }
-}
-
 void hf_waits_begin(struct hf_set *set)
 {
         struct hf_waits *waits = set->server->waits;
 
         if (!set->waits)
-                learn_things(set);
+                hf_waits_learn_things(set);
         set->state = HF_SET_WAITING;
         if (!set->waits)
                 hf_set_note_wait(set);
         if (set->args.flags & HF_HOLDFAST_SET_PROGRESS) {
                 waits->tellers += !set->waits;
                 set->waits = true;
-                tell(set, hf_work_boottime());
+                hf_waits_tell(set, hf_work_boottime());
         }
         set->waits = true;
-        say_changes(waits);
-        come_back(waits, set->until);
+        hf_waits_say_changes(waits);
+        hf_waits_come_back(waits, set->until);
         if (set->blocked_by)
                 hf_bits_add(waits->watched, set->blocked_by);
         else if (set->foreign && !is_awaited(waits, set))
                 await_foreign(set);
         else if (!set->foreign && hf_queue_is_ready(set->entry))
                 look_later(set);
-        watch_loop(waits);
+        hf_waits_watch_loop(waits);
 }
 
 /* ---- being woken ---- */
@@ -438,7 +223,7 @@ void hf_waits_freed(struct hf_server *server, uint32_t lock)
         if (!hf_bits_has(waits->watched, lock))
                 return;
         hf_bits_drop(waits->watched, lock);
-        for (struct hf_set *s = NULL; (s = next_set(waits, s));) {
+        for (struct hf_set *s = NULL; (s = hf_waits_next_of(waits, s));) {
                 if (s->blocked_by != lock)
                         continue;
                 s->again = true;
@@ -453,7 +238,7 @@ static void wake_sets_of(struct hf_server *server, uint32_t owner)
 
         if (!waits->by_owner[owner])
                 return;
-        for (struct hf_set *s = NULL; (s = next_set(waits, s));)
+        for (struct hf_set *s = NULL; (s = hf_waits_next_of(waits, s));)
                 if (s->owner == owner && s->state == HF_SET_WAITING)
                         hf_waits_wake(s);
 }
@@ -505,7 +290,7 @@ void hf_waits_look(struct hf_server *server)
         waits->looking = true;
         do {
                 while ((set = waits->woken)) {
-                        unlink_set(set);
+                        hf_waits_unlink(set);
                         look_at(set);
                 }
                 if (waits->passed_on)
@@ -514,7 +299,7 @@ void hf_waits_look(struct hf_server *server)
         } while (waits->woken);
         server->woken = false;
         waits->looking = false;
-        watch_loop(waits);
+        hf_waits_watch_loop(waits);
 }
 
 void hf_waits_serve(struct hf_server *server)
@@ -530,7 +315,7 @@ static int on_post(sd_event_source *source, void *data)
 
         (void)source;
         hf_waits_serve(server);
-        watch_loop(server->waits);
+        hf_waits_watch_loop(server->waits);
         return 0;
 }
 
@@ -543,7 +328,7 @@ static int on_soon(sd_event_source *source, int fd, uint32_t revents, void *data
         (void)fd;
         (void)revents;
         if (set) {
-                unlink_set(set);
+                hf_waits_unlink(set);
                 hf_set_go_on(set);
         }
         hf_waits_serve(server);
@@ -559,7 +344,7 @@ static int on_time(sd_event_source *source, uint64_t usec, void *data)
         (void)source;
         (void)usec;
         waits->armed = 0;
-        for (struct hf_set *s = NULL; (s = next_set(waits, s));) {
+        for (struct hf_set *s = NULL; (s = hf_waits_next_of(waits, s));) {
                 const uint64_t times[] = {s->until, s->look_at};
                 bool expired = false;
 
@@ -577,10 +362,10 @@ static int on_time(sd_event_source *source, uint64_t usec, void *data)
                 }
         }
         if (waits->tell_at && waits->tell_at <= now)
-                tell_all(waits, now);
+                hf_waits_tell_all(waits, now);
         if (waits->tell_at && waits->tell_at < next)
                 next = waits->tell_at;
-        come_back(waits, next == UINT64_MAX ? 0 : next);
+        hf_waits_come_back(waits, next == UINT64_MAX ? 0 : next);
         hf_waits_serve(server);
         return 0;
 }
