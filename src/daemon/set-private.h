@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the files about sets share: acquire-set.c, their tries, and wait.c, the time in between. */
+/* What the files about sets share: acquire-set.c, their begin and end, set-try.c and set-look.c,
+ * their tries, and wait.c, the time in between. */
 
 #include "daemon/acquire-private.h"
 #include "daemon/acquire-set.h"
@@ -76,55 +77,6 @@ static inline struct hf_thing hf_set_thing_of(const struct hf_holdfast_acquire_a
         return (struct hf_thing){want->thing.kind, want->thing.dev, want->thing.ino};
 }
 
-/* set-try.c */
-
-/* Puts the members in the order in which they are tried. */
-void hf_set_put_in_order(struct hf_set *set);
-
-/* Whether a part of the try is what it was: nobody else has given it back. */
-bool hf_set_has(const struct hf_set *set, const struct hf_set_part *part);
-
-/* acquire-set.c */
-
-/* Gives back all that the try has; then the set ends, waits, or tries again. */
-void hf_set_give_back(struct hf_set *set);
-
-/* set-look.c */
-
-/* Has the outcome be a hold against a member, or a failure: then there is no other try. */
-void hf_set_note_hold(struct hf_set *set, size_t member, uint32_t hold);
-void hf_set_fail(struct hf_set *set, int status);
-
-/* acquire-set.c and set-try.c */
-
-/* Begins another try. */
-void hf_set_try(struct hf_set *set);
-
-/* Goes on with one that was interrupted so that others are served. */
-void hf_set_go_on(struct hf_set *set);
-
-/* Goes on when something was given back, if all of it was. */
-void hf_set_given(struct hf_set *set);
-
-/* Answers with the outcome, once nothing is held. The set is gone. */
-void hf_set_end(struct hf_set *set);
-
-/*
- * Has the outcome be what stands against it in the table now, if anything does, or in the queue.
- * Asks no filesystem.
- */
-bool hf_set_look(struct hf_set *set);
-bool hf_set_look_at_line(struct hf_set *set);
-
-/* Has the outcome say it in words, once somebody is to read them. */
-void hf_set_describe(struct hf_set *set);
-
-/* Without an answer. */
-void hf_set_free(struct hf_set *set);
-
-/* Whether its owner has something, so that it may not wait. Fills in the outcome then. */
-bool hf_set_may_not_wait(struct hf_set *set);
-
 static inline size_t hf_set_size(const struct hf_set *set)
 {
         return set->args.wants.wants_len;
@@ -134,6 +86,50 @@ static inline bool hf_set_is_of_metadata(const struct hf_set *set)
 {
         return set->args.class == HF_HOLDFAST_METADATA;
 }
+
+/* acquire-set.c: the begin and the end */
+
+/* Gives back all that the try has; then the set ends, waits, or tries again. */
+void hf_set_give_back(struct hf_set *set);
+
+/* Goes on when something was given back, if all of it was. */
+void hf_set_given(struct hf_set *set);
+
+/* Whether a part of the try is what it was: nobody else has given it back. */
+bool hf_set_has(const struct hf_set *set, const struct hf_set_part *part);
+
+/* Answers with the outcome, once nothing is held. The set is gone. */
+void hf_set_end(struct hf_set *set);
+
+/* Without an answer. */
+void hf_set_free(struct hf_set *set);
+
+/* set-try.c */
+
+/* Puts the members in the order in which they are tried. */
+void hf_set_put_in_order(struct hf_set *set);
+
+/* Begins another try. */
+void hf_set_try(struct hf_set *set);
+
+/* Goes on with one that was interrupted so that others are served. */
+void hf_set_go_on(struct hf_set *set);
+
+/* set-look.c: what stands in the way, without asking a filesystem */
+
+/* Has the outcome be what stands against it in the table now, if anything does; or in the queue. */
+bool hf_set_look(struct hf_set *set);
+bool hf_set_look_at_line(struct hf_set *set);
+
+/* Whether its owner has something, so that it may not wait. Fills in the outcome then. */
+bool hf_set_may_not_wait(struct hf_set *set);
+
+/* Has the outcome be a hold against a member, or a failure: then there is no other try. */
+void hf_set_note_hold(struct hf_set *set, size_t member, uint32_t hold);
+void hf_set_fail(struct hf_set *set, int status);
+
+/* Has the outcome say it in words, once somebody is to read them. */
+void hf_set_describe(struct hf_set *set);
 
 /* set-program.c: tells the world that it begins to wait, and that it has been answered. */
 void hf_set_note_wait(struct hf_set *set);
