@@ -147,7 +147,7 @@ MEASUREMENTS = (
         Row('server killed meanwhile: next answer, worst', of('serving_max_us', 1e-3), 'ms',
             100.0, '<', compared=False)),
         pairs=1, fresh=True, ours_only=True, still=True),
-    Measurement('handover', lambda bench, daemon: bench.load_daemon(daemon, 'handover', False), (
+    Measurement('handover', lambda bench, daemon: bench.load_daemon(daemon, 'handover', True), (
         Row('hand-over to the next of 50 in line, median', of('handover_p50_us'), 'us', 50.0, '<',
             compared=False),
         Row('the same, 99 %', of('handover_p99_us'), 'us', compared=False),

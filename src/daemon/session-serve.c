@@ -307,6 +307,12 @@ static int take_in(struct hf_session *session, uint32_t events)
         return 0;
 }
 
+static void resume_of_batch(struct hf_session *session)
+{
+        session->in_batch = false;
+        hf_session_resume(session);
+}
+
 /*
  * Serves the connections that are ready. The answers go out together after the
  * last request was served: clients that wait on one processor are woken once.
@@ -323,15 +329,17 @@ static int serve_batch(struct hf_server *server, int poll_fd)
         for (int i = 0; i < n; i++) {
                 struct hf_session *session = events[i].data.ptr;
 
+                session->in_batch = true;
                 if (take_in(session, events[i].events) < 0 || serve_next(session) < 0) {
                         hf_session_close(session);
                         events[i].data.ptr = NULL;
                 }
         }
+        /* First those that have waited for what was given back. */
+        hf_sessions_resume(server);
         for (int i = 0; i < n; i++)
                 if (events[i].data.ptr)
-                        hf_session_resume(events[i].data.ptr);
-        /* Those that had waited for what was given back. */
+                        resume_of_batch(events[i].data.ptr);
         hf_sessions_resume(server);
         return n;
 }

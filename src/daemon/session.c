@@ -143,6 +143,7 @@ int hf_session_adopt(struct hf_session *session, struct hf_server *server)
         session->told = NULL;
         session->job = NULL;
         session->prev_answered = NULL;
+        session->in_batch = false;
         return join(session, replies ? EPOLLOUT : EPOLLIN);
 }
 
@@ -186,11 +187,20 @@ static void leave_answered(struct hf_session *session)
         session->prev_answered = NULL;
 }
 
+static struct hf_session *next_answered(const struct hf_server *server)
+{
+        struct hf_session *session = server->answered;
+
+        while (session && session->in_batch)
+                session = session->next_answered;
+        return session;
+}
+
 void hf_sessions_resume(struct hf_server *server)
 {
         struct hf_session *session;
 
-        while ((session = server->answered)) {
+        while ((session = next_answered(server))) {
                 leave_answered(session);
                 hf_session_resume(session);
         }

@@ -60,6 +60,7 @@ struct hf_session {
         void (*told)(void *job);   /* a message that did not go at once has gone; may be NULL */
         void *job;
         struct hf_session *next_answered, **prev_answered; /* see hf_session_resume_later */
+        bool in_batch; /* served with others, and resumed with them */
 
         struct hf_exchange exchange;
         struct hf_intent intent; /* what the answer that stands commits to */
@@ -161,7 +162,7 @@ void hf_session_resume(struct hf_session *session);
 
 /*
  * The same where it may not be done at once, as it may be the session's end: while another one's
- * request is being served. And does so, of all.
+ * request is being served. And does so, of all but those that are about to be resumed anyway.
  */
 void hf_session_resume_later(struct hf_session *session);
 void hf_sessions_resume(struct hf_server *server);
