@@ -165,11 +165,8 @@ def test_when_all_of_the_daemon_dies_the_holder_keeps_and_who_waited_is_told_by_
     token = own.acquire_set(own_connection, a, b).token
     waiting, = clients(daemon, 1)
     waiting.ask(b)
-    daemon.expected_to_live = False
-    for pid in (*children(daemon.pid), daemon.pid):
-        os.kill(pid, signal.SIGKILL)
+    daemon.kill()
     assert waiting.connection.receive().outcome == "closed"
-    until(lambda: not is_there(daemon.pid), "the end of the daemon")
     daemon = holdfastd()
     with daemon.connect_as(vm.owner) as again:
         assert sorted(os.path.basename(lock.name) for lock in own.locks(again)) == ["a", "b"]
