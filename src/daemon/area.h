@@ -17,7 +17,7 @@
 #include <sys/un.h>
 
 /* Of the layout of the area and of the lock table: with every change of either another one. */
-#define HF_STATE_VERSION 4U
+#define HF_STATE_VERSION 5U
 
 /* A session, and its buffers on pages of their own. */
 struct hf_session_slot {
@@ -68,6 +68,7 @@ struct hf_area {
         int32_t pid_fd, stock_pid_fd; /* of the pid files; -1: none */
         int32_t report_fd;            /* for who waits for the daemon to serve; -1: nobody */
         uint64_t next_client_id[HF_SERVICE_KINDS];
+        uint64_t next_client; /* number of the last client owner (owner.h) */
         uint32_t n_listeners;
         struct hf_listener_record listeners[HF_LISTENERS_MAX];
         struct hf_lot_record lots[2]; /* one, and while it is being emptied, that beside it */

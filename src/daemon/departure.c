@@ -30,10 +30,10 @@ static bool has_ended(const struct hf_owner *owner)
         return hf_process_pidfd_is_dead(owner->pidfd) == 1;
 }
 
-/* Dead, and nobody has its connection open. */
+/* Nobody has its connection open, and its process is dead or does not matter. */
 static bool is_gone(const struct hf_owner *owner)
 {
-        return owner->connections == 0 && has_ended(owner);
+        return owner->connections == 0 && (owner->client || has_ended(owner));
 }
 
 /* Gives back up to `most` locks of an owner, and returns how many. */
@@ -187,10 +187,14 @@ static void begin_ending(struct hf_server *server, uint32_t index)
 
 void hf_departure_session_leaves(struct hf_server *server, uint32_t index, bool own)
 {
-        const struct hf_owner *owner = hf_table_owner(server->table, index);
+        struct hf_owner *owner = hf_table_owner(server->table, index);
 
-        if (own && owner->connections == 1 && owner->state == HF_OWNER_ALIVE &&
-            holds_something(server, index) && !has_ended(owner))
+        /* Noted before the connection is forgotten: a successor would not know that there was one.
+         */
+        if (owner->client)
+                owner->leaving = 1;
+        else if (own && owner->connections == 1 && owner->state == HF_OWNER_ALIVE &&
+                 holds_something(server, index) && !has_ended(owner))
                 begin_ending(server, index);
 }
 
@@ -200,7 +204,10 @@ void hf_departure_session_changed(struct hf_server *server, uint32_t index, bool
 
         owner->sessions--;
         owner->connections -= own;
-        if (is_gone(owner))
+        /* Who waits for what a client held is to have it soon. */
+        if (owner->client)
+                (void)give_some(server, index, GIVE_PER_TURN);
+        if (is_gone(owner) && (owner->holds || !owner->client))
                 give_all(server, index);
         hf_owner_drop_unused(server, index);
 }

@@ -3,7 +3,7 @@
 /*
  * What becomes of a VM whose locks may be lost.
  *
- * warn      it is reported.
+ * warn      it is reported. So is all that becomes of a client owner that has not asked for more.
  * kill      SIGKILL, to its process and to all that carry its lock connection.
  * pause     by its monitor, if that is known: QEMU itself then knows that it is paused. Its "stop"
  *           waits for what the guest is writing, which may be to the server that is silent; so
@@ -60,8 +60,10 @@ static void come_back(struct acts *acts, uint64_t when)
 
 static enum hf_on_lost wish_of(struct hf_server *server, const struct hf_owner *owner)
 {
-        return owner->on_lost ? (enum hf_on_lost)owner->on_lost
-                              : (enum hf_on_lost)server->config->on_lost;
+        if (owner->on_lost)
+                return (enum hf_on_lost)owner->on_lost;
+        /* Of a script or a backup nobody knows whether it can be paused. */
+        return owner->client ? HF_ON_LOST_WARN : (enum hf_on_lost)server->config->on_lost;
 }
 
 static bool is_there(const struct hf_owner *owner)

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "rpc/holdfast.h"
 
 #include <errno.h>
@@ -58,6 +59,7 @@ static void fill_owner(struct hf_server *server, uint32_t index, struct hf_holdf
                 .via = owner->via,
                 .locks = owner->holds,
                 .paused = owner->acted & HF_ACTED_PAUSED ? 1 : 0,
+                .client = owner->client ? 1 : 0,
         };
         memcpy(ret->uuid, owner->uuid, sizeof(ret->uuid));
 }
@@ -85,6 +87,8 @@ static void fill_lock(struct hf_server *server, uint32_t index, struct hf_holdfa
                 .guarantee = guarantee_of(server, &lock->file),
                 .since = hold->since,
                 .lease = hf_guard_lease(server, lock),
+                .class = lock->flags & HF_LOCK_METADATA ? HF_HOLDFAST_METADATA
+                                                        : HF_HOLDFAST_CONTENT,
         };
         fill_owner(server, hold->owner, &ret->owner);
         ret->owner.via = hold->via;
@@ -200,6 +204,9 @@ static bool concerns(struct hf_server *server, uint32_t index, const char *path,
 
         if (hf_thing_same(&lock->file, thing) || hf_thing_same(&lock->thing, thing))
                 return true;
+        /* By its name only where the file is not known: it may be another one there. */
+        if ((lock->flags & HF_LOCK_METADATA) && thing->kind == HF_THING_FILE)
+                return lock->file.dev == thing->dev && lock->file.ino == thing->ino;
         if (len == 0)
                 return !strcmp(hf_table_string(server->table, hold->name), path);
         return !strncmp(path, lockspace, len) && path[len] == '/' &&
@@ -347,6 +354,31 @@ static int call_guard(struct hf_session *session, const void *data, struct hf_er
         return HF_DONE;
 }
 
+static int call_client(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        const struct hf_holdfast_client_args *args = data;
+        int r;
+
+        if (session->registered && !session->client)
+                return hf_error_set(err, EINVAL, HF_ERR_OPERATION_INVALID, HF_FROM_RPC,
+                                    "a lock owner was registered on this connection; who stands "
+                                    "for itself opens another one");
+        if (args->pid && (pid_t)args->pid != session->peer_pid)
+                return hf_error_set(err, EPERM, HF_ERR_OPERATION_DENIED, HF_FROM_LOCKSPACE,
+                                    "pid %u did not open this connection, pid %d did; only that "
+                                    "one can be named as the holder",
+                                    args->pid, (int)session->peer_pid);
+        (void)snprintf(session->owner_name, sizeof(session->owner_name), "%s", args->name);
+        if (!*args->name)
+                (void)hf_process_comm(session->peer_pid, session->owner_name,
+                                      sizeof(session->owner_name));
+        session->owner_id = 0;
+        memcpy(session->owner_uuid, args->uuid, sizeof(session->owner_uuid));
+        r = hf_owner_register_client(session, err);
+        session->registered = r >= 0;
+        return r < 0 ? r : HF_DONE;
+}
+
 static int call_release_all(struct hf_session *session, const void *data, struct hf_error *err)
 {
         struct hf_holdfast_release_all_ret ret = {
@@ -383,6 +415,8 @@ static const struct hf_procedure procedures[] = {
          .guards = HF_GUARD_UNRESTRICTED, .call = call_release_all},
         {HF_HOLDFAST_GUARD, "guard", ARGS(hf_holdfast_guard_args, 0),
          .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = call_guard},
+        {HF_HOLDFAST_CLIENT, "client", ARGS(hf_holdfast_client_args, 0),
+         .guards = HF_GUARD_UNRESTRICTED, .call = call_client},
 };
 
 const struct hf_program hf_holdfast_program = {

@@ -67,11 +67,13 @@ bool hf_give(struct hf_server *server, uint32_t index)
         }
         /* A successor begins here again, for as long as there is the record. */
         hf_table_set_releasing(server->table, lock_index);
-        if ((lock->flags & HF_LOCK_AUTOCREATE) || !hf_work_closes(server, &lock->file)) {
-                give_elsewhere(server, index);
-                return false;
+        if (!(lock->flags & HF_LOCK_METADATA)) {
+                if ((lock->flags & HF_LOCK_AUTOCREATE) || !hf_work_closes(server, &lock->file)) {
+                        give_elsewhere(server, index);
+                        return false;
+                }
+                hf_resource_give(lock->fd, NULL);
         }
-        hf_resource_give(lock->fd, NULL);
         remove_lock(server, index);
         return true;
 }

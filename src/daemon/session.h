@@ -77,6 +77,7 @@ struct hf_session {
         bool wants_descriptor; /* with the answer to its acquire */
         bool restricted;
         bool registered;
+        bool client; /* it stands for itself: its owner is a client owner (owner.h) */
         pid_t owner_pid;
         uint32_t owner_id;
         uint8_t owner_uuid[16];

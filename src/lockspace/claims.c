@@ -40,7 +40,7 @@ static uint32_t check_of(const struct hf_claim *claim)
                 (uint64_t)claim->pid, claim->start,        claim->id,
                 claim->vm_since,      claim->since,        claim->shared,
                 claim->autocreate,    (uint64_t)claim->fd, (uint64_t)claim->file.kind,
-                claim->file.dev,      claim->file.ino,
+                claim->file.dev,      claim->file.ino,     claim->client,
         };
         uint32_t h = hf_map_hash(0, words, sizeof(words));
 
@@ -64,6 +64,7 @@ static int read_claim(struct hf_table *table, const struct hf_hold *hold, struct
         *ret = (struct hf_claim){
                 .pid = owner->pid,
                 .start = owner->start,
+                .client = owner->client,
                 .id = owner->id,
                 .vm = hf_claims_string(table, owner->name, HF_TABLE_OWNER_NAME_MAX),
                 .vm_since = owner->since,

@@ -19,6 +19,7 @@
 struct hf_claim {
         pid_t pid;
         uint64_t start;
+        uint64_t client; /* of a client owner; or 0 */
         uint8_t uuid[16];
         uint32_t id;
         const char *vm;
@@ -29,8 +30,8 @@ struct hf_claim {
         uint64_t since;
         bool shared;
         bool autocreate;
-        int fd;                /* in the process that took the lock, and its successors */
-        struct hf_thing file;  /* that was locked */
+        int fd;                /* in the process that took the lock, and its successors; or -1 */
+        struct hf_thing file;  /* that was locked; fd is -1 where its kind is HF_THING_METADATA */
         struct hf_thing thing; /* that the file stands for; kind none: not known, or damaged */
         /* Not covered by a check, as it changes: good for a look at the processes, no more. */
         bool carried;    /* the process had ended, another one carried its connection */

@@ -33,7 +33,7 @@ struct hf_pool {
 
 /* Whose file it is. Changes with every change of a record. */
 #define HF_MAP_MAGIC   "holdmap"
-#define HF_MAP_VERSION 4
+#define HF_MAP_VERSION 5
 
 struct hf_map_head {
         char magic[8];

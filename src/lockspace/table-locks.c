@@ -182,17 +182,26 @@ void hf_table_remove_lock(struct hf_table *table, uint32_t index)
         HF_MAP_GIVE(map, lock, index);
 }
 
+/* The path of what has a metadata lock may be another file for somebody else. */
+static bool is_named(const struct hf_lock *lock)
+{
+        return !(lock->flags & HF_LOCK_METADATA);
+}
+
 void hf_map_link_hold(struct hf_map *map, uint32_t index)
 {
         struct hf_hold *hold = &map->holds[index];
         struct hf_lock *lock = &map->locks[hold->lock];
         struct hf_owner *owner = &map->owners[hold->owner];
-        uint32_t *bucket;
 
         hold->name_hash = hash_name(hold->lockspace, map->strings + hold->name);
-        bucket = &map->hold_by_name[hold->name_hash % HF_MAP_BUCKETS];
-        hold->next = *bucket;
-        *bucket = index;
+        hold->next = 0;
+        if (is_named(lock)) {
+                uint32_t *bucket = &map->hold_by_name[hold->name_hash % HF_MAP_BUCKETS];
+
+                hold->next = *bucket;
+                *bucket = index;
+        }
         hold->next_in_lock = lock->first_hold;
         lock->first_hold = index;
         lock->holds++;
@@ -252,8 +261,9 @@ void hf_table_remove_hold(struct hf_table *table, uint32_t index)
         /* The first store, as it is the last one when a claim is made. */
         hold->check = 0;
         atomic_signal_fence(memory_order_release);
-        HF_MAP_UNCHAIN(map, &map->hold_by_name[hold->name_hash % HF_MAP_BUCKETS], hold, next,
-                       index);
+        if (is_named(lock))
+                HF_MAP_UNCHAIN(map, &map->hold_by_name[hold->name_hash % HF_MAP_BUCKETS], hold,
+                               next, index);
         HF_MAP_UNCHAIN(map, &lock->first_hold, hold, next_in_lock, index);
         lock->holds--;
         if (hold->prev_in_owner)

@@ -33,7 +33,7 @@ static unsigned long every = 37;
 
 /* ---- the changes ---- */
 
-enum { STAYS, FIRST, SECOND, JOINS, N_CLAIMS };
+enum { STAYS, FIRST, SECOND, JOINS, CLIENT, N_CLAIMS };
 
 /* Pid, inode number of the file and descriptor go together. */
 static const struct {
@@ -44,6 +44,7 @@ static const struct {
         [FIRST] = {2, "two", "/bbbb-and-a-name-of-more-than-one-grain"},
         [SECOND] = {3, "three-has-a-longer-name-than-others", "/cccc"},
         [JOINS] = {4, "four", "dddd"},
+        [CLIENT] = {5, "five", "/aaaa"},
 };
 
 /* Which claims must be there, and which can be, whatever instruction is the last one. */
@@ -66,6 +67,7 @@ static void add_owner(int which, struct records *r)
 {
         struct hf_owner_info info = {.pid = claims[which].pid,
                                      .start = (uint64_t)claims[which].pid * 10,
+                                     .client = which == CLIENT ? 55 : 0,
                                      .since = 5,
                                      .uuid = uuid,
                                      .name = claims[which].vm,
@@ -96,6 +98,16 @@ static void add_lock(int which, uint32_t flags, struct records *r)
         need(hf_table_add_lock(table, &file, &none, (int)claims[which].pid, flags, &r->lock) == 0);
 }
 
+/* A client that has the metadata of what another one has the content of, by the same name. */
+static void add_client(struct records *r)
+{
+        struct hf_thing file = {HF_THING_METADATA, 7, 1};
+
+        add_owner(CLIENT, r);
+        need(hf_table_add_lock(table, &file, &none, -1, HF_LOCK_METADATA, &r->lock) == 0);
+        add_hold(CLIENT, HF_LOCKSPACE_DEFAULT, r);
+}
+
 static void add(int which, uint32_t lockspace, uint32_t flags, struct records *r)
 {
         add_owner(which, r);
@@ -122,7 +134,7 @@ static void remove_all(int which, const struct records *r)
 static void change(void)
 {
         struct hf_thing behind = thing(99);
-        struct records one, two, joins;
+        struct records one, two, joins, client;
         uint32_t space;
 
         need(hf_table_add_lockspace(table, "/space", &space) == 0);
@@ -139,7 +151,9 @@ static void change(void)
         remove_all(FIRST, &one);
         add(SECOND, space, 0, &two);
         hf_table_set_thing(table, two.lock, &behind);
+        add_client(&client);
         remove_all(SECOND, &two);
+        remove_all(CLIENT, &client);
         add(FIRST, HF_LOCKSPACE_DEFAULT, 0, &one);
         remove_all(FIRST, &one);
 }
@@ -170,7 +184,11 @@ static unsigned int claim_at(struct hf_table *after, uint32_t hold)
         assert_string_equal(claim.name, claims[which].name);
         assert_string_equal(claim.vm, claims[which].vm);
         assert_int_equal(claim.start, claim.pid * 10);
-        assert_int_equal(claim.fd, claims[which == JOINS ? FIRST : which].pid);
+        if (which == CLIENT)
+                assert_int_equal(claim.fd, -1);
+        else
+                assert_int_equal(claim.fd, claims[which == JOINS ? FIRST : which].pid);
+        assert_int_equal(claim.client, which == CLIENT ? 55 : 0);
         assert_true(claim.thing.kind == HF_THING_NONE || claim.thing.ino == 99);
         return 1U << which;
 }
