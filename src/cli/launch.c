@@ -193,8 +193,10 @@ int hf_launch_no_vmm(const struct hf_plan *plan, int number)
         return number == ENOENT ? HF_EXIT_NOT_FOUND : HF_EXIT_CANNOT_RUN;
 }
 
-int hf_launch_become(const struct hf_plan *plan, struct holdfast_vm *vm)
+int hf_launch_become(const struct hf_plan *plan, struct holdfast_vm *vm,
+                     const struct hf_relabel *relabel)
 {
+        unsigned char uuid[HOLDFAST_UUID_SIZE];
         struct holdfast_error error = {0};
         int status;
 
@@ -213,6 +215,10 @@ int hf_launch_become(const struct hf_plan *plan, struct holdfast_vm *vm)
         if (!strcmp(holdfast_vm_driver(vm), "lockd"))
                 mind_other_hosts(plan);
         hf_plan_warn_of_nothing(plan, holdfast_vm_driver(vm));
+        holdfast_vm_uuid(vm, uuid);
+        status = hf_relabel_enter(relabel, plan, uuid);
+        if (status != HF_EXIT_OK)
+                return status;
         (void)execvp(plan->vmm[0], plan->vmm);
         return hf_launch_no_vmm(plan, errno);
 }

@@ -12,6 +12,7 @@
  */
 
 #include "cli/plan.h"
+#include "cli/relabel.h"
 
 #include <holdfast/holdfast.h>
 
@@ -19,7 +20,8 @@
 int hf_launch_prepare(const struct hf_plan *plan, struct holdfast_vm **ret, int *ret_status);
 
 /* The exit status to end with; the reason was reported. */
-int hf_launch_become(const struct hf_plan *plan, struct holdfast_vm *vm);
+int hf_launch_become(const struct hf_plan *plan, struct holdfast_vm *vm,
+                     const struct hf_relabel *relabel);
 
 /* Reports that the VMM cannot be run and returns the exit status; number is a positive errno. */
 int hf_launch_no_vmm(const struct hf_plan *plan, int number);
