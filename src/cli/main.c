@@ -16,6 +16,7 @@
 
 static const struct hf_verb verbs[] = {
         {"run", "start a VM with its disks locked", hf_verb_run},
+        {"lock", "run a command with disks locked", hf_verb_lock},
         {"check", "tell whether a VM would start here, and if not, why", hf_verb_check},
         {"ps", "list VMs and what they hold", hf_verb_ps},
         {"who", "tell who holds a disk", hf_verb_who},

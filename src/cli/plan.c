@@ -209,10 +209,23 @@ static int status_of(int r)
         }
 }
 
+int hf_plan_fill(struct hf_plan *plan, int *ret_status)
+{
+        struct hf_error error = {0};
+        int r = find_images(plan, &error);
+
+        if (r >= 0)
+                r = name_vm(plan, &error);
+        if (r < 0) {
+                hf_message("%s", error.text);
+                *ret_status = status_of(r);
+        }
+        return r;
+}
+
 int hf_plan_read(struct hf_plan *plan, const struct hf_options *options, int argc, char **argv,
                  int *ret_status)
 {
-        struct hf_error error = {0};
         int first, r;
 
         memset(plan, 0, sizeof(*plan));
@@ -228,14 +241,7 @@ int hf_plan_read(struct hf_plan *plan, const struct hf_options *options, int arg
                 *ret_status = HF_EXIT_USAGE;
                 return -EINVAL;
         }
-        r = find_images(plan, &error);
-        if (r >= 0)
-                r = name_vm(plan, &error);
-        if (r < 0) {
-                hf_message("%s", error.text);
-                *ret_status = status_of(r);
-        }
-        return r;
+        return hf_plan_fill(plan, ret_status);
 }
 
 void hf_plan_clear(struct hf_plan *plan)

@@ -38,8 +38,18 @@ static int on_lost_option(const struct hf_option *option, const char *argument, 
                             option->long_name, argument);
 }
 
+static int wait_option(const struct hf_option *option, const char *argument, void *out,
+                       struct hf_error *err)
+{
+        struct hf_plan *plan = out;
+
+        (void)option;
+        return hf_wait_read(argument, &plan->wait_ms, err);
+}
+
 static const struct hf_option option_table[] = {
         HF_PLAN_OPTIONS,
+        HF_WAIT_OPTION(wait_option),
         {.long_name = "on-lost",
          .argument = "ACTION",
          .help = "when a lock is lost, or its file server is silent: warn, pause, or kill "
@@ -77,22 +87,7 @@ static const struct hf_options options = {
         .stop_early = true,
 };
 
-static int check_inputs(const struct hf_plan *plan)
-{
-        int r = hf_plan_find_vmm(plan);
-
-        if (r < 0)
-                return hf_launch_no_vmm(plan, -r);
-        for (size_t i = 0; i < plan->n_images; i++) {
-                if (!plan->images[i].problem)
-                        continue;
-                hf_plan_image_report(&plan->images[i]);
-                return hf_plan_image_status(&plan->images[i]);
-        }
-        return HF_EXIT_OK;
-}
-
-static int supervised(const struct hf_plan *plan, struct holdfast_vm *vm,
+static int supervised(struct hf_plan *plan, struct holdfast_vm *vm,
                       const struct hf_relabel *relabel, struct hf_monitor *monitor)
 {
         struct hf_supervise how;
@@ -138,7 +133,7 @@ int hf_verb_run(int argc, char **argv)
 
         if (hf_plan_read(&plan, &options, argc, argv, &status) < 0)
                 return status;
-        status = check_inputs(&plan);
+        status = hf_launch_check(&plan);
         if (status != HF_EXIT_OK)
                 return status;
         if (hf_relabel_prepare(&plan, &relabel, &status) < 0)

@@ -43,6 +43,7 @@ struct hf_verb {
 };
 
 int hf_verb_run(int argc, char **argv);
+int hf_verb_lock(int argc, char **argv);
 int hf_verb_check(int argc, char **argv);
 int hf_verb_ps(int argc, char **argv);
 int hf_verb_who(int argc, char **argv);

@@ -69,6 +69,7 @@ struct hf_area {
         int32_t report_fd;            /* for who waits for the daemon to serve; -1: nobody */
         uint64_t next_client_id[HF_SERVICE_KINDS];
         uint64_t next_client; /* number of the last client owner (owner.h) */
+        uint64_t next_ticket; /* number of the last set (acquire-set.h) */
         uint32_t n_listeners;
         struct hf_listener_record listeners[HF_LISTENERS_MAX];
         struct hf_lot_record lots[2]; /* one, and while it is being emptied, that beside it */

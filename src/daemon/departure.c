@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "daemon/owner.h"
 #include "daemon/release.h"
+#include "daemon/wait.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -70,6 +71,7 @@ int hf_departures_serve(sd_event_source *source, int fd, uint32_t revents, void 
                         return 0;
                 hf_owner_drop_unused(server, i);
         }
+        hf_waits_serve(server);
         hf_server_check_idle(server);
         return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
@@ -160,13 +162,14 @@ static int on_ending_timer(sd_event_source *source, uint64_t usec, void *data)
         return 0;
 }
 
-/* What is being given back already is not what a process needs to end for. */
+/* What is being given back already, or only being acquired, is not what a process needs to end for. */
 static bool holds_something(struct hf_server *server, uint32_t owner)
 {
         struct hf_table *table = server->table;
         uint32_t i = hf_table_owner(table, owner)->first_hold;
 
-        while (i && hf_table_lock(table, hf_table_hold(table, i)->lock)->flags & HF_LOCK_RELEASING)
+        while (i && (!hf_table_hold(table, i)->check ||
+                     hf_table_lock(table, hf_table_hold(table, i)->lock)->flags & HF_LOCK_RELEASING))
                 i = hf_table_hold(table, i)->next_in_owner;
         return i != 0;
 }
@@ -183,6 +186,7 @@ static void begin_ending(struct hf_server *server, uint32_t index)
         set_deadline(server, index, KILL_AFTER_USEC);
         /* Last: who is killed before it leaves the rest to do to a successor. */
         owner->state = HF_OWNER_ENDING;
+        hf_waits_owner_ended(server, index);
 }
 
 void hf_departure_session_leaves(struct hf_server *server, uint32_t index, bool own)
@@ -229,6 +233,7 @@ void hf_departure_owner_ended(struct hf_server *server, uint32_t index)
 
         /* Whoever was to be ended has ended. */
         stop_timer(server, index);
+        hf_waits_owner_ended(server, index);
         if (owner->connections == 0) {
                 give_all(server, index);
                 return;

@@ -85,7 +85,8 @@ static int call_procedure(struct hf_session *session, const struct hf_procedure 
         if (r < 0)
                 return r;
         r = call_with(session, procedure, args, err);
-        hf_rpc_free(procedure->decode, args);
+        if (r < 0 || !procedure->takes_args)
+                hf_rpc_free(procedure->decode, args);
         return r;
 }
 

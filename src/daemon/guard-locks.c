@@ -4,6 +4,7 @@
 #include "daemon/guard-private.h"
 
 #include "base/log.h"
+#include "daemon/wait.h"
 #include "lockspace/claims.h"
 
 #include <string.h>
@@ -96,6 +97,13 @@ void hf_guard_lose(struct hf_server *server, uint32_t index)
                        hf_table_string(table, hf_table_hold(table, i)->name));
         }
         hf_table_set_lease(table, index, HF_LOCK_LOST);
+}
+
+void hf_guard_trust(struct hf_server *server, uint32_t index)
+{
+        hf_table_set_lease(server->table, index, 0);
+        /* Others may share it again. */
+        hf_waits_freed(server, index);
 }
 
 unsigned int hf_guard_doubt_all(struct hf_server *server, uint64_t dev)

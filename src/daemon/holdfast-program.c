@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The HOLDFAST program: what virtlockd's cannot say (rpc/holdfast.x). */
+#include "daemon/holdfast-private.h"
+
 #include "daemon/acquire.h"
-#include "daemon/dispatch.h"
 #include "daemon/guard.h"
 #include "daemon/owner.h"
 #include "daemon/work.h"
@@ -17,12 +18,6 @@
 #include <string.h>
 
 #define MODULE "daemon.holdfast-program"
-
-/*
- * A page is filled up to this size; then what is left of the answer slot has
- * room for the largest entry: two paths, a VM name and the fixed fields.
- */
-#define PAGE_FULL (HF_SESSION_ANSWER_MAX - 32 * 1024)
 
 static int call_hello(struct hf_session *session, const void *data, struct hf_error *err)
 {
@@ -44,8 +39,7 @@ static struct hf_holdfast_thing wire_thing(const struct hf_thing *thing)
         return (struct hf_holdfast_thing){thing->kind, thing->dev, thing->ino};
 }
 
-/* The strings of the wire structs below belong to the table; nothing is copied or freed. */
-static void fill_owner(struct hf_server *server, uint32_t index, struct hf_holdfast_owner *ret)
+void hf_wire_owner(struct hf_server *server, uint32_t index, struct hf_holdfast_owner *ret)
 {
         struct hf_owner *owner = hf_table_owner(server->table, index);
 
@@ -72,7 +66,7 @@ static unsigned int guarantee_of(struct hf_server *server, const struct hf_thing
         return guarantee.level;
 }
 
-static void fill_lock(struct hf_server *server, uint32_t index, struct hf_holdfast_lock *ret)
+void hf_wire_lock(struct hf_server *server, uint32_t index, struct hf_holdfast_lock *ret)
 {
         struct hf_table *table = server->table;
         struct hf_hold *hold = hf_table_hold(table, index);
@@ -90,7 +84,7 @@ static void fill_lock(struct hf_server *server, uint32_t index, struct hf_holdfa
                 .class = lock->flags & HF_LOCK_METADATA ? HF_HOLDFAST_METADATA
                                                         : HF_HOLDFAST_CONTENT,
         };
-        fill_owner(server, hold->owner, &ret->owner);
+        hf_wire_owner(server, hold->owner, &ret->owner);
         ret->owner.via = hold->via;
 }
 
@@ -159,9 +153,9 @@ static int call_list_owners(struct hf_session *session, const void *data, struct
                 unsigned int n = ret.owners.owners_len++;
 
                 page.indices[n] = i;
-                fill_owner(server, i, &page.owners[n]);
+                hf_wire_owner(server, i, &page.owners[n]);
                 size += owner_size(&page.owners[n]);
-                if (size > PAGE_FULL || ret.owners.owners_len == HF_HOLDFAST_PAGE_MAX) {
+                if (size > HF_PAGE_FULL || ret.owners.owners_len == HF_HOLDFAST_PAGE_MAX) {
                         ret.next = hf_table_next_owner(server->table, i) ? i : 0;
                         break;
                 }
@@ -169,6 +163,15 @@ static int call_list_owners(struct hf_session *session, const void *data, struct
         fill_connections(server, &page, ret.owners.owners_len);
         hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_list_owners_ret, &ret);
         return HF_ANSWERED;
+}
+
+uint32_t hf_wire_next_hold(struct hf_server *server, uint32_t after)
+{
+        uint32_t i = after;
+
+        while ((i = hf_table_next_hold(server->table, i)) && !hf_table_hold(server->table, i)->check)
+                ;
+        return i;
 }
 
 static int call_list_locks(struct hf_session *session, const void *data, struct hf_error *err)
@@ -181,11 +184,11 @@ static int call_list_locks(struct hf_session *session, const void *data, struct 
         size_t size = 0;
 
         (void)err;
-        while ((i = hf_table_next_hold(server->table, i))) {
-                fill_lock(server, i, &locks[ret.locks.locks_len]);
+        while ((i = hf_wire_next_hold(server, i))) {
+                hf_wire_lock(server, i, &locks[ret.locks.locks_len]);
                 size += lock_size(&locks[ret.locks.locks_len++]);
-                if (size > PAGE_FULL || ret.locks.locks_len == HF_HOLDFAST_PAGE_MAX) {
-                        ret.next = hf_table_next_hold(server->table, i) ? i : 0;
+                if (size > HF_PAGE_FULL || ret.locks.locks_len == HF_HOLDFAST_PAGE_MAX) {
+                        ret.next = hf_wire_next_hold(server, i) ? i : 0;
                         break;
                 }
         }
@@ -223,13 +226,12 @@ static int call_who(struct hf_session *session, const void *data, struct hf_erro
         size_t size = 0;
 
         (void)err;
-        for (uint32_t i = hf_table_next_hold(server->table, args->cursor); i;
-             i = hf_table_next_hold(server->table, i)) {
+        for (uint32_t i = args->cursor; (i = hf_wire_next_hold(server, i));) {
                 if (!concerns(server, i, args->path, &thing))
                         continue;
-                fill_lock(server, i, &locks[ret.locks.locks_len]);
+                hf_wire_lock(server, i, &locks[ret.locks.locks_len]);
                 size += lock_size(&locks[ret.locks.locks_len++]);
-                if (size > PAGE_FULL || ret.locks.locks_len == HF_HOLDFAST_PAGE_MAX) {
+                if (size > HF_PAGE_FULL || ret.locks.locks_len == HF_HOLDFAST_PAGE_MAX) {
                         ret.next = i;
                         break;
                 }
@@ -266,10 +268,9 @@ static void attach_descriptor(struct hf_session *session, const struct hf_acquir
         session->attached = hold;
 }
 
-/* The strings belong to the record. */
-static struct hf_holdfast_record wire_record(const struct hf_record *record)
+void hf_wire_record(const struct hf_record *record, struct hf_holdfast_record *ret)
 {
-        struct hf_holdfast_record wire = {
+        *ret = (struct hf_holdfast_record){
                 .host = (char *)(uintptr_t)record->host,
                 .name = (char *)(uintptr_t)record->vm,
                 .pid = (unsigned int)record->pid,
@@ -278,9 +279,7 @@ static struct hf_holdfast_record wire_record(const struct hf_record *record)
                 .resource = (char *)(uintptr_t)record->resource,
                 .shared = record->shared ? 1 : 0,
         };
-
-        memcpy(wire.uuid, record->uuid, sizeof(wire.uuid));
-        return wire;
+        memcpy(ret->uuid, record->uuid, sizeof(ret->uuid));
 }
 
 static void answer_acquire(struct hf_session *session, const struct hf_acquired *acquired)
@@ -298,12 +297,12 @@ static void answer_acquire(struct hf_session *session, const struct hf_acquired 
                 hf_session_answer_error(session, &acquired->error);
                 return;
         }
-        if (acquired->hold) {
-                fill_lock(session->server, acquired->hold, &holder);
+        if (acquired->status < 0 && acquired->hold) {
+                hf_wire_lock(session->server, acquired->hold, &holder);
                 ret.holder = &holder;
         }
         if (acquired->elsewhere) {
-                elsewhere = wire_record(acquired->elsewhere);
+                hf_wire_record(acquired->elsewhere, &elsewhere);
                 ret.elsewhere = &elsewhere;
         }
         if (acquired->status >= 0)
@@ -415,6 +414,13 @@ static const struct hf_procedure procedures[] = {
          .guards = HF_GUARD_UNRESTRICTED, .call = call_release_all},
         {HF_HOLDFAST_GUARD, "guard", ARGS(hf_holdfast_guard_args, 0),
          .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = call_guard},
+        {HF_HOLDFAST_ACQUIRE_SET, "acquire-set",
+         ARGS(hf_holdfast_acquire_set_args, HF_HOLDFAST_SET_PROGRESS), .takes_args = true,
+         .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = hf_call_acquire_set},
+        {HF_HOLDFAST_RELEASE_SET, "release-set", ARGS(hf_holdfast_release_set_args, 0),
+         .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = hf_call_release_set},
+        {HF_HOLDFAST_LIST_WAITERS, "list-waiters", ARGS(hf_holdfast_list_args, 0),
+         .guards = HF_GUARD_READ_ONLY_OK, .call = hf_call_list_waiters},
         {HF_HOLDFAST_CLIENT, "client", ARGS(hf_holdfast_client_args, 0),
          .guards = HF_GUARD_UNRESTRICTED, .call = call_client},
 };

@@ -16,6 +16,7 @@ int hf_metadata_enter(struct hf_server *server, const struct hf_metadata_lock *w
                 .name = what->name,
                 .via = what->via,
                 .since = what->since,
+                .set = what->set,
         };
         int r;
 

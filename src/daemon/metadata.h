@@ -19,6 +19,7 @@ struct hf_metadata_lock {
         const char *name;      /* to be shown, perhaps "" */
         const char *via;
         uint64_t since; /* microseconds since the epoch */
+        uint64_t set;   /* that it is acquired with; 0: none */
 };
 
 /*

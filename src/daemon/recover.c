@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "daemon/acquire.h"
+#include "daemon/area.h"
 #include "daemon/guard.h"
 #include "daemon/kept.h"
 #include "daemon/metadata.h"
@@ -121,9 +122,13 @@ static int enter_metadata(struct hf_server *server, uint32_t owner, const struct
                 .name = claim->name,
                 .via = claim->via,
                 .since = claim->since,
+                .set = claim->set,
         };
         uint32_t hold;
         int r = hf_metadata_enter(server, &what, &hold);
+
+        if (server->area->next_ticket < claim->set)
+                server->area->next_ticket = claim->set;
 
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot note it");

@@ -7,6 +7,7 @@
 #include "daemon/holder.h"
 #include "daemon/owner.h"
 #include "daemon/parking.h"
+#include "daemon/wait.h"
 #include "lockspace/rules.h"
 #include "storage/resource.h"
 
@@ -41,6 +42,7 @@ static void remove_lock(struct hf_server *server, uint32_t hold)
         hf_parking_released(server, hf_table_lock(server->table, lock));
         hf_table_remove_hold(server->table, hold);
         hf_table_remove_lock(server->table, lock);
+        hf_waits_freed(server, lock);
 }
 
 /* By a worker, which may be busy with it already. */
@@ -115,6 +117,7 @@ void hf_given(struct hf_server *server, const struct hf_order *order, bool close
                 hf_give_again(server, order->lock);
         hf_owner_drop_unused(server, owner);
         hf_sessions_settle(server);
+        hf_waits_serve(server);
         hf_server_check_idle(server);
 }
 
@@ -188,9 +191,55 @@ int hf_release(struct hf_session *session, const char *path, const char *name, s
                                     "%s is not locked", name);
         owner = hf_owner_known(session);
         hold = owner ? hf_rules_hold_of(server->table, owner, lockspace, name) : 0;
-        if (!hold)
+        /* What is being acquired with others is not held yet. */
+        if (!hold || !hf_table_hold(server->table, hold)->check)
                 return hf_error_set(err, EPERM, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
                                     "pid %d does not hold %s", (int)session->owner_pid, name);
         hf_session_intend(session, HF_INTENT_RELEASE, hold);
+        return 0;
+}
+
+/* A hold of an owner that it acquired with that set, or 0. */
+static uint32_t find_in_set(struct hf_table *table, uint32_t owner, uint64_t set)
+{
+        uint32_t i = hf_table_owner(table, owner)->first_hold;
+
+        while (i && (hf_table_hold(table, i)->set != set || !hf_table_hold(table, i)->check))
+                i = hf_table_hold(table, i)->next_in_owner;
+        return i;
+}
+
+bool hf_release_of_set(struct hf_server *server, uint32_t owner, uint64_t set)
+{
+        struct hf_table *table = server->table;
+        bool gone = true;
+
+        /* With its last hold the owner's record may have gone. */
+        if (!hf_table_owner(table, owner)->pid)
+                return true;
+        for (uint32_t next, i = hf_table_owner(table, owner)->first_hold; i; i = next) {
+                next = hf_table_hold(table, i)->next_in_owner;
+                if (hf_table_hold(table, i)->set == set && !hf_give(server, i))
+                        gone = false;
+        }
+        hf_owner_drop_unused(server, owner);
+        return gone;
+}
+
+int hf_release_set(struct hf_session *session, uint64_t set, struct hf_error *err)
+{
+        struct hf_table *table = session->server->table;
+        uint32_t owner = hf_owner_known(session);
+
+        if (!owner || !set || !find_in_set(table, owner, set))
+                owner = hf_owner_next_client(session, 0);
+        while (owner && (!set || !find_in_set(table, owner, set)))
+                owner = hf_owner_next_client(session, owner);
+        if (!owner)
+                return hf_error_set(err, ENOENT, HF_ERR_OPERATION_INVALID, HF_FROM_LOCKSPACE,
+                                    "pid %d holds nothing of a set with the number %llu",
+                                    (int)session->owner_pid, (unsigned long long)set);
+        hf_session_intend(session, HF_INTENT_RELEASE_SET, owner);
+        session->intent.set = set;
         return 0;
 }

@@ -41,6 +41,7 @@ static uint32_t check_of(const struct hf_claim *claim)
                 claim->vm_since,      claim->since,        claim->shared,
                 claim->autocreate,    (uint64_t)claim->fd, (uint64_t)claim->file.kind,
                 claim->file.dev,      claim->file.ino,     claim->client,
+                claim->set,
         };
         uint32_t h = hf_map_hash(0, words, sizeof(words));
 
@@ -72,6 +73,7 @@ static int read_claim(struct hf_table *table, const struct hf_hold *hold, struct
                 .name = hf_claims_string(table, hold->name, HF_TABLE_STRING_MAX),
                 .via = hold->via,
                 .since = hold->since,
+                .set = hold->set,
                 .shared = lock->flags & HF_LOCK_SHARED,
                 .autocreate = lock->flags & HF_LOCK_AUTOCREATE,
                 .fd = lock->fd,
@@ -98,7 +100,7 @@ int hf_claims_get(struct hf_table *table, uint32_t index, struct hf_claim *ret)
         const struct hf_hold *hold = hf_table_hold(table, index);
         struct hf_claim claim;
 
-        if (!hold->check)
+        if (!hold->check || (hold->set && hold->set == table->map->unfinished_set))
                 return 0;
         if (read_claim(table, hold, &claim) < 0 || check_of(&claim) != hold->check)
                 return -EBADMSG;

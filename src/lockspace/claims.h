@@ -28,6 +28,7 @@ struct hf_claim {
         const char *name;
         const char *via;
         uint64_t since;
+        uint64_t set; /* that it was acquired with; 0: none */
         bool shared;
         bool autocreate;
         int fd;                /* in the process that took the lock, and its successors; or -1 */
@@ -46,7 +47,10 @@ struct hf_claim {
 /* Highest index at which there may be a claim. */
 uint32_t hf_claims_end(const struct hf_table *table);
 
-/* Returns 1 with the claim at an index, 0 where there is none, -EBADMSG where it is damaged. */
+/*
+ * Returns 1 with the claim at an index, 0 where there is none, -EBADMSG where it is damaged. Of a set
+ * of which not all holds were claimed there is none.
+ */
 int hf_claims_get(struct hf_table *table, uint32_t hold, struct hf_claim *ret);
 
 /*

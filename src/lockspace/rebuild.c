@@ -441,6 +441,8 @@ void hf_table_rebuild(struct hf_table *table, bool (*is_used)(void *data, uint32
                                             table->text_end, table->marks->starts,
                                             table->marks->grains);
         table->text_end = HF_TABLE_STRINGS_SIZE;
+        /* Last: until then its holds are not there for whoever begins again. */
+        map->unfinished_set = 0;
         table->marks = hf_map_free_marks(table->marks);
         *ret = b.found;
 }

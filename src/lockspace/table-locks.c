@@ -236,6 +236,7 @@ int hf_table_add_hold(struct hf_table *table, const struct hf_hold_info *info, u
         hold->lockspace = info->lockspace;
         hold->name = string;
         hold->since = info->since;
+        hold->set = info->set;
         memcpy(hold->via, info->via, strnlen(info->via, sizeof(hold->via) - 1));
         hf_map_link_hold(map, index);
         *ret = index;
@@ -249,6 +250,21 @@ void hf_table_claim_hold(struct hf_table *table, uint32_t index)
         /* The last store: what was begun and not finished when we are killed is no claim. */
         atomic_signal_fence(memory_order_release);
         hf_table_hold(table, index)->check = check;
+}
+
+void hf_table_claim_set(struct hf_table *table, uint32_t first)
+{
+        uint32_t i = first;
+
+        table->map->unfinished_set = hf_table_hold(table, first)->set;
+        atomic_signal_fence(memory_order_release);
+        /* What somebody else wrote there ends somewhere, too. */
+        for (uint32_t n = 0; i && i < HF_TABLE_HOLDS_MAX && n < HF_TABLE_HOLDS_MAX; n++) {
+                hf_table_claim_hold(table, i);
+                i = hf_table_hold(table, i)->next_in_set;
+        }
+        atomic_signal_fence(memory_order_release);
+        table->map->unfinished_set = 0;
 }
 
 void hf_table_remove_hold(struct hf_table *table, uint32_t index)

@@ -158,7 +158,9 @@ struct hf_hold {
         uint32_t name_hash;
         uint32_t next_in_lock;
         uint32_t next_in_owner, prev_in_owner;
-        uint64_t since; /* microseconds since the epoch */
+        uint32_t next_in_set; /* until they are claimed: those that were prepared together */
+        uint64_t since;       /* microseconds since the epoch */
+        uint64_t set;         /* the number of the set that it was acquired with; 0: none */
         char via[HF_TABLE_VIA_MAX];
         uint32_t check; /* of what it says, see claims.h; 0: it says nothing */
 };
@@ -315,6 +317,7 @@ struct hf_hold_info {
         const char *name;
         const char *via;
         uint64_t since;
+        uint64_t set;
 };
 
 /* In all chains, but it claims nothing yet. -ENOSPC when the table is full, -ENAMETOOLONG. */
@@ -324,6 +327,11 @@ int hf_table_add_hold(struct hf_table *table, const struct hf_hold_info *info, u
  * chain, and may be repeated; a record that cannot be read claims nothing.
  */
 void hf_table_claim_hold(struct hf_table *table, uint32_t hold);
+/*
+ * Makes claims of a hold and of all that are chained to it by next_in_set; may be repeated. Whoever
+ * reads the table when that was cut off, and does not repeat it, finds none of them.
+ */
+void hf_table_claim_set(struct hf_table *table, uint32_t first);
 void hf_table_remove_hold(struct hf_table *table, uint32_t hold);
 
 /* Counts of what is in use. */

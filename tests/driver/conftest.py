@@ -48,10 +48,17 @@ class Peer:
     def pid(self):
         return self.process.pid
 
-    def ask(self, verb, **arguments):
+    def begin(self, verb, **arguments):
+        """Asks; the answer is waited for later."""
         self.process.stdin.write(json.dumps([verb, arguments]).encode() + b"\n")
         self.process.stdin.flush()
+
+    def ask(self, verb, **arguments):
+        self.begin(verb, **arguments)
         return self.answer(verb)
+
+    def has_answered(self, within=0):
+        return bool(select.select([self.process.stdout], [], [], within)[0])
 
     def answer(self, verb):
         ready, _, _ = select.select([self.process.stdout], [], [], ANSWER_DEADLINE)
@@ -110,9 +117,9 @@ def image(folder):
 @pytest.fixture
 def vmm(peer):
     """Makes a VMM on a daemon: a process with a VM object that has the given disks."""
-    def make(daemon, name, *disks, via=None, flags=0):
+    def make(daemon, name, *disks, via=None, flags=0, **how):
         made = peer({"HOLDFAST_RUN_DIR": daemon.run_dir})
-        made.must("new", name=name, driver="lockd", via=via)
+        made.must("new", name=name, driver="lockd", via=via, **how)
         for path in disks:
             made.must("disk", what="add", path=path, flags=flags)
         return made

@@ -92,6 +92,12 @@ void hf_resource_take(const struct hf_resource_request *request, struct hf_resou
         }
 }
 
+/* For workers alone, of which there are none here. */
+void hf_resource_await(const struct hf_resource_request *request, struct hf_resource_result *ret)
+{
+        hf_resource_take(request, ret);
+}
+
 /* What is not in memory ends in "~". */
 bool hf_resource_take_cached(const struct hf_resource_request *request,
                              struct hf_resource_result *ret)
