@@ -11,7 +11,7 @@
 /* "PID-START": unique while the host is up. */
 #define NAME_MAX_LEN 48
 
-static bool process_lives(pid_t pid, uint64_t start)
+bool hf_life_of_process(pid_t pid, uint64_t start)
 {
         uint64_t now;
         int r = hf_process_start(pid, &now);
@@ -46,7 +46,7 @@ enum hf_label_life hf_life_of(const char *dir, const struct hf_label_host *host,
                 return HF_LABEL_ELSEWHERE;
         if (memcmp(user->boot, host->boot, sizeof(user->boot)) != 0)
                 return HF_LABEL_DEAD;
-        if (process_lives(user->pid, user->start))
+        if (hf_life_of_process(user->pid, user->start))
                 return HF_LABEL_ALIVE;
         (void)snprintf(name, sizeof(name), "%d-%llu", (int)user->pid,
                        (unsigned long long)user->start);
@@ -91,7 +91,7 @@ void hf_life_sweep(const char *dir)
                 int pid;
 
                 if (sscanf(entry->d_name, "%d-%llu", &pid, &start) != 2 || pid <= 0 ||
-                    process_lives(pid, start) || is_held(dirfd(entries), entry->d_name))
+                    hf_life_of_process(pid, start) || is_held(dirfd(entries), entry->d_name))
                         continue;
                 (void)unlinkat(dirfd(entries), entry->d_name, 0);
         }

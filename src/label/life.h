@@ -41,5 +41,8 @@ enum hf_label_life hf_life_of(const char *dir, const struct hf_label_host *host,
 int hf_life_begin(const char *dir, const struct hf_label_user *user, int *ret_fd,
                   struct hf_error *err);
 
+/* Whether that very process is there. */
+bool hf_life_of_process(pid_t pid, uint64_t start);
+
 /* Removes the files of lives that have ended. */
 void hf_life_sweep(const char *dir);

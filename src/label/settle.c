@@ -265,6 +265,7 @@ static int settle_entries(const struct hf_label_scene *scene, const char *path,
                          : !was_settled(&list, i))
                         settle_entry(scene, entry, tell, ctx);
         }
+        hf_table_sweep(scene->table_dir);
         hf_life_sweep(scene->life_dir);
         return r;
 }

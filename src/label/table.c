@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "label/table.h"
 
+#include "label/life.h"
+
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "base/process.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* Beside an entry while it is written; never listed. */
+/* An entry while it is written has the name of its writer, "PID-START", and this: never listed. */
 #define TEMPORARY ".new"
+
+/* Of such a name. */
+#define TEMPORARY_MAX (16 + 24 + sizeof(TEMPORARY))
 
 /* Three numbers in hexadecimal, the kind, and what is between and behind them. */
 #define ENTRY_NAME_MAX (16 + 8 + 16 + 4 + HF_LABEL_KIND_MAX)
@@ -85,12 +91,15 @@ static int write_all(int fd, const char *text, size_t len)
 
 static int replace_entry(int dir, const char *name, const char *text, size_t len)
 {
-        char temporary[ENTRY_NAME_MAX + sizeof(TEMPORARY)];
+        char temporary[TEMPORARY_MAX];
         hf_cleanup_fd int fd = -1;
-        int r;
+        uint64_t start;
+        int r = hf_process_start(getpid(), &start);
 
-        (void)snprintf(temporary, sizeof(temporary), "%s" TEMPORARY, name);
-        /* One that is there was left by somebody who was killed: we have the image's lock. */
+        if (r < 0)
+                return r;
+        (void)snprintf(temporary, sizeof(temporary), "%d-%llu" TEMPORARY, (int)getpid(),
+                       (unsigned long long)start);
         fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return -errno;
@@ -207,14 +216,11 @@ int hf_table_remove(const struct hf_label_store *store, const struct hf_label_im
                     const struct hf_label_kind *kind, struct hf_error *err)
 {
         hf_cleanup_fd int dir = open(store->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        char name[ENTRY_NAME_MAX], temporary[ENTRY_NAME_MAX + sizeof(TEMPORARY)];
+        char name[ENTRY_NAME_MAX];
 
         if (dir < 0)
                 return errno == ENOENT ? 0 : open_dir(store->dir, err);
         name_of(&image->file, kind->name, name);
-        /* Of somebody who was killed while writing it. */
-        (void)snprintf(temporary, sizeof(temporary), "%s" TEMPORARY, name);
-        (void)unlinkat(dir, temporary, 0);
         if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
                 return hf_error_sys(err, errno, "cannot remove %s/%s", store->dir, name);
         return 0;
@@ -294,6 +300,23 @@ void hf_table_list_clear(struct hf_table_list *list)
         }
         free(list->entries);
         *list = (struct hf_table_list){0};
+}
+
+void hf_table_sweep(const char *dir)
+{
+        hf_cleanup_dir DIR *entries = opendir(dir);
+        struct dirent *entry;
+
+        while (entries && (entry = readdir(entries))) {
+                const char *dot = strrchr(entry->d_name, '.');
+                unsigned long long start;
+                int pid;
+
+                if (dot && !strcmp(dot, TEMPORARY) &&
+                    sscanf(entry->d_name, "%d-%llu", &pid, &start) == 2 &&
+                    !hf_life_of_process(pid, start))
+                        (void)unlinkat(dirfd(entries), entry->d_name, 0);
+        }
 }
 
 int hf_table_drop(const char *dir, const struct hf_table_entry *entry, struct hf_error *err)

@@ -37,6 +37,9 @@ void hf_table_list_clear(struct hf_table_list *list);
 
 #define hf_cleanup_table_list __attribute__((cleanup(hf_table_list_clear)))
 
+/* Removes what was being written by processes that are gone. */
+void hf_table_sweep(const char *dir);
+
 /*
  * Removes the entry by that name if it still has that record: what another image's record has
  * taken the place of stays. None there is no error.
