@@ -246,12 +246,15 @@ int hf_launch_exec(const struct hf_plan *plan)
         return hf_launch_no_vmm(plan, errno);
 }
 
-int hf_launch_become(struct hf_plan *plan, struct holdfast_vm *vm)
+int hf_launch_become(struct hf_plan *plan, struct holdfast_vm *vm, const struct hf_relabel *relabel)
 {
+        unsigned char uuid[HOLDFAST_UUID_SIZE];
         int connection, status = hf_launch_lock(plan, vm, &connection);
 
         if (status != HF_EXIT_OK)
                 return status;
         hf_plan_warn_of_nothing(plan, holdfast_vm_driver(vm));
-        return hf_launch_exec(plan);
+        holdfast_vm_uuid(vm, uuid);
+        status = hf_relabel_enter(relabel, plan, uuid);
+        return status == HF_EXIT_OK ? hf_launch_exec(plan) : status;
 }

@@ -12,6 +12,7 @@
  */
 
 #include "cli/plan.h"
+#include "cli/relabel.h"
 
 #include <holdfast/holdfast.h>
 
@@ -22,7 +23,8 @@ int hf_launch_check(const struct hf_plan *plan);
 int hf_launch_prepare(struct hf_plan *plan, struct holdfast_vm **ret, int *ret_status);
 
 /* The exit status to end with; the reason was reported. */
-int hf_launch_become(struct hf_plan *plan, struct holdfast_vm *vm);
+int hf_launch_become(struct hf_plan *plan, struct holdfast_vm *vm,
+                     const struct hf_relabel *relabel);
 
 /*
  * Takes the locks, waits for them if it is to, and looks whether anybody has a disk who did not ask

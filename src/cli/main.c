@@ -20,6 +20,7 @@ static const struct hf_verb verbs[] = {
         {"check", "tell whether a VM would start here, and if not, why", hf_verb_check},
         {"ps", "list VMs and what they hold", hf_verb_ps},
         {"who", "tell who holds a disk", hf_verb_who},
+        {"label", "list and repair owners and labels of images", hf_verb_label},
         {"explain", "tell all about who holds a disk, and what to do", hf_verb_explain},
 };
 

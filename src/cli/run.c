@@ -60,6 +60,17 @@ static const struct hf_option option_table[] = {
          .help = "do not give QEMU a monitor socket by which it can be paused",
          .kind = HF_OPTION_FLAG,
          .offset = offsetof(struct hf_plan, no_monitor)},
+        {.long_name = "user",
+         .argument = "USER[:GROUP]",
+         .help = "run the VMM as that user (names or numbers), to whom its images belong "
+                 "until it ends",
+         .kind = HF_OPTION_STRING,
+         .offset = offsetof(struct hf_plan, user)},
+        {.long_name = "selinux-label",
+         .argument = "CONTEXT",
+         .help = "give its images that security context until it ends",
+         .kind = HF_OPTION_STRING,
+         .offset = offsetof(struct hf_plan, selinux_label)},
         {.long_name = "exec",
          .help = "become the VMM instead of waiting for it",
          .kind = HF_OPTION_FLAG,
@@ -76,10 +87,12 @@ static const struct hf_options options = {
         .stop_early = true,
 };
 
-static int supervised(struct hf_plan *plan, struct holdfast_vm *vm)
+static int supervised(struct hf_plan *plan, struct holdfast_vm *vm,
+                      const struct hf_relabel *relabel, struct hf_monitor *monitor)
 {
         struct hf_supervise how;
         pid_t child;
+        int status;
 
         hf_supervise_begin(&how);
         child = fork();
@@ -89,16 +102,20 @@ static int supervised(struct hf_plan *plan, struct holdfast_vm *vm)
         }
         if (child == 0) {
                 hf_supervise_release(&how);
-                _exit(hf_launch_become(plan, vm));
+                _exit(hf_launch_become(plan, vm, relabel));
         }
-        return hf_supervise(&how, child);
+        hf_monitor_handed_on(monitor);
+        status = hf_supervise(&how, child);
+        hf_relabel_leave(relabel, plan);
+        return status;
 }
 
-static void give_monitor(struct hf_plan *plan, struct holdfast_vm *vm, struct hf_monitor *monitor)
+static void give_monitor(struct hf_plan *plan, struct holdfast_vm *vm,
+                         const struct hf_relabel *relabel, struct hf_monitor *monitor)
 {
         struct holdfast_error error = {0};
 
-        hf_monitor_prepare(plan->vmm, monitor);
+        hf_monitor_prepare(plan->vmm, relabel->has_user, monitor);
         if (!monitor->socket)
                 return;
         plan->vmm = monitor->argv;
@@ -110,6 +127,7 @@ int hf_verb_run(int argc, char **argv)
 {
         hf_cleanup_monitor struct hf_monitor monitor = {0};
         hf_cleanup_plan struct hf_plan plan;
+        hf_cleanup_relabel struct hf_relabel relabel = {0};
         struct holdfast_vm *vm;
         int status;
 
@@ -118,11 +136,14 @@ int hf_verb_run(int argc, char **argv)
         status = hf_launch_check(&plan);
         if (status != HF_EXIT_OK)
                 return status;
+        if (hf_relabel_prepare(&plan, &relabel, &status) < 0)
+                return status;
         if (hf_launch_prepare(&plan, &vm, &status) < 0)
                 return status;
         if (!plan.no_monitor && holdfast_vm_wants_monitor(vm))
-                give_monitor(&plan, vm, &monitor);
-        status = plan.exec ? hf_launch_become(&plan, vm) : supervised(&plan, vm);
+                give_monitor(&plan, vm, &relabel, &monitor);
+        status = plan.exec ? hf_launch_become(&plan, vm, &relabel)
+                           : supervised(&plan, vm, &relabel, &monitor);
         holdfast_vm_free(vm);
         hf_monitor_remove(&monitor);
         return status;
