@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/process.h"
+#include "daemon/event.h"
 #include "daemon/owner.h"
 #include "daemon/release.h"
 #include "daemon/wait.h"
@@ -178,10 +179,11 @@ static bool holds_something(struct hf_server *server, uint32_t owner)
 static void begin_ending(struct hf_server *server, uint32_t index)
 {
         struct hf_owner *owner = hf_table_owner(server->table, index);
+        char why[128];
 
-        hf_log(HF_LOG_INFO, MODULE,
-               "%s (pid %d) closed its lock connection with %u locks held; ending it",
-               name_of(server, index), (int)owner->pid, owner->holds);
+        (void)snprintf(why, sizeof(why), "closed its lock connection with %u locks held; ending it",
+                       owner->holds);
+        hf_event_of_owner(server, HF_HOLDFAST_EVENT_KILLED, index, why);
         send_signal(server, index, SIGTERM);
         set_deadline(server, index, KILL_AFTER_USEC);
         /* Last: who is killed before it leaves the rest to do to a successor. */
