@@ -163,14 +163,16 @@ static int on_ending_timer(sd_event_source *source, uint64_t usec, void *data)
         return 0;
 }
 
-/* What is being given back already, or only being acquired, is not what a process needs to end for. */
+/* What is being given back already, or only being acquired, is not what a process needs to end for.
+ */
 static bool holds_something(struct hf_server *server, uint32_t owner)
 {
         struct hf_table *table = server->table;
         uint32_t i = hf_table_owner(table, owner)->first_hold;
 
-        while (i && (!hf_table_hold(table, i)->check ||
-                     hf_table_lock(table, hf_table_hold(table, i)->lock)->flags & HF_LOCK_RELEASING))
+        while (i &&
+               (!hf_table_hold(table, i)->check ||
+                hf_table_lock(table, hf_table_hold(table, i)->lock)->flags & HF_LOCK_RELEASING))
                 i = hf_table_hold(table, i)->next_in_owner;
         return i != 0;
 }
