@@ -4,7 +4,6 @@
  * holdfast events: what happens to locks, as it happens, until it is told to end. A daemon
  * that goes away is waited for.
  */
-#include "cli/holder.h"
 #include "cli/message.h"
 #include "cli/print.h"
 #include "cli/report.h"
@@ -17,6 +16,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Between two tries to reach a daemon that is gone: twice as long each time, up to the last. */
@@ -90,13 +90,16 @@ static struct json_object *report(const struct holdfast_event *event)
         return object;
 }
 
-/* 10:04:05  acquired  web1 (pid 17)  /srv/web1.img  (shared)  text */
+/* 2026-01-31 10:04:05  acquired  web1 (pid 17)  /srv/web1.img  (shared)  text */
 static void print_line(const struct holdfast_event *event)
 {
-        char since[HF_SINCE_TEXT_MAX], pid[32] = "";
-        const char *when = hf_since_text(event->time, since);
+        time_t seconds = (time_t)(event->time / 1000000);
+        char when[32] = "", pid[32] = "";
+        struct tm tm;
         bool has_name = *event->name || *event->lockspace;
 
+        if (localtime_r(&seconds, &tm))
+                (void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
         if (event->pid)
                 (void)snprintf(pid, sizeof(pid), " (pid %d)", (int)event->pid);
         hf_print_line("%s  %-8s  %s%s%s%s%s%s%s%s%s%s", when, holdfast_event_name(event->kind),
