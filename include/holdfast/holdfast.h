@@ -463,8 +463,9 @@ struct holdfast_metadata_target {
 
 /*
  * Locks n files, all of them at once or none, in the order of asking. timeout_ms
- * is for the whole call; 0: 60 seconds; < 0: it waits for ever. May be called by
- * several threads at once. Starts the session's lock daemon if that is needed.
+ * is for the waiting; 0: 60 seconds; < 0: for ever; a daemon that does not answer is given ten
+ * seconds more. May be called by several threads at once. Starts the session's lock daemon if
+ * that is needed.
  *
  * -EBUSY when time is up, with the holder's name in the text; -ESTALE when a path leads elsewhere
  * now than when the call began. -E2BIG, and what opening a path may give.
