@@ -239,9 +239,10 @@ static void tell(void *ctx, const struct hf_label_told *told)
 static int repair_path(struct repair *repair, const char *given, bool forget)
 {
         hf_cleanup_free char *path = hf_lookaside_absolute(given);
+        const char *paths[] = {path};
         struct hf_error error = {0};
         struct stat st;
-        int r;
+        int r = 0;
 
         if (!path) {
                 hf_message("cannot tell where %s is: %s", given, strerror(errno));
@@ -251,8 +252,8 @@ static int repair_path(struct repair *repair, const char *given, bool forget)
                 r = hf_label_drop(&repair->scene, path, &error);
         else if (stat(path, &st) == 0)
                 r = hf_label_settle(&repair->scene, path, tell, repair, &error);
-        else
-                r = hf_label_settle_absent(&repair->scene, path, tell, repair, &error);
+        if (r >= 0 && !forget)
+                r = hf_label_settle_absent(&repair->scene, paths, 1, tell, repair, &error);
         if (r >= 0)
                 return HF_EXIT_OK;
         hf_message("%s", error.text);

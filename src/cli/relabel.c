@@ -185,19 +185,32 @@ static void report(void *ctx, const struct hf_label_told *told)
                            told->path, told->kind->noun);
 }
 
-void hf_relabel_leave(const struct hf_relabel *relabel, const struct hf_plan *plan)
+static void settle(const struct hf_relabel *relabel, const char *const *paths, size_t n)
 {
         struct hf_error error = {0};
+        int r;
 
-        for (size_t i = 0; relabel->n_wants && i < plan->n_images; i++) {
-                const char *path = plan->images[i].path;
-                int r = hf_label_settle(&relabel->scene, path, report, NULL, &error);
-
-                if (r == -ENOENT || r == -ENOTDIR)
-                        r = hf_label_settle_absent(&relabel->scene, path, report, NULL, &error);
-                if (r < 0)
+        for (size_t i = 0; i < n; i++) {
+                r = hf_label_settle(&relabel->scene, paths[i], report, NULL, &error);
+                /* Of one that is not there, more below. */
+                if (r < 0 && r != -ENOENT && r != -ENOTDIR)
                         hf_message("%s; 'holdfast label repair' tries again", error.text);
         }
-        if (relabel->n_wants)
-                hf_life_sweep(relabel->scene.life_dir);
+        r = hf_label_settle_absent(&relabel->scene, paths, n, report, NULL, &error);
+        if (r < 0)
+                hf_message("%s; 'holdfast label repair' tries again", error.text);
+        hf_life_sweep(relabel->scene.life_dir);
+}
+
+void hf_relabel_leave(const struct hf_relabel *relabel, const struct hf_plan *plan)
+{
+        hf_cleanup_free const char **paths = NULL;
+
+        if (!relabel->n_wants)
+                return;
+        paths = calloc(plan->n_images + 1, sizeof(*paths));
+        for (size_t i = 0; paths && i < plan->n_images; i++)
+                paths[i] = plan->images[i].path;
+        if (paths)
+                settle(relabel, paths, plan->n_images);
 }

@@ -101,8 +101,8 @@ int hf_label_settle(const struct hf_label_scene *scene, const char *path, hf_lab
 int hf_label_settle_all(const struct hf_label_scene *scene, hf_label_told_fn tell, void *ctx,
                         struct hf_error *err);
 
-/* As settle_all, but for those that were at path and are not there any more. */
-int hf_label_settle_absent(const struct hf_label_scene *scene, const char *path,
+/* As settle_all, but for images that were at one of these paths and are not there any more. */
+int hf_label_settle_absent(const struct hf_label_scene *scene, const char *const *paths, size_t n,
                            hf_label_told_fn tell, void *ctx, struct hf_error *err);
 
 /* Forgets all records of an image, whoever uses it, and leaves its labels as they are. */

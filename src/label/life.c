@@ -59,7 +59,7 @@ enum hf_label_life hf_life_of(const char *dir, const struct hf_label_host *host,
 int hf_life_begin(const char *dir, const struct hf_label_user *user, int *ret_fd,
                   struct hf_error *err)
 {
-        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+        struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1};
         hf_cleanup_free char *path = NULL;
         hf_cleanup_fd int fd = -1;
         int r = hf_path_make_dirs(dir, 0700, err);
@@ -71,8 +71,11 @@ int hf_life_begin(const char *dir, const struct hf_label_user *user, int *ret_fd
                 path = NULL;
                 return hf_error_sys(err, ENOMEM, "cannot name a file in %s", dir);
         }
-        /* Only this process can have made one by that name before. */
-        fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+        /*
+         * Only this process can have made one by that name before. For reading: the VM may be
+         * another user's, who shall not fill our filesystem by it.
+         */
+        fd = open(path, O_RDONLY | O_CREAT | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return hf_error_sys(err, errno, "cannot make %s", path);
         if (fcntl(fd, F_OFD_SETLK, &lock) < 0)

@@ -252,34 +252,44 @@ static bool was_settled(const struct hf_table_list *list, size_t place)
         return false;
 }
 
-static int settle_entries(const struct hf_label_scene *scene, const char *path,
-                          hf_label_told_fn tell, void *ctx, struct hf_error *err)
+int hf_label_settle_all(const struct hf_label_scene *scene, hf_label_told_fn tell, void *ctx,
+                        struct hf_error *err)
 {
         hf_cleanup_table_list struct hf_table_list list = {0};
         int r = hf_table_list(scene->table_dir, &list, err);
 
-        for (size_t i = 0; i < list.n && r >= 0; i++) {
-                const struct hf_table_entry *entry = &list.entries[i];
-
-                if (path ? !entry->damaged && !strcmp(entry->record.path, path)
-                         : !was_settled(&list, i))
-                        settle_entry(scene, entry, tell, ctx);
-        }
+        for (size_t i = 0; i < list.n; i++)
+                if (!was_settled(&list, i))
+                        settle_entry(scene, &list.entries[i], tell, ctx);
         hf_table_sweep(scene->table_dir);
         hf_life_sweep(scene->life_dir);
         return r;
 }
 
-int hf_label_settle_all(const struct hf_label_scene *scene, hf_label_told_fn tell, void *ctx,
-                        struct hf_error *err)
+/* Whether its image was at one of the paths, and is not. */
+static bool is_absent(const struct hf_table_entry *entry, const char *const *paths, size_t n)
 {
-        return settle_entries(scene, NULL, tell, ctx, err);
+        for (size_t i = 0; i < n && !entry->damaged; i++) {
+                hf_cleanup_fd int fd = -1;
+
+                if (strcmp(entry->record.path, paths[i]) != 0)
+                        continue;
+                fd = open(paths[i], O_PATH | O_CLOEXEC);
+                return fd < 0 || !is_image(fd, &entry->record);
+        }
+        return false;
 }
 
-int hf_label_settle_absent(const struct hf_label_scene *scene, const char *path,
+int hf_label_settle_absent(const struct hf_label_scene *scene, const char *const *paths, size_t n,
                            hf_label_told_fn tell, void *ctx, struct hf_error *err)
 {
-        return settle_entries(scene, path, tell, ctx, err);
+        hf_cleanup_table_list struct hf_table_list list = {0};
+        int r = hf_table_list(scene->table_dir, &list, err);
+
+        for (size_t i = 0; i < list.n; i++)
+                if (is_absent(&list.entries[i], paths, n))
+                        settle_entry(scene, &list.entries[i], tell, ctx);
+        return r;
 }
 
 /* ---- without settling ---- */

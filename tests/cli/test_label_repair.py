@@ -5,18 +5,20 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import threading
 
 import pytest
 
-from hftest.command import HOLDFAST, descendants, need
+from hftest.command import HOLDFAST, descendants, need, qemu
 from hftest.labels import NOBODY, OTHER, sign, this_machine
 from hftest.processes import kill_family, until
 
 # Length of what takes its time; by hand HF_LABEL_ROUNDS=1000.
 ROUNDS = int(os.environ.get("HF_LABEL_ROUNDS", "15"))
+QEMUS = int(os.environ.get("HF_LABEL_QEMUS", "2"))
 ELSEWHERE = "f" * 32
 ONLY_ATTRIBUTE = pytest.mark.parametrize("place", ["attribute"], indirect=True)
 ONLY_TABLE = pytest.mark.parametrize("place", ["table"], indirect=True)
@@ -206,8 +208,9 @@ def test_an_image_that_cannot_be_given_back_does_not_stop_the_rest(place, left):
 # ---- killed at every step ----
 
 # Calls that change something, or that may be the last before one. `when=N` counts each by itself.
-STEPS = ("setxattr", "removexattr", "fchownat", "renameat", "unlinkat", "fsync", "mkdir", "setresuid",
-         "sendto", "sendmsg", "execve")
+# HF_LABEL_STEPS has other ones, by hand.
+STEPS = os.environ.get("HF_LABEL_STEPS", "setxattr removexattr fchownat renameat unlinkat fsync "
+                       "setresuid sendto sendmsg execve").split()
 
 
 def killed_at(place, call, n, words):
@@ -227,7 +230,7 @@ def test_killed_at_any_step_repair_gives_the_owner_back(place, call):
     one that waits when it gives back, and with them what a repair does."""
     one, two = place.image("one.img", 5, 6), place.image("two.img", 7, 8)
     words = [*place.words(NOBODY, one, two), "--", "true"]
-    for n in range(1, 40):
+    for n in range(1, 400):
         killed = killed_at(place, call, n, words)
         killed_at(place, call, n, ["label", "repair"])
         place.repair()
@@ -241,16 +244,16 @@ def test_killed_at_any_step_repair_gives_the_owner_back(place, call):
 
 # ---- two VMs ----
 
-def test_two_vms_that_share_an_image_and_come_and_go_leave_it_as_it_was(place):
+def come_and_go(place, rounds, vmm, expected):
+    """Two VMs at a time, each some times after another, on one image that both read."""
     path, own = place.image("base.img", 5, 6), [place.image("a.img", 1, 2),
                                                 place.image("b.img", 3, 4)]
     wrong = []
 
     def one(mine):
-        for _ in range(ROUNDS):
-            done = place.run(NOBODY, f"{path}:ro", mine,
-                             vmm=["stat", "-c", "%u:%g", path, mine])
-            if done.stdout.split() != [NOBODY, NOBODY] or done.stderr:
+        for _ in range(rounds):
+            done = place.run(NOBODY, f"{path}:ro", mine, vmm=vmm(path, mine))
+            if done.stdout.split() != expected or done.stderr:
                 wrong.append(done)
     both = [threading.Thread(target=one, args=(mine,)) for mine in own]
     for thread in both:
@@ -260,6 +263,19 @@ def test_two_vms_that_share_an_image_and_come_and_go_leave_it_as_it_was(place):
     assert not wrong
     assert [place.owner(each) for each in (path, *own)] == ["5:6", "1:2", "3:4"]
     place.nothing_is_left()
+
+
+def test_two_vms_that_share_an_image_and_come_and_go_leave_it_as_it_was(place):
+    come_and_go(place, ROUNDS, lambda *images: ["stat", "-c", "%u:%g", *images], [NOBODY, NOBODY])
+
+
+@ONLY_ATTRIBUTE
+def test_two_qemus_that_share_an_image_and_come_and_go_leave_it_as_it_was(place):
+    def vmm(base, mine):
+        words = shlex.join(qemu("-drive", f"file={base},format=raw,if=virtio,readonly=on", "-drive",
+                                f"file={mine},format=raw,if=virtio", "-monitor", "stdio"))
+        return ["sh", "-c", f"echo quit | {words} >/dev/null && echo ended"]
+    come_and_go(place, QEMUS, vmm, ["ended"])
 
 
 @ONLY_ATTRIBUTE
