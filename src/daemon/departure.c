@@ -134,10 +134,9 @@ static void next_step(struct hf_server *server, uint32_t index)
         struct hf_owner *owner = hf_table_owner(server->table, index);
 
         if (!owner->killed) {
-                hf_log(HF_LOG_WARNING, MODULE,
-                       "%s (pid %d) does not end on SIGTERM after its lock connection closed; "
-                       "sending SIGKILL",
-                       name_of(server, index), (int)owner->pid);
+                hf_event_of_owner(server, HF_HOLDFAST_EVENT_KILLED, index,
+                                  "does not end on SIGTERM after its lock connection closed; "
+                                  "sending SIGKILL");
                 send_signal(server, index, SIGKILL);
                 set_deadline(server, index, REPORT_AFTER_USEC);
                 owner->killed = 1;
@@ -185,7 +184,10 @@ static void begin_ending(struct hf_server *server, uint32_t index)
 
         (void)snprintf(why, sizeof(why), "closed its lock connection with %u locks held; ending it",
                        owner->holds);
-        hf_event_of_owner(server, HF_HOLDFAST_EVENT_KILLED, index, why);
+        /* Of one that is ending by itself, and was only quicker to close its files, nothing is
+         * told. */
+        if (!hf_process_is_ending(owner->pid))
+                hf_event_of_owner(server, HF_HOLDFAST_EVENT_KILLED, index, why);
         send_signal(server, index, SIGTERM);
         set_deadline(server, index, KILL_AFTER_USEC);
         /* Last: who is killed before it leaves the rest to do to a successor. */

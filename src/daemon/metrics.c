@@ -7,6 +7,8 @@
 #include "daemon/area.h"
 #include "daemon/guard.h"
 #include "daemon/search.h"
+#include "daemon/set-private.h"
+#include "daemon/wait.h"
 
 struct row {
         const char *name; /* as in OpenMetrics; what ends in _seconds is in microseconds here */
@@ -58,9 +60,8 @@ static uint64_t waiters(struct hf_server *server)
 {
         uint64_t n = 0;
 
-        for (const struct hf_session *s = server->sessions; s; s = s->next)
-                n += s->state == HF_SESSION_WORKING && s->call.prog == HF_HOLDFAST_PROGRAM &&
-                     s->call.proc == HF_HOLDFAST_ACQUIRE_SET;
+        for (const struct hf_set *s = NULL; (s = hf_waits_next(server, s));)
+                n += s->waits;
         return n;
 }
 
@@ -133,7 +134,7 @@ static const struct row rows[] = {
          "Requests whose wait has ended with nothing."},
         {"holdfast_waiting_seconds", false, wait_usec, "Time that requests have waited."},
         {"holdfast_owners_killed", false, killed,
-         "Virtual machines that were ended for the sake of their locks."},
+         "Signals that were to end virtual machines for the sake of their locks."},
         {"holdfast_locks_lost", false, lost,
          "Locks that were lost with the lease of their file server."},
         {"holdfast_locks_doubted", false, doubted,
@@ -145,7 +146,7 @@ static const struct row rows[] = {
         {"holdfast_owners", true, owners, "Virtual machines and other owners of locks."},
         {"holdfast_locks", true, locks, "Locks that are held."},
         {"holdfast_lock_names", true, names, "Names by which they are held."},
-        {"holdfast_waiters", true, waiters, "Requests for sets that have no answer yet."},
+        {"holdfast_waiters", true, waiters, "Requests that wait in line."},
         {"holdfast_clients", true, clients, "Connections to the socket for locks."},
         {"holdfast_clients_limit", true, client_limit, "Most connections to it: max_clients."},
         {"holdfast_readers", true, readers, "Connections to the read-only socket."},

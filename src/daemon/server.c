@@ -173,8 +173,8 @@ struct hf_server *hf_server_free(struct hf_server *server)
         (void)sd_event_source_disable_unref(server->parker_timer);
         (void)sd_event_source_disable_unref(server->await_timer);
         (void)sd_event_source_disable_unref(server->idle_timer);
-        hf_waits_free(server);
         (void)sd_event_source_disable_unref(server->event_teller);
+        hf_waits_free(server);
         hf_guard_free(server);
         hf_work_free(server);
         (void)hf_table_free(server->table);

@@ -105,6 +105,10 @@ static inline bool hf_set_is_of_metadata(const struct hf_set *set)
         return set->args.class == HF_HOLDFAST_METADATA;
 }
 
+/* set-program.c: tells the world that it begins to wait, and that it has been answered. */
+void hf_set_note_wait(struct hf_set *set);
+void hf_set_note_end(const struct hf_set *set);
+
 /* set-program.c: says to the client what is in the outcome; false: it is to be said later. */
 bool hf_wire_tell_waiting(const struct hf_set *set);
 

@@ -408,6 +408,8 @@ void hf_waits_begin(struct hf_set *set)
         if (!set->waits)
                 learn_things(set);
         set->state = HF_SET_WAITING;
+        if (!set->waits)
+                hf_set_note_wait(set);
         if (set->args.flags & HF_HOLDFAST_SET_PROGRESS) {
                 waits->tellers += !set->waits;
                 set->waits = true;

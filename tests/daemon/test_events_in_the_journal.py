@@ -101,4 +101,4 @@ def test_the_ids_are_all_different_and_in_the_manual():
     assert len(set(IDS.values())) == len(IDS) == 8
     manual = MANUAL.read_text()
     for name, number in IDS.items():
-        assert re.search(rf"{name.lower()}\b[^.]*{number}", manual, re.S | re.I), name
+        assert re.search(rf"^\.It Li {name.lower()}\n\.Li {number} ", manual, re.M), name

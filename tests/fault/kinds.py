@@ -11,6 +11,7 @@ import select
 import struct
 
 from hftest import own_program, wire
+from hftest.events import Listener
 from hftest.files import lock_on_first_byte
 from hftest.processes import until
 from hftest.wire import AUTOCREATE, SHARED, Owner, Proc
@@ -412,9 +413,31 @@ class WaitNoMoreForAStranger(WaitForAStranger):
         self.scene.left.clear()
 
 
+class ToldOfEvents(Kind):
+    """Whoever listens is told of everything, perhaps twice."""
+
+    most = 300
+    may_fail = False
+
+    def before(self):
+        self.listener = Listener(self.scene.daemon.own_socket_ro)
+
+    def act(self):
+        assert self.client.acquire(self.disk).ok and self.client.release(self.disk).ok
+        self.listener.until(lambda events: any(event.kind == "released" for event in events))
+
+    def after(self):
+        numbers = {event.number for event in self.listener.events}
+        assert self.listener.missed == 0
+        assert len(numbers) == max(numbers) - min(numbers) + 1, self.listener.events
+        told = [event.kind for event in self.listener.events if event.kind != "started"]
+        assert told[0] == "acquired" and set(told) == {"acquired", "released"}, told
+        self.listener.close()
+
+
 KINDS = [Acquire, AcquireShared, AcquireAgain, AcquireByAnotherName, AcquireOfAnothers,
          AcquireOfAStrangers, AcquireAutocreate, Release, ReleaseAutocreate, ReleaseOneName,
          ReleaseOfNothing, Register, Restrict, NewLockspace, CreateResource, DeleteResource, Ping,
          Connect, Disconnect, ListLocks, VmDies, VmCutsItsConnection, SayWhatBecomes,
          HalfARequest, ClientLeaves, WaitForAStranger, WaitNoMoreForAStranger,
-         *SET_KINDS]
+         ToldOfEvents, *SET_KINDS]

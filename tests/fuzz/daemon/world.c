@@ -334,6 +334,11 @@ void world_end_process(unsigned int pid)
                 FUZZ_PROMISE(write(ended[pid], &one, sizeof(one)) == sizeof(one));
 }
 
+bool hf_process_is_ending(pid_t pid)
+{
+        return pid >= 1 && pid < WORLD_PROCESSES && world_is_dead(ended[pid]);
+}
+
 int hf_process_pidfd_is_dead(int pidfd)
 {
         return world_is_dead(pidfd);
