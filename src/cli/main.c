@@ -21,6 +21,8 @@ static const struct hf_verb verbs[] = {
         {"ps", "list VMs and what they hold", hf_verb_ps},
         {"who", "tell who holds a disk", hf_verb_who},
         {"explain", "tell all about who holds a disk, and what to do", hf_verb_explain},
+        {"events", "tell what happens to locks, as it happens", hf_verb_events},
+        {"metrics", "show the daemon's numbers, for a monitor", hf_verb_metrics},
 };
 
 struct main_options {

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "daemon/area.h"
 #include "daemon/dispatch.h"
+#include "daemon/event.h"
 #include "daemon/metadata.h"
 #include "daemon/owner.h"
 #include "daemon/release.h"
@@ -80,8 +81,8 @@ bool hf_set_look_at_line(struct hf_set *set)
 {
         if (!set->entry || hf_queue_is_ready(set->entry))
                 return false;
-        set->outcome = (struct hf_set_acquired){
-                .status = -EBUSY, .refused = hf_queue_obstacle(set->entry)};
+        set->outcome = (struct hf_set_acquired){.status = -EBUSY,
+                                                .refused = hf_queue_obstacle(set->entry)};
         set->foreign = false;
         set->blocked_by = 0;
         return true;
@@ -193,7 +194,11 @@ static void set_freep(struct hf_set **set)
 /* The client has left, nobody waits. */
 static void cancel(void *data)
 {
-        hf_set_free(data);
+        struct hf_set *set = data;
+
+        if (set->waits)
+                hf_event_waited(set->server, hf_work_boottime() - set->begun, true);
+        hf_set_free(set);
 }
 
 void hf_set_end(struct hf_set *set)
@@ -208,6 +213,7 @@ void hf_set_end(struct hf_set *set)
         session->told = NULL;
         session->job = NULL;
         set->done(session, &set->outcome);
+        hf_set_note_end(set);
         /* What was granted is the owner's now. */
         set->at = 0;
         set->answered = true;
@@ -271,8 +277,7 @@ static unsigned int count_holds(struct hf_set *set)
              i = hf_table_hold(table, i)->next_in_owner) {
                 const struct hf_hold *hold = hf_table_hold(table, i);
 
-                n += hold->check &&
-                     !(hf_table_lock(table, hold->lock)->flags & HF_LOCK_RELEASING);
+                n += hold->check && !(hf_table_lock(table, hold->lock)->flags & HF_LOCK_RELEASING);
         }
         return n;
 }

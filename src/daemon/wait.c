@@ -30,18 +30,18 @@
 struct hf_waits {
         struct hf_server *server;
         struct hf_queue *queue;
-        struct hf_set *woken;      /* by rising tickets */
-        struct hf_set *giving;     /* those that wait for what they give back, in no order */
-        struct hf_set *next_turn;  /* whose try goes on in the loop's next turn, in no order */
-        sd_event_source *post;     /* serves who was woken by any other source */
-        sd_event_source *soon;     /* runs while there are sets for the next turn */
-        sd_event_source *timer;    /* the next time at which somebody is to be looked at: */
-        uint64_t armed;            /* CLOCK_BOOTTIME; 0: none */
-        unsigned int tellers;      /* sets that wait and whose clients want to know why */
-        uint64_t tell_at;          /* CLOCK_BOOTTIME, when they are told what has changed; 0: nothing */
+        struct hf_set *woken;     /* by rising tickets */
+        struct hf_set *giving;    /* those that wait for what they give back, in no order */
+        struct hf_set *next_turn; /* whose try goes on in the loop's next turn, in no order */
+        sd_event_source *post;    /* serves who was woken by any other source */
+        sd_event_source *soon;    /* runs while there are sets for the next turn */
+        sd_event_source *timer;   /* the next time at which somebody is to be looked at: */
+        uint64_t armed;           /* CLOCK_BOOTTIME; 0: none */
+        unsigned int tellers;     /* sets that wait and whose clients want to know why */
+        uint64_t tell_at; /* CLOCK_BOOTTIME, when they are told what has changed; 0: nothing */
         bool looking;
         bool passed_on; /* a helper is nobody's any more: another one may be needed */
-        uint32_t by_owner[HF_TABLE_OWNERS_MAX];            /* how many sets wait */
+        uint32_t by_owner[HF_TABLE_OWNERS_MAX];              /* how many sets wait */
         uint64_t watched[HF_BITS_WORDS(HF_TABLE_LOCKS_MAX)]; /* locks that are in somebody's way */
 };
 
@@ -411,6 +411,8 @@ void hf_waits_begin(struct hf_set *set)
         if (!set->waits)
                 learn_things(set);
         set->state = HF_SET_WAITING;
+        if (!set->waits)
+                hf_set_note_wait(set);
         if (set->args.flags & HF_HOLDFAST_SET_PROGRESS) {
                 waits->tellers += !set->waits;
                 set->waits = true;
