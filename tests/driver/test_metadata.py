@@ -320,7 +320,7 @@ def test_a_path_in_other_mounts_is_the_same_file(daemon, user, image, folder, pe
 
 def test_several_threads_and_processes_cross_their_sets_without_fault(user, image, folder):
     a, b, c = (image(name) for name in "abc")
-    rounds = int(os.environ.get("HF_CROSS_ROUNDS", "60"))
+    rounds = int(os.environ.get("HF_CROSS_ROUNDS", "30"))
     users = [user() for _ in range(3)]
     for one in users:
         one.begin("cross", sets=[[a, b], [b, a], [b, c, a], [c]], rounds=rounds)
