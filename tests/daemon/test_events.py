@@ -10,6 +10,8 @@ import subprocess
 import pytest
 
 from hftest.events import KINDS, Listener, metrics
+from hftest.line import clients
+from hftest.own_program import GRANTED, METADATA, REFUSED, metadata_of
 from hftest.processes import until
 from hftest.wire import SHARED, Connection, Owner, uuid_of
 
@@ -83,6 +85,48 @@ def test_a_vm_that_died_by_itself_was_not_killed(daemon, nursery, disk, listener
         assert vm.own_connection(daemon).acquire(disk).ok
         vm.close()
         listener.until(told(["acquired", "released"] * i))
+
+
+def test_a_set_tells_when_it_waits_and_how_that_ended(daemon, folder, disk, listener):
+    other = os.path.join(folder, "a.img")
+    with open(other, "wb"):
+        pass
+    holder, patient, hasty = clients(daemon, 3)
+    assert holder.take(disk).granted == GRANTED
+    patient.ask(other, disk)
+    assert hasty.take(disk, timeout=0.01).granted == REFUSED
+    holder.release()
+    assert patient.hear().granted == GRANTED
+    events = listener.until(lambda events: len(events) == 7)
+    assert [(event.kind, event.owner, event.name) for event in events] == [
+        ("acquired", "client0", disk), ("waiting", "client1", disk), ("waiting", "client2", disk),
+        ("refused", "client2", disk), ("released", "client0", disk),
+        ("acquired", "client1", other), ("acquired", "client1", disk)]
+    assert "client0" in events[1].text
+    with Connection(daemon.own_socket) as connection:
+        found = metrics(connection)
+    assert found["holdfast_waits_begun"] == found["holdfast_waits_ended"] == 2
+    assert found["holdfast_waits_timed_out"] == 1 and found["holdfast_waiters"] == 0
+    assert found["holdfast_waiting_seconds"] >= 10000
+
+
+def test_the_number_of_those_who_wait_is_known_and_who_leaves_waits_no_more(daemon, disk):
+    holder, patient = clients(daemon, 2)
+    assert holder.take(disk).granted == GRANTED
+    patient.ask(disk)
+    with Connection(daemon.own_socket) as connection:
+        assert metrics(connection)["holdfast_waiters"] == 1
+        patient.close()
+        until(lambda: metrics(connection)["holdfast_waiters"] == 0, "it has left")
+        assert metrics(connection)["holdfast_waits_timed_out"] == 1
+
+
+def test_metadata_locks_are_told_of_as_such(daemon, disk, listener):
+    one, = clients(daemon, 1)
+    assert one.take(metadata_of(disk), klass=METADATA).granted == GRANTED
+    one.release()
+    events = listener.until(told(["acquired", "released"]))
+    assert [event.metadata for event in events] == [1, 1]
 
 
 def test_nothing_is_told_of_a_request_that_fails_otherwise(daemon, client, folder, disk, listener):

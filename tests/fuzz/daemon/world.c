@@ -336,9 +336,7 @@ void world_end_process(unsigned int pid)
 
 bool hf_process_is_ending(pid_t pid)
 {
-        uint64_t start;
-
-        return hf_process_start(pid, &start) < 0;
+        return pid >= 1 && pid < WORLD_PROCESSES && world_is_dead(ended[pid]);
 }
 
 int hf_process_pidfd_is_dead(int pidfd)
