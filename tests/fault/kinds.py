@@ -7,6 +7,7 @@ number of times, and after(). A scene makes what they need, with names that are 
 
 import fcntl
 import os
+import select
 import struct
 
 from hftest import own_program, wire
@@ -23,6 +24,7 @@ class Scene:
     def __init__(self, daemon, nursery, folder):
         self.daemon, self.nursery, self.folder = daemon, nursery, folder
         self.count = 0
+        self.left = []  # what a request that failed leaves open
         self.owner, self.other = nursery.sleeper(), nursery.sleeper()
         self.client = daemon.connect_as(Owner("web1", self.owner.pid))
         self.rival = daemon.connect_as(Owner("web2", self.other.pid))
@@ -40,6 +42,8 @@ class Scene:
 
     def give_up(self):
         """Whatever a request that failed has left, all that is held can be released."""
+        while self.left:
+            self.left.pop().close()
         for client in (self.client, self.rival):
             for name in (self.disk, self.alias):
                 client.release(name)
@@ -50,24 +54,21 @@ class Scene:
     def stand(self):
         """A connection that stands for itself."""
         connection = self.daemon.connect()
+        self.left.append(connection)
         answer = own_program.client(connection, "backup")
         assert answer.ok, answer
         return connection
 
+    def stranger(self):
+        """Somebody has the lock of the disk who is in nobody's table."""
+        file = open(self.disk, "r+b")
+        self.left.append(file)
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK,
+                    struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))
+        return file
+
     def is_free(self):
         return lock_on_first_byte(self.disk) == "unlocked"
-
-
-class Stranger:
-    """Has the lock of a file, which is in nobody's table."""
-
-    def __init__(self, path):
-        self.file = open(path, "r+b")
-        fcntl.fcntl(self.file, fcntl.F_OFD_SETLK,
-                    struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))
-
-    def let_go(self):
-        self.file.close()
 
 
 class Kind:
@@ -133,14 +134,14 @@ class AcquireOfAnothers(Kind):
 
 class AcquireOfAStrangers(Kind):
     def before(self):
-        self.stranger = Stranger(self.disk)
+        self.stranger = self.scene.stranger()
 
     def act(self):
         answer = self.client.acquire(self.disk)
         assert answer.verdict == BUSY, answer
 
     def after(self):
-        self.stranger.let_go()
+        self.stranger.close()
         assert self.client.acquire(self.disk).ok and self.client.release(self.disk).ok
 
 
@@ -368,7 +369,7 @@ class HalfARequest(Kind):
 class ClientLeaves(Kind):
     """A connection that stands for itself, from its begin to its end."""
 
-    most = 300
+    most = 150
 
     def act(self):
         self.late = self.scene.stand()
@@ -378,20 +379,27 @@ class ClientLeaves(Kind):
 
     def after(self):
         assert self.scene.is_free()
+        self.scene.left.clear()
 
 
 class WaitForAStranger(Kind):
     # Its waiting for the helper is points too, by the thousand.
-    most = 150
+    most = 60
 
     def before(self):
-        self.stranger = Stranger(self.disk)
+        self.stranger = self.scene.stranger()
         self.late = self.scene.stand()
 
-    def act(self):
+    def wait(self):
         own_program.send_set(self.late, self.disk, timeout=own_program.FOREVER)
-        until(lambda: self.scene.daemon.workers, "a helper waits")
-        self.stranger.let_go()
+        refusal = select.poll()
+        refusal.register(self.late.transport.sock, select.POLLIN)
+        until(lambda: self.scene.daemon.workers or refusal.poll(0), "a helper waits")
+        assert self.scene.daemon.workers, self.late.receive()
+
+    def act(self):
+        self.wait()
+        self.stranger.close()
         answer = own_program.read_set(self.late.receive())
         assert isinstance(answer, own_program.Set) and answer.granted, answer
 
@@ -400,20 +408,21 @@ class WaitForAStranger(Kind):
         self.late.close()
         until(self.scene.is_free, "it is free")
         until(lambda: not self.scene.daemon.workers, "no helper is left")
+        self.scene.left.clear()
 
 
 class WaitNoMoreForAStranger(WaitForAStranger):
     """The stranger lets go at the moment at which nobody wants it any more."""
 
     def act(self):
-        own_program.send_set(self.late, self.disk, timeout=own_program.FOREVER)
-        until(lambda: self.scene.daemon.workers, "a helper waits")
+        self.wait()
         self.late.close()
-        self.stranger.let_go()
+        self.stranger.close()
         until(lambda: not self.scene.daemon.workers, "no helper is left")
 
     def after(self):
         until(self.scene.is_free, "it is free")
+        self.scene.left.clear()
 
 
 KINDS = [Acquire, AcquireShared, AcquireAgain, AcquireByAnotherName, AcquireOfAnothers,
