@@ -296,3 +296,16 @@ def test_a_backing_file_that_came_while_it_waited_is_not_left_unlocked(cli, disk
     assert child.wait(10) == 75
     assert "the images of web1 have changed while it waited" in child.stderr.read()
     assert cli("run", "--", "true", "-hda", path).returncode == 0
+
+
+def test_the_disk_of_another_daemon_is_waited_for_too(cli, disk, waiting, nursery, folder, holdfastd):
+    path = disk()
+    other = Cli(nursery, folder, holdfastd("other").run_dir)
+    holder = other.hold("web0", f"--disk={path}")
+    child = waiting("run", "--wait", "--name=web1", f"--disk={path}")
+    finish(holder)
+    assert child.stdout.readline() == "up\n"
+    finish(child)
+    [said] = child.stderr.read().splitlines()
+    assert said.startswith("holdfast: waiting for disk.img") and said.endswith("; 1st in line")
+    assert "held by" in said

@@ -65,10 +65,10 @@ def test_a_wait_that_runs_out_is_busy_and_names_the_holder(daemon, vmm, image):
 def test_the_time_of_waiting_is_none_of_the_calls_own(daemon, vmm, image):
     holder = vmm(daemon, "web0", image())
     holder.must("start")
-    vm = vmm(daemon, "web1", image(), wait_ms=-1, timeout_ms=1000)
+    vm = vmm(daemon, "web1", image(), wait_ms=-1, timeout_ms=400)
     vm.begin("start")
     in_line(holder, 1)
-    assert not vm.has_answered(1.2)
+    assert not vm.has_answered(0.5)
     holder.process.kill()
     assert vm.answer("start")["r"] == 0
 
@@ -103,10 +103,9 @@ def test_who_has_locks_may_not_wait_for_more(daemon, vmm, manager, image):
 def test_a_stock_daemon_cannot_let_anybody_wait(virtlockd, vmm, image):
     daemon = virtlockd()
     vmm(daemon, "web0", image(), wait_ms=-1).must("start")
-    answer = vmm(daemon, "web1", image("b"), image(), wait_ms=-1).start()
+    answer = vmm(daemon, "web1", image(), wait_ms=-1).start()
     assert (answer["r"], answer["code"]) == (-errno.EOPNOTSUPP, UNSUPPORTED)
     assert image() in answer["text"] and "libvirt's virtlockd" in answer["text"]
-    vmm(daemon, "web2", image("b")).must("start")
 
 
 def test_a_client_gives_back_by_closing_and_nobody_is_killed(daemon, vmm, client, image):
