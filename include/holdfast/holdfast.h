@@ -27,6 +27,9 @@
  * A program that wants to know who holds what uses holdfast_list_vms,
  * holdfast_list_locks, holdfast_list_waiters and holdfast_who.
  *
+ * What happens to locks is told by holdfast_events_open, and counted in
+ * holdfast_get_metrics.
+ *
  * A program that changes a file's owner, mode or labels takes its metadata lock
  * with holdfast_metadata_lock.
  *
@@ -460,8 +463,9 @@ struct holdfast_metadata_target {
 
 /*
  * Locks n files, all of them at once or none, in the order of asking. timeout_ms
- * is for the whole call; 0: 60 seconds; < 0: it waits for ever. May be called by
- * several threads at once. Starts the session's lock daemon if that is needed.
+ * is for the waiting; 0: 60 seconds; < 0: for ever; a daemon that does not answer is given ten
+ * seconds more. May be called by several threads at once. Starts the session's lock daemon if
+ * that is needed.
  *
  * -EBUSY when time is up, with the holder's name in the text; -ESTALE when a path leads elsewhere
  * now than when the call began. -E2BIG, and what opening a path may give.
@@ -481,6 +485,89 @@ int holdfast_metadata_fd(const struct holdfast_metadata *held, size_t target);
  * frees the object only.
  */
 void holdfast_metadata_unlock(struct holdfast_metadata *held);
+
+/* ---- events and numbers ---------------------------------------------------------------- */
+
+enum holdfast_event_kind {
+        HOLDFAST_EVENT_ACQUIRED = 1,
+        HOLDFAST_EVENT_WAITING = 2,
+        HOLDFAST_EVENT_REFUSED = 3,
+        HOLDFAST_EVENT_RELEASED = 4,
+        HOLDFAST_EVENT_KILLED =
+                5,               /* a VM is ended: it closed its lock connection, or lost a lock */
+        HOLDFAST_EVENT_LOST = 6, /* a lock is held no more, with its file server's lease */
+        HOLDFAST_EVENT_DOUBTED = 7, /* its file server is silent */
+        HOLDFAST_EVENT_STARTED =
+                8 /* the daemon serves, after its start or after a fault of its own */
+};
+
+/* What a kind does not have is 0 or "". Long names and texts may be cut. */
+struct holdfast_event {
+        size_t size;
+        uint64_t number; /* rising; by one, but for what was missed, while it is one daemon */
+        uint64_t missed; /* so many events before this one were lost, as they were not read in time
+                          */
+        uint64_t time;   /* microseconds since the epoch */
+        unsigned int kind; /* enum holdfast_event_kind; others may come */
+        unsigned int metadata;
+        unsigned int shared;
+        const char *lockspace; /* as in struct holdfast_lock_info */
+        const char *name;
+        const char *vm; /* the name of the VM, or of the program that is a client */
+        uint8_t uuid[HOLDFAST_UUID_SIZE];
+        pid_t pid;
+        const char *via;
+        const char *text; /* more about it, for people */
+};
+
+/* "acquired"; "unknown" for a kind that this library does not know. */
+const char *holdfast_event_name(unsigned int kind);
+
+struct holdfast_events; /* a stream of them */
+
+/*
+ * Listens to what happens from now on, or, with after, behind the event of that number: what
+ * happened since then comes first, as far as the daemon still has it. Of the own daemon, or else
+ * the system's. When this returns, no event is missed any more. flags: 0.
+ */
+int holdfast_events_open(uint64_t after, unsigned int flags, struct holdfast_events **ret,
+                         struct holdfast_error *err);
+
+/*
+ * The next event: 1, and *ret, which is valid until the next call; or 0 when there was
+ * none for timeout_ms (0: it does not wait; < 0: it waits for ever). -ECONNRESET: the daemon has
+ * ended; open another stream, after the last number. After any failure the stream gives nothing
+ * more.
+ */
+int holdfast_events_next(struct holdfast_events *events, int timeout_ms,
+                         const struct holdfast_event **ret, struct holdfast_error *err);
+
+/*
+ * A descriptor for poll (POLLIN): when it can be read, call _next with timeout 0 until it
+ * returns 0. It stays the stream's.
+ */
+int holdfast_events_fd(const struct holdfast_events *events);
+void holdfast_events_close(struct holdfast_events *events); /* NULL is fine */
+
+/* One number of the daemon's. */
+struct holdfast_metric {
+        size_t size;
+        const char *name;   /* as in OpenMetrics, without a suffix */
+        unsigned int gauge; /* 0: it only rises, from 0 at the daemon's start */
+        uint64_t value;     /* of a name that ends in _seconds: microseconds */
+        const char *help;
+};
+
+struct holdfast_metric_list {
+        size_t size;
+        size_t n;
+        const struct holdfast_metric *const *metrics;
+};
+
+/* All numbers of the own daemon, or else of the system's. flags: 0. */
+int holdfast_get_metrics(unsigned int flags, struct holdfast_metric_list **ret,
+                         struct holdfast_error *err);
+void holdfast_metric_list_free(struct holdfast_metric_list *list);
 
 #ifdef __cplusplus
 }

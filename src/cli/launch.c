@@ -12,6 +12,7 @@
 
 #include <limits.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static void free_vm(struct holdfast_vm **vm)
 {
@@ -102,16 +103,21 @@ static const struct hf_plan_image *image_of(const struct hf_plan *plan, const ch
         return NULL;
 }
 
-static void report_held(const char *path, const char *holder)
+/* waited: for how many seconds in vain; 0: not at all. */
+static void report_held(const char *path, const char *holder, double waited)
 {
+        char after[64] = "";
+
         path = hf_launch_short(path);
-        hf_message("%s is held by %s. Stop it first, or see 'holdfast who %s'.", path, holder,
-                   path);
+        if (waited > 0)
+                (void)snprintf(after, sizeof(after), ", after %.1f s in line", waited);
+        hf_message("%s is %sheld by %s%s. Stop it first, or see 'holdfast who %s'.", path,
+                   waited > 0 ? "still " : "", holder, after, path);
 }
 
 /* Names the holder, also where the daemon cannot. */
 static void report_refusal(const struct hf_plan *plan, const struct holdfast_vm *vm,
-                           const struct holdfast_error *error)
+                           const struct holdfast_error *error, double waited)
 {
         struct holdfast_holder holder = {.size = sizeof(holder)};
         const struct hf_plan_image *image;
@@ -123,11 +129,11 @@ static void report_refusal(const struct hf_plan *plan, const struct holdfast_vm 
         }
         image = image_of(plan, holder.resource);
         if (holder.pid || *holder.name)
-                report_held(holder.resource, hf_holder_text(&holder, text));
+                report_held(holder.resource, hf_holder_text(&holder, text), waited);
         else if (image && hf_foreign_opposes_aside(image, text))
-                report_held(holder.resource, text);
+                report_held(holder.resource, text, waited);
         else if (image)
-                report_held(holder.resource, hf_foreign_opponent(image, text));
+                report_held(holder.resource, hf_foreign_opponent(image, text), waited);
         else
                 hf_message("%s", error->text);
 }
@@ -167,7 +173,7 @@ static int check_foreign(const struct hf_plan *plan)
                 if (hf_foreign_opposes(image, false) <= 0 &&
                     (hf_foreign_opposes(image, true) <= 0 || !is_aside(plan, image)))
                         continue;
-                report_held(image->path, hf_foreign_opponent(image, text));
+                report_held(image->path, hf_foreign_opponent(image, text), 0);
                 return HF_EXIT_HELD;
         }
         return HF_EXIT_OK;
@@ -212,10 +218,10 @@ int hf_launch_no_vmm(const struct hf_plan *plan, int number)
 }
 
 static int report_failure(const struct hf_plan *plan, const struct holdfast_vm *vm,
-                          const struct holdfast_error *error)
+                          const struct holdfast_error *error, double waited)
 {
         if (error->code == HOLDFAST_E_BUSY)
-                report_refusal(plan, vm, error);
+                report_refusal(plan, vm, error, waited);
         else
                 hf_message("%s", error->text);
         return hf_message_status(error);
@@ -225,11 +231,18 @@ int hf_launch_lock(struct hf_plan *plan, struct holdfast_vm *vm, int *ret_connec
 {
         struct holdfast_error error = {0};
         int connection = -1, status = HF_EXIT_OK, r;
+        double waited;
 
         r = start(vm, &connection, &error);
-        hf_wait_end(&plan->wait);
+        waited = hf_wait_end(&plan->wait);
         if (r < 0)
-                return report_failure(plan, vm, &error);
+                return report_failure(plan, vm, &error, waited);
+        if (waited > 0 && hf_plan_is_outdated(plan)) {
+                hf_message("the images of %s have changed while it waited, and not all of them "
+                           "are locked: start it again",
+                           plan->vm_name);
+                return HF_EXIT_HELD;
+        }
         if (strcmp(holdfast_vm_driver(vm), "nop") != 0)
                 status = check_foreign(plan);
         if (status != HF_EXIT_OK)
@@ -253,6 +266,9 @@ int hf_launch_become(struct hf_plan *plan, struct holdfast_vm *vm, const struct 
 
         if (status != HF_EXIT_OK)
                 return status;
+        /* Of a child that stood in line for its parent. */
+        if (plan->wait_ms && !plan->exec)
+                (void)prctl(PR_SET_PDEATHSIG, 0);
         hf_plan_warn_of_nothing(plan, holdfast_vm_driver(vm));
         holdfast_vm_uuid(vm, uuid);
         status = hf_relabel_enter(relabel, plan, uuid);

@@ -22,6 +22,8 @@ static const struct hf_verb verbs[] = {
         {"who", "tell who holds a disk", hf_verb_who},
         {"label", "list and repair owners and labels of images", hf_verb_label},
         {"explain", "tell all about who holds a disk, and what to do", hf_verb_explain},
+        {"events", "tell what happens to locks, as it happens", hf_verb_events},
+        {"metrics", "show the daemon's numbers, for a monitor", hf_verb_metrics},
 };
 
 struct main_options {

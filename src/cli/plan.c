@@ -254,6 +254,35 @@ void hf_plan_clear(struct hf_plan *plan)
         memset(plan, 0, sizeof(*plan));
 }
 
+static bool same_images(const struct hf_plan *a, const struct hf_plan *b)
+{
+        bool same = a->n_images == b->n_images;
+
+        for (size_t i = 0; same && i < a->n_images; i++)
+                same = !strcmp(a->images[i].path, b->images[i].path) &&
+                       a->images[i].flags == b->images[i].flags &&
+                       hf_thing_same(&a->images[i].thing, &b->images[i].thing);
+        return same;
+}
+
+bool hf_plan_is_outdated(const struct hf_plan *plan)
+{
+        struct hf_plan now = {
+                .vmm = plan->vmm,
+                .no_scan = plan->no_scan,
+                .no_backing = plan->no_backing,
+                .said = plan->said,
+        };
+        bool same;
+
+        hf_vm_spec_init(&now.found);
+        same = find_images(&now, NULL) >= 0 && same_images(plan, &now);
+        /* What was said belongs to the plan. */
+        hf_vm_spec_init(&now.said);
+        hf_plan_clear(&now);
+        return !same;
+}
+
 void hf_plan_warn_of_nothing(const struct hf_plan *plan, const char *driver)
 {
         if (plan->no_scan || plan->n_images || plan->said.n_leases || !strcmp(driver, "nop"))

@@ -101,6 +101,12 @@ void hf_plan_clear(struct hf_plan *plan);
  */
 int hf_plan_fill(struct hf_plan *plan, int *ret_status);
 
+/*
+ * Whether the same words mean other images by now: a backing file that came or went, or a
+ * path that leads elsewhere.
+ */
+bool hf_plan_is_outdated(const struct hf_plan *plan);
+
 #define hf_cleanup_plan hf_cleanup(hf_plan_clear)
 
 /*

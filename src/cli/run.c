@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 
 #include <string.h>
+#include <sys/prctl.h>
 
 static int on_lost_option(const struct hf_option *option, const char *argument, void *out,
                           struct hf_error *err)
@@ -87,11 +88,20 @@ static const struct hf_options options = {
         .stop_early = true,
 };
 
+/*
+ * While it waits, the child ends with us: a VM goes on without whoever has started it, but nobody
+ * stands in line for one who is gone. False: we are gone already.
+ */
+static bool wait_with(pid_t parent, const struct hf_plan *plan)
+{
+        return !plan->wait_ms || (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent);
+}
+
 static int supervised(struct hf_plan *plan, struct holdfast_vm *vm,
                       const struct hf_relabel *relabel, struct hf_monitor *monitor)
 {
         struct hf_supervise how;
-        pid_t child;
+        pid_t parent = getpid(), child;
         int status;
 
         hf_supervise_begin(&how);
@@ -102,7 +112,7 @@ static int supervised(struct hf_plan *plan, struct holdfast_vm *vm,
         }
         if (child == 0) {
                 hf_supervise_release(&how);
-                _exit(hf_launch_become(plan, vm, relabel));
+                _exit(wait_with(parent, plan) ? hf_launch_become(plan, vm, relabel) : HF_EXIT_SYSTEM);
         }
         hf_monitor_handed_on(monitor);
         status = hf_supervise(&how, child);

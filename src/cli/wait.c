@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 /* Back to the first column, and nothing behind. */
 #define CLEAR_LINE "\r\033[K"
@@ -75,34 +76,60 @@ static void rewrite(const char *text)
         (void)fflush(stderr);
 }
 
-void hf_wait_tell(void *ctx, const struct holdfast_waiting *waiting)
+static uint64_t now_ms(void)
 {
-        char holder[HF_HOLDER_TEXT_MAX], nth[HF_ORDINAL_MAX], text[HF_MESSAGE_MAX];
-        bool known = waiting->holder->pid || *waiting->holder->name;
-        struct hf_wait *wait = ctx;
+        struct timespec now;
 
-        (void)snprintf(holder, sizeof(holder), "%s",
-                       known ? hf_holder_text(waiting->holder, text) : "somebody unknown");
-        (void)snprintf(text, sizeof(text), "waiting for %s, held by %s; %s in line",
-                       hf_launch_short(waiting->resource), holder,
-                       hf_wait_ordinal(waiting->position, nth));
-        hf_message_clean(text);
-        if (isatty(STDERR_FILENO)) {
-                rewrite(text);
-                wait->shown = true;
-                return;
-        }
-        if (!strcmp(holder, wait->last))
-                return;
-        (void)snprintf(wait->last, sizeof(wait->last), "%s", holder);
-        hf_message("%s", text);
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-void hf_wait_end(struct hf_wait *wait)
+/* Who is in the way, in words; what the daemon says where it is nobody that has a name. */
+static void describe(const struct holdfast_waiting *waiting, char text[static HF_WAIT_TEXT_MAX])
 {
-        if (!wait->shown)
-                return;
-        (void)fputs(CLEAR_LINE, stderr);
-        (void)fflush(stderr);
+        const char *resource = hf_launch_short(waiting->resource);
+        char holder[HF_HOLDER_TEXT_MAX];
+
+        if (waiting->holder->pid || *waiting->holder->name)
+                (void)snprintf(text, HF_WAIT_TEXT_MAX, "waiting for %.1000s, held by %s", resource,
+                               hf_holder_text(waiting->holder, holder));
+        else
+                (void)snprintf(text, HF_WAIT_TEXT_MAX, "waiting for %.700s: %.700s", resource,
+                               waiting->text);
+        hf_message_clean(text);
+}
+
+void hf_wait_tell(void *ctx, const struct holdfast_waiting *waiting)
+{
+        char text[HF_WAIT_TEXT_MAX], line[HF_MESSAGE_MAX - 16], nth[HF_ORDINAL_MAX];
+        struct hf_wait *wait = ctx;
+
+        if (!wait->begun)
+                wait->begun = now_ms();
+        describe(waiting, text);
+        if (waiting->position)
+                (void)snprintf(line, sizeof(line), "%s; %s in line", text,
+                               hf_wait_ordinal(waiting->position, nth));
+        else
+                (void)snprintf(line, sizeof(line), "%s", text);
+        if (isatty(STDERR_FILENO)) {
+                rewrite(line);
+                wait->shown = true;
+        } else if (strcmp(text, wait->last) != 0) {
+                hf_message("%s", line);
+        }
+        (void)snprintf(wait->last, sizeof(wait->last), "%s", text);
+}
+
+double hf_wait_end(struct hf_wait *wait)
+{
+        double seconds = wait->begun ? (double)(now_ms() - wait->begun) / 1000 : 0;
+
+        if (wait->shown) {
+                (void)fputs(CLEAR_LINE, stderr);
+                (void)fflush(stderr);
+        }
         wait->shown = false;
+        wait->begun = 0;
+        return seconds;
 }

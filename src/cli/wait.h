@@ -30,16 +30,20 @@ int hf_wait_read(const char *argument, int *ret_ms, struct hf_error *err);
                 .kind = HF_OPTION_CALL, .call = (option_call)                                      \
         }
 
+/* A resource and who has it, in words. */
+#define HF_WAIT_TEXT_MAX 1800
+
 struct hf_wait {
-        bool shown;     /* a line of ours is on the terminal */
-        char last[768]; /* who was told of */
+        uint64_t begun;              /* CLOCK_MONOTONIC milliseconds; 0: it did not wait */
+        bool shown;                  /* a line of ours is on the terminal */
+        char last[HF_WAIT_TEXT_MAX]; /* what was told of */
 };
 
 /* For struct holdfast_vm_params: ctx is a zeroed struct hf_wait. */
 void hf_wait_tell(void *ctx, const struct holdfast_waiting *waiting);
 
-/* The wait is over: leaves the terminal as it was. */
-void hf_wait_end(struct hf_wait *wait);
+/* The wait is over: leaves the terminal as it was. Returns how many seconds it was; 0: none. */
+double hf_wait_end(struct hf_wait *wait);
 
 /* "1st", "2nd", "11th". Returns text. */
 #define HF_ORDINAL_MAX 16

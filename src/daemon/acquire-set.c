@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "daemon/area.h"
 #include "daemon/dispatch.h"
+#include "daemon/event.h"
 #include "daemon/metadata.h"
 #include "daemon/owner.h"
 #include "daemon/release.h"
@@ -80,8 +81,8 @@ bool hf_set_look_at_line(struct hf_set *set)
 {
         if (!set->entry || hf_queue_is_ready(set->entry))
                 return false;
-        set->outcome = (struct hf_set_acquired){
-                .status = -EBUSY, .refused = hf_queue_obstacle(set->entry)};
+        set->outcome = (struct hf_set_acquired){.status = -EBUSY,
+                                                .refused = hf_queue_obstacle(set->entry)};
         set->foreign = false;
         set->blocked_by = 0;
         return true;
@@ -193,14 +194,18 @@ static void set_freep(struct hf_set **set)
 /* The client has left, nobody waits. */
 static void cancel(void *data)
 {
-        hf_set_free(data);
+        struct hf_set *set = data;
+
+        if (set->waits)
+                hf_event_waited(set->server, hf_work_boottime() - set->begun, true);
+        hf_set_free(set);
 }
 
 void hf_set_end(struct hf_set *set)
 {
         struct hf_session *session = set->session;
 
-        set->outcome.waited = set->waits ? hf_work_boottime() - set->begun : 0;
+        set->outcome.waited = set->waits || set->resumed ? hf_work_boottime() - set->begun : 0;
         if (set->outcome.status == -EBUSY)
                 hf_set_describe(set);
         hf_waits_leave(set);
@@ -208,6 +213,7 @@ void hf_set_end(struct hf_set *set)
         session->told = NULL;
         session->job = NULL;
         set->done(session, &set->outcome);
+        hf_set_note_end(set);
         /* What was granted is the owner's now. */
         set->at = 0;
         set->answered = true;
@@ -271,8 +277,7 @@ static unsigned int count_holds(struct hf_set *set)
              i = hf_table_hold(table, i)->next_in_owner) {
                 const struct hf_hold *hold = hf_table_hold(table, i);
 
-                n += hold->check &&
-                     !(hf_table_lock(table, hold->lock)->flags & HF_LOCK_RELEASING);
+                n += hold->check && !(hf_table_lock(table, hold->lock)->flags & HF_LOCK_RELEASING);
         }
         return n;
 }
@@ -423,28 +428,38 @@ static void note_guarantee(struct hf_set *set, const struct hf_thing *file)
                 set->guarantee = guarantee.level;
 }
 
-/* Whether the try goes on: the member that is being tried is there. */
-static bool take_note(struct hf_set *set, const struct hf_acquired *acquired)
+/* What is there by the member that is being tried, which was had. */
+static void add_part(struct hf_set *set, const struct hf_acquired *acquired)
 {
-        size_t member = set->order[set->at];
         struct hf_set_part *part = &set->parts[set->at];
 
-        learn(set, member);
-        if (acquired->status < 0)
-                note_refusal(set, member, acquired);
-        /* It is known now what is behind its name, and somebody else asked for that before. */
-        if (acquired->status < 0 || hf_set_look_at_line(set)) {
-                refuse(set);
-                return false;
-        }
-        set->member = hf_acquire_job_free(set->member);
-        *part = (struct hf_set_part){.hold = acquired->hold};
         note_guarantee(set, &acquired->file);
+        *part = (struct hf_set_part){.hold = acquired->hold};
         part->check = hf_table_hold(set->server->table, part->hold)->check;
         /* Named twice: it is there by the first time. */
         if (acquired->had && !part->check)
                 part->hold = 0;
         set->at++;
+}
+
+/* Whether the try goes on: the member that is being tried is there. */
+static bool take_note(struct hf_set *set, const struct hf_acquired *acquired)
+{
+        size_t member = set->order[set->at];
+
+        learn(set, member);
+        if (acquired->status < 0) {
+                note_refusal(set, member, acquired);
+                refuse(set);
+                return false;
+        }
+        set->member = hf_acquire_job_free(set->member);
+        add_part(set, acquired);
+        /* It is known now what is behind its name, and somebody else asked for that before. */
+        if (hf_set_look_at_line(set)) {
+                refuse(set);
+                return false;
+        }
         return true;
 }
 

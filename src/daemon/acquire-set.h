@@ -5,8 +5,8 @@
  * Taking a set of locks: all of it, or nothing.
  *
  * A *try* takes its members one after the other, by the steps of any acquire (acquire.h), in
- * the order of their names, which is the same for everybody. What it has entered claims nothing. When
- * all are there, one answer commits to all of them, and they are claimed together. When one is
+ * the order of their names, which is the same for everybody. What it has entered claims nothing.
+ * When all are there, one answer commits to all of them, and they are claimed together. When one is
  * not to be had, all that the try has is given back, and only then its client is refused, or
  * waits (wait.h) for the next try: who waits holds nothing.
  *
@@ -32,10 +32,10 @@ struct hf_set_acquired {
         int status; /* 0, -EBUSY: refused, or another negative errno */
         bool had;   /* with 0: its owner had all of it before */
         uint64_t number;
-        uint64_t waited;               /* microseconds */
-        unsigned int guarantee;        /* with 0: that of the weakest lock */
-        size_t refused;                /* with -EBUSY: the member that stands in the way */
-        uint32_t hold;                 /* and what stands against it, if it is in the table */
+        uint64_t waited;                   /* microseconds */
+        unsigned int guarantee;            /* with 0: that of the weakest lock */
+        size_t refused;                    /* with -EBUSY: the member that stands in the way */
+        uint32_t hold;                     /* and what stands against it, if it is in the table */
         const struct hf_record *elsewhere; /* or what a record says */
         struct hf_error error;
 };

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "daemon/acquire-set.h"
 #include "daemon/dispatch.h"
+#include "daemon/event.h"
 #include "daemon/holder.h"
 #include "daemon/learn.h"
 #include "daemon/owner.h"
@@ -113,6 +114,19 @@ bool hf_acquire_tidy(struct hf_acquire_job *job)
         return true;
 }
 
+static void tell_refused(const struct hf_acquire_job *job, const struct hf_acquired *acquired)
+{
+        const struct hf_request *request = &job->request;
+        const struct hf_event_want want = {
+                .session = job->session,
+                .lockspace = hf_table_lockspace_path(job->server->table, request->lockspace),
+                .name = job->name,
+                .shared = request->shared,
+        };
+
+        hf_event_of_want(job->server, HF_HOLDFAST_EVENT_REFUSED, &want, acquired->error.text);
+}
+
 static void finish(struct hf_acquire_job *job_arg, const struct hf_acquired *acquired, bool resume)
 {
         hf_cleanup_acquire_job struct hf_acquire_job *job = job_arg;
@@ -125,6 +139,8 @@ static void finish(struct hf_acquire_job *job_arg, const struct hf_acquired *acq
         session->cancel = NULL;
         session->job = NULL;
         job->done(session, acquired);
+        if (acquired->status == -EBUSY)
+                tell_refused(job, acquired);
         if (hf_acquire_tidy(job))
                 (void)hf_steal_ptr(job);
         if (resume)

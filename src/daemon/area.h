@@ -11,6 +11,7 @@
  * one, the worker, which says by its last store that it has written.
  */
 
+#include "daemon/event.h"
 #include "daemon/session.h"
 #include "daemon/work.h"
 
@@ -77,6 +78,7 @@ struct hf_area {
         uint32_t last_serial;         /* that a parked descriptor was given */
         struct hf_lease_record leases[HF_LEASES_MAX];
         struct hf_worker workers[HF_WORKERS_MAX];
+        struct hf_event_log events;
         uint32_t n_slots;
         uint32_t n_touched; /* slots from here on were never used, and are no memory yet */
         struct hf_session_slot slots[];

@@ -12,7 +12,7 @@
 #define MODULE "daemon.await"
 
 /* How long a helper of an earlier server waits for somebody who wants it. */
-#define UNWANTED_AFTER_USEC (5 * UINT64_C(1000000))
+#define UNWANTED_AFTER_USEC (2 * UINT64_C(1000000))
 
 struct hf_await {
         struct hf_await *next, **prev; /* the server's list */

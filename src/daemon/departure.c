@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/process.h"
+#include "daemon/event.h"
 #include "daemon/owner.h"
 #include "daemon/release.h"
 #include "daemon/wait.h"
@@ -133,10 +134,9 @@ static void next_step(struct hf_server *server, uint32_t index)
         struct hf_owner *owner = hf_table_owner(server->table, index);
 
         if (!owner->killed) {
-                hf_log(HF_LOG_WARNING, MODULE,
-                       "%s (pid %d) does not end on SIGTERM after its lock connection closed; "
-                       "sending SIGKILL",
-                       name_of(server, index), (int)owner->pid);
+                hf_event_of_owner(server, HF_HOLDFAST_EVENT_KILLED, index,
+                                  "does not end on SIGTERM after its lock connection closed; "
+                                  "sending SIGKILL");
                 send_signal(server, index, SIGKILL);
                 set_deadline(server, index, REPORT_AFTER_USEC);
                 owner->killed = 1;
@@ -162,14 +162,16 @@ static int on_ending_timer(sd_event_source *source, uint64_t usec, void *data)
         return 0;
 }
 
-/* What is being given back already, or only being acquired, is not what a process needs to end for. */
+/* What is being given back already, or only being acquired, is not what a process needs to end for.
+ */
 static bool holds_something(struct hf_server *server, uint32_t owner)
 {
         struct hf_table *table = server->table;
         uint32_t i = hf_table_owner(table, owner)->first_hold;
 
-        while (i && (!hf_table_hold(table, i)->check ||
-                     hf_table_lock(table, hf_table_hold(table, i)->lock)->flags & HF_LOCK_RELEASING))
+        while (i &&
+               (!hf_table_hold(table, i)->check ||
+                hf_table_lock(table, hf_table_hold(table, i)->lock)->flags & HF_LOCK_RELEASING))
                 i = hf_table_hold(table, i)->next_in_owner;
         return i != 0;
 }
@@ -178,10 +180,14 @@ static bool holds_something(struct hf_server *server, uint32_t owner)
 static void begin_ending(struct hf_server *server, uint32_t index)
 {
         struct hf_owner *owner = hf_table_owner(server->table, index);
+        char why[128];
 
-        hf_log(HF_LOG_INFO, MODULE,
-               "%s (pid %d) closed its lock connection with %u locks held; ending it",
-               name_of(server, index), (int)owner->pid, owner->holds);
+        (void)snprintf(why, sizeof(why), "closed its lock connection with %u locks held; ending it",
+                       owner->holds);
+        /* Of one that is ending by itself, and was only quicker to close its files, nothing is
+         * told. */
+        if (!hf_process_is_ending(owner->pid))
+                hf_event_of_owner(server, HF_HOLDFAST_EVENT_KILLED, index, why);
         send_signal(server, index, SIGTERM);
         set_deadline(server, index, KILL_AFTER_USEC);
         /* Last: who is killed before it leaves the rest to do to a successor. */

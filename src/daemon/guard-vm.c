@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "daemon/event.h"
 #include "daemon/guard-run.h"
 #include "daemon/session.h"
 #include "vm/qmp.h"
@@ -209,9 +210,10 @@ static void kill_vm(struct acts *acts, uint32_t index)
         struct hf_owner *owner = hf_table_owner(acts->server->table, index);
 
         owner->acted |= HF_ACTED_KILLED;
-        hf_log(HF_LOG_WARNING, MODULE, "%s (pid %d) is killed: a lock of its is %s",
-               hf_guard_name(acts->server, index), (int)owner->pid,
-               hf_guard_unsafe(acts->server, index) & HF_LOCK_LOST ? "lost" : "in danger");
+        hf_event_of_owner(acts->server, HF_HOLDFAST_EVENT_KILLED, index,
+                          hf_guard_unsafe(acts->server, index) & HF_LOCK_LOST
+                                  ? "is killed: a lock of its is lost"
+                                  : "is killed: a lock of its is in danger");
         send_signal(acts->server, index, SIGKILL);
         spread(acts, index, SIGKILL);
 }

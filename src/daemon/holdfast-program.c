@@ -4,6 +4,7 @@
 #include "daemon/holdfast-private.h"
 
 #include "daemon/acquire.h"
+#include "daemon/event.h"
 #include "daemon/guard.h"
 #include "daemon/owner.h"
 #include "daemon/work.h"
@@ -393,6 +394,21 @@ static int call_release_all(struct hf_session *session, const void *data, struct
         return HF_ANSWERED;
 }
 
+static int call_events(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        const struct hf_holdfast_events_args *args = data;
+
+        return hf_event_listen(session, args->after, err);
+}
+
+static int call_metrics(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        (void)data;
+        (void)err;
+        hf_metrics_answer(session);
+        return HF_ANSWERED;
+}
+
 #define ARGS(type, known)                                                                          \
         .decode = (xdrproc_t)xdr_##type, .args_size = sizeof(struct type),                         \
         .flags_at = offsetof(struct type, flags), .flags = (known)
@@ -412,6 +428,10 @@ static const struct hf_procedure procedures[] = {
          .call = call_who},
         {HF_HOLDFAST_RELEASE_ALL, "release-all", ARGS(hf_holdfast_release_all_args, 0),
          .guards = HF_GUARD_UNRESTRICTED, .call = call_release_all},
+        {HF_HOLDFAST_EVENTS, "events", ARGS(hf_holdfast_events_args, 0),
+         .guards = HF_GUARD_READ_ONLY_OK, .call = call_events},
+        {HF_HOLDFAST_METRICS, "metrics", .flags_at = -1, .guards = HF_GUARD_READ_ONLY_OK,
+         .call = call_metrics},
         {HF_HOLDFAST_GUARD, "guard", ARGS(hf_holdfast_guard_args, 0),
          .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = call_guard},
         {HF_HOLDFAST_ACQUIRE_SET, "acquire-set",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/intent.h"
 
+#include "daemon/event.h"
 #include "daemon/parking.h"
 #include "daemon/release.h"
 #include "daemon/session.h"
@@ -33,6 +34,9 @@ static void taken(struct hf_server *server, uint32_t hold)
 {
         hf_parking_park(server, hold);
         hf_waits_owner_holds(server, hf_table_hold(server->table, hold)->owner);
+        /* A record that was damaged claims nothing. */
+        if (hf_table_hold(server->table, hold)->check)
+                hf_event_of_hold(server, HF_HOLDFAST_EVENT_ACQUIRED, hold, "");
 }
 
 static void set_taken(struct hf_server *server, uint32_t first)

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/acquire.h"
+#include "daemon/event.h"
 #include "daemon/guard.h"
 #include "daemon/holder.h"
 #include "daemon/owner.h"
@@ -35,11 +36,19 @@ static void fill_order(struct hf_server *server, uint32_t index, struct hf_order
                                        hf_table_string(server->table, hold->name), buf));
 }
 
+/* What was never granted is given back without a word. */
+static void tell_released(struct hf_server *server, uint32_t hold)
+{
+        if (hf_table_hold(server->table, hold)->check)
+                hf_event_of_hold(server, HF_HOLDFAST_EVENT_RELEASED, hold, "");
+}
+
 static void remove_lock(struct hf_server *server, uint32_t hold)
 {
         uint32_t lock = hf_table_hold(server->table, hold)->lock;
 
         hf_parking_released(server, hf_table_lock(server->table, lock));
+        tell_released(server, hold);
         hf_table_remove_hold(server->table, hold);
         hf_table_remove_lock(server->table, lock);
         hf_waits_freed(server, lock);
@@ -64,6 +73,7 @@ bool hf_give(struct hf_server *server, uint32_t index)
 
         hf_guard_leaves(server, index);
         if (lock->holds > 1) {
+                tell_released(server, index);
                 hf_table_remove_hold(server->table, index);
                 return true;
         }

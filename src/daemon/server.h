@@ -23,6 +23,8 @@
  *   departure.c  who left, and what happens to what it held
  *   parking.c    lock descriptors in the service manager's keeping
  *   kept.c       locks that were kept while no daemon ran
+ *   event.c      what happened, noted and counted; event-tell.c: for those who listen
+ *   metrics.c    what is counted, in numbers
  *   guard.c      leases of NFS mounts; guard-vm.c: what becomes of VMs that lose one
  *
  * Nothing here may block. What could wait for a filesystem (opening and locking a
@@ -43,6 +45,7 @@ struct hf_await;
 struct hf_search;
 struct hf_session;
 struct hf_area;
+struct hf_event_listener;
 struct hf_guard_state;
 struct hf_keeper;
 struct hf_waits;
@@ -136,6 +139,8 @@ struct hf_server {
         sd_event_source *departures; /* runs while locks of ended owners wait to be given back */
         sd_event_source **owner_sources; /* by owner: the watch on its pidfd */
         sd_event_source **owner_timers;  /* by owner: the next step against one that has to end */
+        struct hf_event_listener *listeners_of_events;
+        sd_event_source *event_teller; /* served once after a turn in which something happened */
         sd_event_source *idle_timer;
         uint64_t idle_timeout; /* microseconds; 0: stay */
 };

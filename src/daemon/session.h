@@ -87,6 +87,9 @@ struct hf_session {
         gid_t peer_gid;
         uint32_t check; /* of what does not change of all this (sound.h) */
 
+        uint64_t event_next; /* number of the event that it is to be told next; 0: it listens to
+                                none */
+
         bool wants_descriptor; /* with the answer to its acquire */
         bool restricted;
         bool registered;

@@ -25,6 +25,7 @@ struct hf_set {
         uint64_t number; /* its ticket, and the token by which it is released */
         uint64_t begun;  /* CLOCK_BOOTTIME microseconds */
         uint64_t until;  /* the same; 0: for ever */
+        bool resumed;    /* it waited for an earlier server */
         bool in_call;    /* it was asked for just now: whoever called it answers */
         bool answered;
 
@@ -34,8 +35,8 @@ struct hf_set {
         struct hf_set_part {
                 uint32_t hold;  /* made by this try, or what its owner had before */
                 uint32_t check; /* of the latter; 0: it is of this try */
-        } *parts;
-        unsigned int guarantee; /* of the weakest of them */
+        } * parts;
+        unsigned int guarantee;        /* of the weakest of them */
         unsigned int in_turn;          /* members tried in this turn of the loop */
         struct hf_acquire_job *member; /* whose step is under way, or who gives something back */
         struct hf_resource_result got; /* fd >= 0: the lock that was waited for, of: */
@@ -50,18 +51,18 @@ struct hf_set {
         uint32_t blocked_by; /* a lock of the table; 0: none */
 
         /* In the queue. */
-        struct hf_queue_entry *entry;        /* NULL: it does not wait */
+        struct hf_queue_entry *entry;            /* NULL: it does not wait */
         struct hf_set *next_woken, **prev_woken; /* to be looked at; prev NULL: not */
-        bool waits;                          /* it did wait: LIST-WAITERS tells of it */
+        bool waits;                              /* it did wait: LIST-WAITERS tells of it */
         struct hf_set_told {
                 uint64_t at; /* CLOCK_BOOTTIME; 0: never */
                 unsigned int position;
                 size_t refused;
                 uint32_t hold;
                 uint64_t since;
-        } told; /* to its client, about why it waits */
-        uint64_t look_at;                    /* CLOCK_BOOTTIME; when to look again; 0: not by time */
-        struct hf_await *await;              /* for the holder of outcome.refused */
+        } told;                 /* to its client, about why it waits */
+        uint64_t look_at;       /* CLOCK_BOOTTIME; when to look again; 0: not by time */
+        struct hf_await *await; /* for the holder of outcome.refused */
 };
 
 /* acquire-set.c */
@@ -104,6 +105,10 @@ static inline bool hf_set_is_of_metadata(const struct hf_set *set)
         return set->args.class == HF_HOLDFAST_METADATA;
 }
 
+/* set-program.c: tells the world that it begins to wait, and that it has been answered. */
+void hf_set_note_wait(struct hf_set *set);
+void hf_set_note_end(const struct hf_set *set);
+
 /* set-program.c: says to the client what is in the outcome; false: it is to be said later. */
 bool hf_wire_tell_waiting(const struct hf_set *set);
 
@@ -116,7 +121,8 @@ void hf_waits_leave(struct hf_set *set);
 /* Lets it wait for what is in the way. */
 void hf_waits_begin(struct hf_set *set);
 
-/* It is to be looked at soon, in this turn of the loop; when some lock has gone; in the next turn. */
+/* It is to be looked at soon, in this turn of the loop; when some lock has gone; in the next turn.
+ */
 void hf_waits_wake(struct hf_set *set);
 void hf_waits_give(struct hf_set *set);
 void hf_waits_next_turn(struct hf_set *set);

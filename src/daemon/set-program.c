@@ -3,6 +3,7 @@
 /* The calls about sets: taken, waited for, given back, and who waits. */
 #include "daemon/holdfast-private.h"
 
+#include "daemon/event.h"
 #include "daemon/release.h"
 #include "daemon/set-private.h"
 #include "daemon/wait.h"
@@ -57,6 +58,38 @@ int hf_call_release_set(struct hf_session *session, const void *data, struct hf_
         const struct hf_holdfast_release_set_args *args = data;
 
         return hf_release_set(session, args->token, err);
+}
+
+/* ---- what is told of it ---- */
+
+static void tell_event(const struct hf_set *set, enum hf_holdfast_event_kind kind)
+{
+        const struct hf_holdfast_acquire_args *of = &set->args.wants
+                                                             .wants_val[set->outcome.refused];
+        const struct hf_event_want want = {
+                .session = set->session,
+                .lockspace = of->path,
+                .name = of->name,
+                .metadata = hf_set_is_of_metadata(set),
+                .shared = of->flags & HF_LOCK_ACQUIRE_SHARED,
+        };
+
+        hf_event_of_want(set->server, kind, &want, set->outcome.error.text);
+}
+
+void hf_set_note_wait(struct hf_set *set)
+{
+        hf_set_describe(set);
+        tell_event(set, HF_HOLDFAST_EVENT_WAITING);
+}
+
+void hf_set_note_end(const struct hf_set *set)
+{
+        if (set->outcome.status == -EBUSY)
+                tell_event(set, HF_HOLDFAST_EVENT_REFUSED);
+        if (set->waits)
+                hf_event_waited(set->server, hf_work_boottime() - set->begun,
+                                set->outcome.status < 0);
 }
 
 /* ---- who waits ---- */

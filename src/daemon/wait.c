@@ -7,6 +7,7 @@
 #include "daemon/owner.h"
 #include "daemon/set-private.h"
 #include "lockspace/bits.h"
+#include "storage/resource.h"
 
 #include <errno.h>
 #include <string.h>
@@ -20,24 +21,27 @@
 /* Between two messages to one of those who wait. */
 #define TELL_USEC 1000000
 
+/* Members whose things are looked for when a set begins to wait: some 100 microseconds. */
+#define LEARNED_MAX 64
+
 /* How exact a time is: what is waited for is not that urgent. */
 #define ACCURACY_USEC 1000
 
 struct hf_waits {
         struct hf_server *server;
         struct hf_queue *queue;
-        struct hf_set *woken;      /* by rising tickets */
-        struct hf_set *giving;     /* those that wait for what they give back, in no order */
-        struct hf_set *next_turn;  /* whose try goes on in the loop's next turn, in no order */
-        sd_event_source *post;     /* serves who was woken by any other source */
-        sd_event_source *soon;     /* runs while there are sets for the next turn */
-        sd_event_source *timer;    /* the next time at which somebody is to be looked at: */
-        uint64_t armed;            /* CLOCK_BOOTTIME; 0: none */
-        unsigned int tellers;      /* sets that wait and whose clients want to know why */
-        uint64_t tell_at;          /* CLOCK_BOOTTIME, when they are told what has changed; 0: nothing */
+        struct hf_set *woken;     /* by rising tickets */
+        struct hf_set *giving;    /* those that wait for what they give back, in no order */
+        struct hf_set *next_turn; /* whose try goes on in the loop's next turn, in no order */
+        sd_event_source *post;    /* serves who was woken by any other source */
+        sd_event_source *soon;    /* runs while there are sets for the next turn */
+        sd_event_source *timer;   /* the next time at which somebody is to be looked at: */
+        uint64_t armed;           /* CLOCK_BOOTTIME; 0: none */
+        unsigned int tellers;     /* sets that wait and whose clients want to know why */
+        uint64_t tell_at; /* CLOCK_BOOTTIME, when they are told what has changed; 0: nothing */
         bool looking;
         bool passed_on; /* a helper is nobody's any more: another one may be needed */
-        uint32_t by_owner[HF_TABLE_OWNERS_MAX];            /* how many sets wait */
+        uint32_t by_owner[HF_TABLE_OWNERS_MAX];              /* how many sets wait */
         uint64_t watched[HF_BITS_WORDS(HF_TABLE_LOCKS_MAX)]; /* locks that are in somebody's way */
 };
 
@@ -177,6 +181,7 @@ int hf_waits_enter(struct hf_set *set)
         set->number = session->ticket;
         set->begun = session->waiting_since;
         set->until = session->wait_until;
+        set->resumed = set->number != 0;
         if (!set->number) {
                 set->number = ++set->server->area->next_ticket;
                 set->begun = hf_work_boottime();
@@ -379,11 +384,35 @@ static void tell_all(struct hf_waits *waits, uint64_t now)
                         tell(s, now);
 }
 
+/*
+ * What is behind names of which the client did not say so, as far as that is in memory: who comes
+ * later and means the same by another name is to stand behind it.
+ */
+static void learn_things(struct hf_set *set)
+{
+        size_t n = hf_set_size(set) < LEARNED_MAX ? hf_set_size(set) : LEARNED_MAX;
+
+        for (size_t i = 0; i < n; i++) {
+                const struct hf_holdfast_acquire_args *want = &set->args.wants.wants_val[i];
+                struct hf_thing thing;
+
+                if (!*want->path && want->thing.kind == HF_THING_NONE &&
+                    !hf_set_is_of_metadata(set) &&
+                    hf_work_is_local(set->server, want->name, false) &&
+                    hf_resource_identify_cached(want->name, &thing) == 0)
+                        hf_waits_learn(set, i, &thing);
+        }
+}
+
 void hf_waits_begin(struct hf_set *set)
 {
         struct hf_waits *waits = set->server->waits;
 
+        if (!set->waits)
+                learn_things(set);
         set->state = HF_SET_WAITING;
+        if (!set->waits)
+                hf_set_note_wait(set);
         if (set->args.flags & HF_HOLDFAST_SET_PROGRESS) {
                 waits->tellers += !set->waits;
                 set->waits = true;

@@ -8,8 +8,8 @@
  * asking. A ticket lies in its session's record, with the time until which it waits, so a
  * server that follows a killed one finds everybody's place, and serves them before anybody else.
  *
- * Nobody polls. Who is at the front of all its lines is *woken*, and tries again, when the lock that
- * was in its way goes, when those before it have gone, when a helper has what it waits for
+ * Nobody polls. Who is at the front of all its lines is *woken*, and tries again, when the lock
+ * that was in its way goes, when those before it have gone, when a helper has what it waits for
  * (await.h), or when its time is over. That is in the same turn of the loop: before the next
  * request of anybody is looked at.
  */

@@ -378,3 +378,93 @@ def test_nobody_carries_a_dead_client_on(daemon, nursery, disk):
     daemon.start()
     freed(path)
     assert is_there(child)
+
+
+# ---- metadata ----
+
+
+def note(connection, *paths, **how):
+    """The metadata locks of some files; returns what they are given back by."""
+    answer = own_program.acquire_set(connection, *map(own_program.metadata_of, paths),
+                                     klass=own_program.METADATA, **how)
+    assert isinstance(answer, own_program.Set), answer
+    return answer.token if answer.granted == own_program.GRANTED else None
+
+
+def metadata(daemon):
+    """Whose they are, by name."""
+    with daemon.connect() as looker:
+        return {lock.name: lock.owner for lock in own_program.locks(looker)
+                if lock.klass == own_program.METADATA}
+
+
+def test_metadata_of_any_file_is_locked_without_opening_it(daemon, folder, disk):
+    path, fifo, link = disk(), os.path.join(folder, "fifo"), os.path.join(folder, "link")
+    os.mkfifo(fifo)
+    os.symlink("/nowhere", link)
+    os.chmod(path, 0)
+    connection, other = stand(daemon), stand(daemon, "other")
+    everything = (path, fifo, link, folder, "/dev/null", daemon.socket)
+    before = len(os.listdir(f"/proc/{daemon.server_pid}/fd"))
+    token = note(connection, *everything)
+    assert token and len(os.listdir(f"/proc/{daemon.server_pid}/fd")) == before
+    assert set(metadata(daemon)) == set(everything) and is_free(path)
+    for name in everything:
+        assert not note(other, name) and not note(connection, name), "its owner has it already"
+    take(other, path)
+    assert is_locked(path), "its content is another matter"
+    assert own_program.release_set(connection, token).ok
+    assert not metadata(daemon) and is_locked(path)
+    assert note(other, *everything)
+
+
+def test_metadata_is_the_files_whatever_its_name(daemon, folder, disk):
+    path, twin = disk(), os.path.join(folder, "twin")
+    os.link(path, twin)
+    connection, other = stand(daemon), stand(daemon, "other")
+    assert note(connection, path)
+    assert not note(other, twin)
+    os.rename(twin, os.path.join(folder, "again"))
+    os.unlink(path)
+    disk()
+    assert note(other, path), "another file by that name is another one"
+    assert not connection.release(path).ok, "no name leads to it"
+    cli = Cli(None, folder, daemon.run_dir)
+    assert "other" in cli("who", path).stdout
+
+
+def test_metadata_locks_go_with_their_connection_and_survive_all_kills(daemon, nursery, disk):
+    one, two = disk("one.img"), disk("two.img")
+    vm, dead = nursery.vm("script"), nursery.vm("dead")
+    connection, gone = stand_as(vm, daemon, "script"), stand_as(dead, daemon, "dead")
+    token = note(connection, one)
+    assert note(gone, two)
+    replace_server(daemon)
+    assert {name: owner.name for name, owner in metadata(daemon).items()} == {
+        one: "script", two: "dead"}
+    daemon.kill()
+    dead.kill()
+    daemon.start()
+    assert {name: owner.pid for name, owner in metadata(daemon).items()} == {one: vm.pid}
+    assert not note(stand(daemon, "other"), one)
+    again = stand_as(vm, daemon, "script")
+    assert own_program.release_set(again, token).ok, "of the same process"
+    assert not metadata(daemon)
+    assert note(again, one, two)
+    again.close()
+    until(lambda: not metadata(daemon), "they went with the connection")
+    assert vm.alive
+
+
+def test_a_metadata_lock_stays_with_the_child_that_has_the_connection(daemon, nursery, disk):
+    path = disk()
+    vm = nursery.vm("script")
+    connection = stand_as(vm, daemon, "script")
+    assert note(connection, path)
+    child = vm.fork_carrier()
+    vm.kill()
+    until(lambda: metadata(daemon)[path].state == CARRIED, "the child carries it")
+    replace_server(daemon)
+    assert path in metadata(daemon)
+    os.kill(child, signal.SIGKILL)
+    until(lambda: not metadata(daemon), "it went with the last who had the connection")

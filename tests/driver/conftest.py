@@ -129,9 +129,9 @@ def vmm(peer):
 @pytest.fixture
 def manager(peer):
     """Makes another process for a VM that runs in `of`."""
-    def make(daemon, name, of, *disks):
+    def make(daemon, name, of, *disks, **how):
         made = peer({"HOLDFAST_RUN_DIR": daemon.run_dir})
-        made.must("new", name=name, driver="lockd", pid=of.pid)
+        made.must("new", name=name, driver="lockd", pid=of.pid, **how)
         for path in disks:
             made.must("disk", what="add", path=path)
         return made

@@ -148,6 +148,10 @@ def new(name, uuid="", driver=None, config=None, via=None, timeout_ms=0, pid=0, 
     return answer
 
 
+def size_of_params():
+    return {"r": 0, "without_wait": Params.wait_ms.offset}
+
+
 def warnings():
     return {"r": len(said), "said": said}
 

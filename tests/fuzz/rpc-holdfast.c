@@ -11,7 +11,8 @@ static const struct payload_decoder decoders[] = {
         PAYLOAD(hf_holdfast_list_args),       PAYLOAD(hf_holdfast_who_args),
         PAYLOAD(hf_holdfast_hello_ret),       PAYLOAD(hf_holdfast_acquire_ret),
         PAYLOAD(hf_holdfast_list_owners_ret), PAYLOAD(hf_holdfast_list_locks_ret),
-        PAYLOAD(hf_holdfast_who_ret),
+        PAYLOAD(hf_holdfast_who_ret),         PAYLOAD(hf_holdfast_events_args),
+        PAYLOAD(hf_holdfast_event_list),      PAYLOAD(hf_holdfast_metrics_ret),
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -334,6 +334,13 @@ void world_end_process(unsigned int pid)
                 FUZZ_PROMISE(write(ended[pid], &one, sizeof(one)) == sizeof(one));
 }
 
+bool hf_process_is_ending(pid_t pid)
+{
+        uint64_t start;
+
+        return hf_process_start(pid, &start) < 0;
+}
+
 int hf_process_pidfd_is_dead(int pidfd)
 {
         return world_is_dead(pidfd);
