@@ -16,8 +16,8 @@ struct hf_set;
 struct hf_acquire_job {
         struct hf_server *server;
         struct hf_session *session; /* that asked; NULL: a claim of an earlier daemon */
-        struct hf_set *set;         /* that it is a member of, which is told instead of done; or NULL */
-        uint64_t number;            /* of that set, also of a claim's; or 0 */
+        struct hf_set *set; /* that it is a member of, which is told instead of done; or NULL */
+        uint64_t number;    /* of that set, also of a claim's; or 0 */
         void (*done)(struct hf_session *session, const struct hf_acquired *acquired);
         char *path; /* of the file to be locked */
         char *name;
@@ -65,14 +65,14 @@ static inline bool hf_acquire_is_stand_in(const struct hf_acquire_job *job)
 }
 
 /*
- * Begins with a job that is filled in: HF_ANSWERED with *ret, or HF_PENDING; then its session, or its
- * set, is told.
+ * Begins with a job that is filled in: HF_ANSWERED with *ret, or HF_PENDING; then its session, or
+ * its set, is told.
  */
 int hf_acquire_begin(struct hf_acquire_job *job, struct hf_acquired *ret);
 
 /*
- * Gives back what was locked and is not entered, before anything is answered. True: a worker does so,
- * and the session goes on, or the set is told, when it has.
+ * Gives back what was locked and is not entered, before anything is answered. True: a worker does
+ * so, and the session goes on, or the set is told, when it has.
  */
 bool hf_acquire_tidy(struct hf_acquire_job *job);
 

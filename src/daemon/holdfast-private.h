@@ -13,7 +13,8 @@
  */
 #define HF_PAGE_FULL (HF_SESSION_ANSWER_MAX - 32 * 1024)
 
-/* The strings of what these fill in belong to the table, or to the record; nothing is to be freed. */
+/* The strings of what these fill in belong to the table, or to the record; nothing is to be freed.
+ */
 void hf_wire_owner(struct hf_server *server, uint32_t owner, struct hf_holdfast_owner *ret);
 void hf_wire_lock(struct hf_server *server, uint32_t hold, struct hf_holdfast_lock *ret);
 void hf_wire_record(const struct hf_record *record, struct hf_holdfast_record *ret);

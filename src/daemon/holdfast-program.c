@@ -170,7 +170,8 @@ uint32_t hf_wire_next_hold(struct hf_server *server, uint32_t after)
 {
         uint32_t i = after;
 
-        while ((i = hf_table_next_hold(server->table, i)) && !hf_table_hold(server->table, i)->check)
+        while ((i = hf_table_next_hold(server->table, i)) &&
+               !hf_table_hold(server->table, i)->check)
                 ;
         return i;
 }

@@ -105,10 +105,10 @@ struct hf_server {
         int spare_fd; /* given up to be able to accept, and refuse, when descriptors run out */
         int reserve[HF_RESERVE]; /* room for a successor, which closes what nobody tells of */
 
-        struct hf_session *sessions; /* all, newest first */
+        struct hf_session *sessions;                 /* all, newest first */
         struct hf_session *answered, **answered_end; /* those to be resumed, in their order */
-        int poll_fd;                 /* their epoll */
-        int reader_poll_fd;          /* that of those that only look */
+        int poll_fd;                                 /* their epoll */
+        int reader_poll_fd;                          /* that of those that only look */
         sd_event_source *poll_source, *reader_poll_source;
         unsigned int clients[HF_SERVICE_KINDS];
         unsigned int readers; /* those of them that only look */

@@ -66,7 +66,8 @@ struct hf_session {
         bool serving;            /* its request is being looked at */
         uint8_t crashes;         /* of servers that looked at it */
         uint32_t attached;       /* the hold whose lock's descriptor goes with it; 0: none */
-        /* Of a set that waits (wait.h), until its answer is committed. The ticket is stored last. */
+        /* Of a set that waits (wait.h), until its answer is committed. The ticket is stored last.
+         */
         uint64_t ticket;        /* its place; 0: it has none */
         uint64_t wait_until;    /* CLOCK_BOOTTIME microseconds; 0: for ever */
         uint64_t waiting_since; /* the same */

@@ -95,12 +95,20 @@ static int read_claim(struct hf_table *table, const struct hf_hold *hold, struct
         return 0;
 }
 
+static bool is_of_unfinished_set(const struct hf_table *table, const struct hf_hold *hold)
+{
+        const struct hf_map *map = table->map;
+
+        return hold->set && hold->set == map->unfinished_set &&
+               map->unfinished_check == ~map->unfinished_set;
+}
+
 int hf_claims_get(struct hf_table *table, uint32_t index, struct hf_claim *ret)
 {
         const struct hf_hold *hold = hf_table_hold(table, index);
         struct hf_claim claim;
 
-        if (!hold->check || (hold->set && hold->set == table->map->unfinished_set))
+        if (!hold->check || is_of_unfinished_set(table, hold))
                 return 0;
         if (read_claim(table, hold, &claim) < 0 || check_of(&claim) != hold->check)
                 return -EBADMSG;

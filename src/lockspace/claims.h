@@ -48,8 +48,8 @@ struct hf_claim {
 uint32_t hf_claims_end(const struct hf_table *table);
 
 /*
- * Returns 1 with the claim at an index, 0 where there is none, -EBADMSG where it is damaged. Of a set
- * of which not all holds were claimed there is none.
+ * Returns 1 with the claim at an index, 0 where there is none, -EBADMSG where it is damaged. Of a
+ * set of which not all holds were claimed there is none.
  */
 int hf_claims_get(struct hf_table *table, uint32_t hold, struct hf_claim *ret);
 

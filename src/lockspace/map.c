@@ -21,7 +21,7 @@ _Static_assert(HF_IS_LAYOUT_OF(5, hf_lock, 88), "a new layout is a new version")
 _Static_assert(HF_IS_LAYOUT_OF(5, hf_hold, 88), "a new layout is a new version");
 _Static_assert(HF_IS_LAYOUT_OF(5, hf_lockspace, 12), "a new layout is a new version");
 _Static_assert(HF_IS_LAYOUT_OF(5, hf_map_head, 40), "a new layout is a new version");
-_Static_assert(HF_IS_LAYOUT_OF(5, hf_map, 152355984), "a new layout is a new version");
+_Static_assert(HF_IS_LAYOUT_OF(5, hf_map, 152355992), "a new layout is a new version");
 
 static const size_t record_size = sizeof(struct hf_owner) + sizeof(struct hf_lock) +
                                   sizeof(struct hf_hold) + sizeof(struct hf_lockspace);

@@ -229,6 +229,14 @@ static bool is_right(struct rebuild *b, uint32_t index)
                hf_claims_get(b->table, index, &claim) > 0 && has_right_descriptor(&claim);
 }
 
+/* With others that it belongs to, which were not all claimed. */
+static bool is_unfinished(struct rebuild *b, uint32_t index)
+{
+        struct hf_claim claim;
+
+        return hf_claims_get(b->table, index, &claim) == 0;
+}
+
 /* Those of locks whose release has begun, or the others. Returns whether some were left out. */
 static bool judge_holds(struct rebuild *b, bool releasing)
 {
@@ -244,6 +252,8 @@ static bool judge_holds(struct rebuild *b, bool releasing)
                         b->found.kept++;
                 else if (right && releasing)
                         b->found.unfinished++; /* closed already, and its number taken */
+                else if (hold->check && !releasing && is_unfinished(b, i))
+                        b->found.unfinished++;
                 else if (hold->check && !releasing)
                         b->found.damaged++;
         }
@@ -442,7 +452,7 @@ void hf_table_rebuild(struct hf_table *table, bool (*is_used)(void *data, uint32
                                             table->marks->grains);
         table->text_end = HF_TABLE_STRINGS_SIZE;
         /* Last: until then its holds are not there for whoever begins again. */
-        map->unfinished_set = 0;
+        map->unfinished_set = map->unfinished_check = 0;
         table->marks = hf_map_free_marks(table->marks);
         *ret = b.found;
 }

@@ -254,9 +254,12 @@ void hf_table_claim_hold(struct hf_table *table, uint32_t index)
 
 void hf_table_claim_set(struct hf_table *table, uint32_t first)
 {
+        struct hf_map *map = table->map;
         uint32_t i = first;
 
-        table->map->unfinished_set = hf_table_hold(table, first)->set;
+        map->unfinished_set = hf_table_hold(table, first)->set;
+        atomic_signal_fence(memory_order_release);
+        map->unfinished_check = ~map->unfinished_set;
         atomic_signal_fence(memory_order_release);
         /* What somebody else wrote there ends somewhere, too. */
         for (uint32_t n = 0; i && i < HF_TABLE_HOLDS_MAX && n < HF_TABLE_HOLDS_MAX; n++) {
@@ -264,7 +267,7 @@ void hf_table_claim_set(struct hf_table *table, uint32_t first)
                 i = hf_table_hold(table, i)->next_in_set;
         }
         atomic_signal_fence(memory_order_release);
-        table->map->unfinished_set = 0;
+        map->unfinished_check = 0;
 }
 
 void hf_table_remove_hold(struct hf_table *table, uint32_t index)

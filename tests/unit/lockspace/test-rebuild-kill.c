@@ -33,7 +33,7 @@ static unsigned long every = 37;
 
 /* ---- the changes ---- */
 
-enum { STAYS, FIRST, SECOND, JOINS, CLIENT, N_CLAIMS };
+enum { STAYS, FIRST, SECOND, JOINS, CLIENT, ONE, OTHER, N_CLAIMS };
 
 /* Pid, inode number of the file and descriptor go together. */
 static const struct {
@@ -45,12 +45,15 @@ static const struct {
         [SECOND] = {3, "three-has-a-longer-name-than-others", "/cccc"},
         [JOINS] = {4, "four", "dddd"},
         [CLIENT] = {5, "five", "/aaaa"},
+        [ONE] = {6, "six", "/eeee"},
+        [OTHER] = {7, "seven", "/ffff"},
 };
 
 /* Which claims must be there, and which can be, whatever instruction is the last one. */
 static struct {
         volatile unsigned int must, may;
         volatile bool space_must, space_may;
+        volatile bool together; /* ONE and OTHER are there both, or neither */
 } * model;
 
 struct records {
@@ -89,6 +92,19 @@ static void add_hold(int which, uint32_t lockspace, struct records *r)
         model->may |= 1U << which;
         hf_table_claim_hold(table, r->hold);
         model->must |= 1U << which;
+}
+
+static void prepare_hold(int which, struct records *r)
+{
+        struct hf_hold_info info = {.owner = r->owner,
+                                    .lock = r->lock,
+                                    .lockspace = HF_LOCKSPACE_DEFAULT,
+                                    .name = claims[which].name,
+                                    .via = "test",
+                                    .since = 6,
+                                    .set = 88};
+
+        need(hf_table_add_hold(table, &info, &r->hold) == 0);
 }
 
 static void add_lock(int which, uint32_t flags, struct records *r)
@@ -130,11 +146,32 @@ static void remove_all(int which, const struct records *r)
         hf_table_remove_owner(table, r->owner);
 }
 
+/* Prepared one after the other, and claimed together. */
+static void add_set(struct records *one, struct records *other)
+{
+        const unsigned int both = 1U << ONE | 1U << OTHER;
+
+        add_owner(ONE, one);
+        add_lock(ONE, 0, one);
+        prepare_hold(ONE, one);
+        add_owner(OTHER, other);
+        add_lock(OTHER, 0, other);
+        prepare_hold(OTHER, other);
+        hf_table_hold(table, one->hold)->next_in_set = other->hold;
+        model->together = true;
+        model->may |= both;
+        hf_table_claim_set(table, one->hold);
+        /* A successor does it again, before anybody is told. */
+        hf_table_claim_set(table, one->hold);
+        model->must |= both;
+        model->together = false;
+}
+
 /* They follow one another in the same records and strings. */
 static void change(void)
 {
         struct hf_thing behind = thing(99);
-        struct records one, two, joins, client;
+        struct records one, two, joins, client, other;
         uint32_t space;
 
         need(hf_table_add_lockspace(table, "/space", &space) == 0);
@@ -154,6 +191,9 @@ static void change(void)
         add_client(&client);
         remove_all(SECOND, &two);
         remove_all(CLIENT, &client);
+        add_set(&one, &other);
+        remove_all(ONE, &one);
+        remove_all(OTHER, &other);
         add(FIRST, HF_LOCKSPACE_DEFAULT, 0, &one);
         remove_all(FIRST, &one);
 }
@@ -203,6 +243,8 @@ static void check_content(struct hf_table *after, bool used)
                 there |= claim_at(after, i);
         assert_int_equal(there & model->must, model->must);
         assert_int_equal(there & ~model->may, 0);
+        if (model->together)
+                assert_int_equal(!(there & 1U << ONE), !(there & 1U << OTHER));
         assert_true(space || !model->space_must);
         assert_true(!space || model->space_may);
         for (uint32_t i = 0; (i = hf_table_next_owner(after, i)); owners++) {
