@@ -17,8 +17,7 @@
 struct hf_await {
         struct hf_await *next, **prev; /* the server's list */
         struct hf_server *server;
-        char *path;
-        bool shared, autocreate;
+        struct hf_order order;
         void (*done)(void *data, struct hf_resource_result *got);
         void *data;
         uint64_t number;        /* of its helper; 0: it has none */
@@ -73,9 +72,9 @@ static uint64_t find_adopted(const struct hf_await *await)
                 const struct hf_worker *worker = hf_worker_at(works, i);
 
                 if (is_helper(worker) && works->slots[i].adopted && !worker->given_up &&
-                    worker->order.shared == await->shared &&
-                    worker->order.autocreate == await->autocreate &&
-                    !strcmp(worker->order.path, await->path) &&
+                    worker->order.shared == await->order.shared &&
+                    worker->order.autocreate == await->order.autocreate &&
+                    !strcmp(worker->order.path, await->order.path) &&
                     !find_await(await->server, worker->where.number))
                         return worker->where.number;
         }
@@ -86,16 +85,11 @@ static int make_helper(struct hf_await *await)
 {
         struct hf_server *server = await->server;
         struct hf_place_key where = {HF_PLACE_AWAIT, server->last_await + 1};
-        struct hf_order order = {
-                .kind = HF_WORK_AWAIT, .shared = await->shared, .autocreate = await->autocreate};
-        int r = hf_order_set_path(&order, await->path);
+        int r = hf_work_launch(server, where, &await->order);
 
         if (r >= 0)
-                r = hf_work_launch(server, where, &order);
-        if (r < 0)
-                return r;
-        await->number = ++server->last_await;
-        return 0;
+                await->number = ++server->last_await;
+        return r;
 }
 
 static int on_unwanted(sd_event_source *source, uint64_t usec, void *data)
@@ -182,11 +176,12 @@ static void look_later(struct hf_await *await)
 /* Where it is in memory, here and at once. */
 static bool look_here(const struct hf_await *await, struct hf_result *ret)
 {
-        const struct hf_resource_request request = {
-                .path = await->path, .shared = await->shared, .autocreate = await->autocreate};
+        const struct hf_resource_request request = {.path = await->order.path,
+                                                    .shared = await->order.shared,
+                                                    .autocreate = await->order.autocreate};
         struct hf_resource_result result;
 
-        if (!hf_work_is_local(await->server, await->path, await->autocreate) ||
+        if (!hf_work_is_local(await->server, await->order.path, await->order.autocreate) ||
             !hf_resource_take_cached(&request, &result))
                 return false;
         *ret = (struct hf_result){.status = result.status, .fd = result.fd, .thing = result.file};
@@ -200,8 +195,7 @@ static bool look_here(const struct hf_await *await, struct hf_result *ret)
 
 static void look(struct hf_await *await)
 {
-        struct hf_order order = {
-                .kind = HF_WORK_TAKE, .shared = await->shared, .autocreate = await->autocreate};
+        struct hf_order order = await->order;
         struct hf_result outcome = {.fd = -1};
 
         if (look_here(await, &outcome)) {
@@ -211,7 +205,7 @@ static void look(struct hf_await *await)
                         tell(await, &outcome);
                 return;
         }
-        (void)hf_order_set_path(&order, await->path);
+        order.kind = HF_WORK_TAKE;
         if (hf_work_start(await->server, NULL, &order, on_looked, await, &await->look, NULL) < 0)
                 look_later(await);
 }
@@ -247,7 +241,7 @@ static void say_without(struct hf_await *await, int number)
         hf_log(HF_LOG_WARNING, MODULE,
                "no helper can wait for the lock of %s, which another program or host has: %s; it "
                "is looked at again and again",
-               await->path,
+               await->order.path,
                number == EAGAIN ? "as many of them wait already as there may be"
                                 : strerrordesc_np(number));
 }
@@ -273,38 +267,24 @@ void hf_await_ended(struct hf_server *server, uint64_t number, const struct hf_o
                 tell(await, outcome);
 }
 
-static struct hf_await *new_await(struct hf_server *server, const char *path)
+int hf_await_start(struct hf_server *server, const struct hf_order *order,
+                   void (*done)(void *data, struct hf_resource_result *got), void *data,
+                   struct hf_await **ret)
 {
         struct hf_await *await = calloc(1, sizeof(*await));
+        int r;
 
-        if (await)
-                await->path = strdup(path);
-        if (!await || !await->path) {
-                free(await);
-                return NULL;
-        }
+        if (!await)
+                return -ENOMEM;
         await->server = server;
+        await->order = *order;
+        await->done = done;
+        await->data = data;
         await->next = server->awaits;
         await->prev = &server->awaits;
         if (await->next)
                 await->next->prev = &await->next;
         server->awaits = await;
-        return await;
-}
-
-int hf_await_start(struct hf_server *server, const char *path, bool shared, bool autocreate,
-                   void (*done)(void *data, struct hf_resource_result *got), void *data,
-                   struct hf_await **ret)
-{
-        struct hf_await *await = strlen(path) < PATH_MAX ? new_await(server, path) : NULL;
-        int r;
-
-        if (!await)
-                return strlen(path) < PATH_MAX ? -ENOMEM : -ENAMETOOLONG;
-        await->shared = shared;
-        await->autocreate = autocreate;
-        await->done = done;
-        await->data = data;
         await->number = find_adopted(await);
         r = await->number ? 0 : make_helper(await);
         if (r < 0) {
@@ -333,7 +313,6 @@ struct hf_await *hf_await_free(struct hf_await *await)
                 end_helper(helper);
         (void)sd_event_source_disable_unref(await->timer);
         (void)hf_job_free(await->look);
-        free(await->path);
         free(await);
         return NULL;
 }

@@ -23,15 +23,22 @@
 #include "storage/resource.h"
 
 struct hf_await;
+struct hf_set;
 
 /*
- * Waits until path can be locked, and has it locked then. Unless the await is freed
+ * The order of kind HF_WORK_AWAIT for a member of a set: path, shared, autocreate, and the record
+ * of who has the lock then. -ENOENT, -ENOMEM, -ENAMETOOLONG.
+ */
+int hf_await_order(const struct hf_set *set, size_t member, struct hf_order *ret);
+
+/*
+ * Waits until the order's path can be locked, and has it locked then. Unless the await is freed
  * before, done is called once, from the loop: with status 0 the descriptor and the lock are the
  * receiver's, who has to judge what was found, as time has passed; or a negative errno,
  * as of hf_resource_take, but never -EAGAIN. The await stays the caller's, also in done.
- * -ENOMEM, -ENAMETOOLONG.
+ * -ENOMEM.
  */
-int hf_await_start(struct hf_server *server, const char *path, bool shared, bool autocreate,
+int hf_await_start(struct hf_server *server, const struct hf_order *order,
                    void (*done)(void *data, struct hf_resource_result *got), void *data,
                    struct hf_await **ret);
 

@@ -296,14 +296,11 @@ static void on_awaited(void *data, struct hf_resource_result *got)
 
 static void await_foreign(struct hf_set *set)
 {
-        const struct hf_holdfast_acquire_args *want = awaited(set);
-        hf_cleanup_free char *path = hf_rules_path(want->path, want->name);
-        int r = path ? 0 : -ENOMEM;
+        struct hf_order order;
+        int r = hf_await_order(set, set->outcome.refused, &order);
 
         if (r >= 0)
-                r = hf_await_start(set->server, path, want->flags & HF_LOCK_ACQUIRE_SHARED,
-                                   want->flags & HF_LOCK_ACQUIRE_AUTOCREATE, on_awaited, set,
-                                   &set->await);
+                r = hf_await_start(set->server, &order, on_awaited, set, &set->await);
         if (r < 0)
                 look_later(set);
 }

@@ -191,12 +191,15 @@ static bool was_cut_off(const struct hf_order *order, const struct hf_result *ou
 }
 
 /* Makes a failure of it. What was sent before is not wanted either. */
-static void cut_off(struct hf_works *works, struct hf_result *outcome)
+static void cut_off(struct hf_works *works, const struct hf_order *order, struct hf_result *outcome)
 {
+        /* A stand-in is left for the next try, but not by who was not to go on. */
+        const char *path = order->kind == HF_WORK_AWAIT && order->autocreate ? order->path : NULL;
+
         outcome->status = hf_error_set(&outcome->error, EINTR, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
                                        "the process that did so was ended; try again");
         if (outcome->fd >= 0 && hf_resource_of_fd(outcome->fd, &outcome->thing) == 0)
-                hf_work_dispose(works->server, outcome->fd, &outcome->thing, NULL);
+                hf_work_dispose(works->server, outcome->fd, &outcome->thing, path);
         outcome->fd = -1;
 }
 
@@ -237,7 +240,7 @@ static void finish(struct hf_works *works, int index)
         fetch_results(works);
         outcome.fd = works->slots[index].fd;
         if (was_cut_off(&order, &outcome, done)) {
-                cut_off(works, &outcome);
+                cut_off(works, &order, &outcome);
                 /* What was begun by a worker that was killed can be done once more. */
                 again = job && order.kind != HF_WORK_GIVE && ++job->lost < LOST_MAX;
         }

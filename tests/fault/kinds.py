@@ -9,7 +9,7 @@ import fcntl
 import os
 import struct
 
-from hftest import wire
+from hftest import own_program, wire
 from hftest.files import lock_on_first_byte
 from hftest.processes import until
 from hftest.wire import AUTOCREATE, SHARED, Owner, Proc
@@ -47,13 +47,34 @@ class Scene:
                 client.release(name, self.space)
         assert os.listdir(self.space) == []
 
+    def stand(self):
+        """A connection that stands for itself."""
+        connection = self.daemon.connect()
+        answer = own_program.client(connection, "backup")
+        assert answer.ok, answer
+        return connection
+
     def is_free(self):
         return lock_on_first_byte(self.disk) == "unlocked"
+
+
+class Stranger:
+    """Has the lock of a file, which is in nobody's table."""
+
+    def __init__(self, path):
+        self.file = open(path, "r+b")
+        fcntl.fcntl(self.file, fcntl.F_OFD_SETLK,
+                    struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))
+
+    def let_go(self):
+        self.file.close()
 
 
 class Kind:
     # Whether it may be refused when the daemon has no memory.
     may_fail = True
+    # Of a kind that takes long: so many of its points are tried in a run that does not try all.
+    most = None
 
     def __init__(self, scene):
         self.scene, self.client, self.disk = scene, scene.client, scene.disk
@@ -112,16 +133,14 @@ class AcquireOfAnothers(Kind):
 
 class AcquireOfAStrangers(Kind):
     def before(self):
-        self.file = open(self.disk, "r+b")
-        fcntl.fcntl(self.file, fcntl.F_OFD_SETLK,
-                    struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))
+        self.stranger = Stranger(self.disk)
 
     def act(self):
         answer = self.client.acquire(self.disk)
         assert answer.verdict == BUSY, answer
 
     def after(self):
-        self.file.close()
+        self.stranger.let_go()
         assert self.client.acquire(self.disk).ok and self.client.release(self.disk).ok
 
 
@@ -346,8 +365,59 @@ class HalfARequest(Kind):
         assert self.scene.is_free()
 
 
+class ClientLeaves(Kind):
+    """A connection that stands for itself, from its begin to its end."""
+
+    most = 300
+
+    def act(self):
+        self.late = self.scene.stand()
+        assert self.late.acquire(self.disk).ok
+        self.late.close()
+        until(self.scene.is_free, "the lock of the client is free")
+
+    def after(self):
+        assert self.scene.is_free()
+
+
+class WaitForAStranger(Kind):
+    # Its waiting for the helper is points too, by the thousand.
+    most = 150
+
+    def before(self):
+        self.stranger = Stranger(self.disk)
+        self.late = self.scene.stand()
+
+    def act(self):
+        own_program.send_set(self.late, self.disk, timeout=own_program.FOREVER)
+        until(lambda: self.scene.daemon.workers, "a helper waits")
+        self.stranger.let_go()
+        answer = own_program.read_set(self.late.receive())
+        assert isinstance(answer, own_program.Set) and answer.granted, answer
+
+    def after(self):
+        assert lock_on_first_byte(self.disk) == "write lock"
+        self.late.close()
+        until(self.scene.is_free, "it is free")
+        until(lambda: not self.scene.daemon.workers, "no helper is left")
+
+
+class WaitNoMoreForAStranger(WaitForAStranger):
+    """The stranger lets go at the moment at which nobody wants it any more."""
+
+    def act(self):
+        own_program.send_set(self.late, self.disk, timeout=own_program.FOREVER)
+        until(lambda: self.scene.daemon.workers, "a helper waits")
+        self.late.close()
+        self.stranger.let_go()
+        until(lambda: not self.scene.daemon.workers, "no helper is left")
+
+    def after(self):
+        until(self.scene.is_free, "it is free")
+
+
 KINDS = [Acquire, AcquireShared, AcquireAgain, AcquireByAnotherName, AcquireOfAnothers,
          AcquireOfAStrangers, AcquireAutocreate, Release, ReleaseAutocreate, ReleaseOneName,
          ReleaseOfNothing, Register, Restrict, NewLockspace, CreateResource, DeleteResource, Ping,
          Connect, Disconnect, ListLocks, VmDies, VmCutsItsConnection, SayWhatBecomes,
-         HalfARequest]
+         HalfARequest, ClientLeaves, WaitForAStranger, WaitNoMoreForAStranger]

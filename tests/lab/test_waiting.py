@@ -22,8 +22,14 @@ def test_a_host_is_woken_when_another_one_lets_go(lab, label):
 
 @pytest.mark.parametrize("label", ["4.2", "4.1", "stand-in", "virtlockd"])
 def test_a_host_that_waits_asks_its_server_for_nothing(lab, label):
+    lab.proves(f"{label}: b has asked for it")
     lab.proves(f"{label}: b waits while a has it")
     assert lab.values[f"{label}: asked"] == 0
+
+
+@pytest.mark.parametrize("label", ["4.2", "4.1", "4.0", "stand-in", "virtlockd"])
+def test_who_has_waited_is_named_to_other_hosts(lab, label):
+    lab.proves(f"{label}: b is named to other hosts")
 
 
 def test_where_the_server_wakes_nobody_it_is_had_later(lab):

@@ -61,12 +61,14 @@ def granted(connection, timeout):
     return None
 
 
-def wait(report, label, b, daemon, place, want, let_go, patience):
+def wait(report, label, b, daemon, place, want, let_go, again, patience):
     """Waits quietly, then until a has let go."""
+    first = lock_requests(b, place)
     connection, words = begin_to_wait(daemon, want)
     # It is asked for once more by the helper, which takes its time to start.
     time.sleep(2)
     before = lock_requests(b, place)
+    report.check(f"{label}: b has asked for it", before > first, before)
     quiet = connection.receive(QUIET).outcome == "silence"
     report.value(f"{label}: asked", lock_requests(b, place) - before)
     report.check(f"{label}: b waits while a has it", quiet)
@@ -75,6 +77,7 @@ def wait(report, label, b, daemon, place, want, let_go, patience):
     report.check(f"{label}: b gets it", got, words)
     report.value(f"{label}: after", got and round(got - released, 3))
     report.event(f"{label}: after {got and got - released} s; {words}")
+    report.check(f"{label}: b is named to other hosts", " b (pid" in again(), again())
     connection.close()
 
 
@@ -84,6 +87,14 @@ def release_by(connection, name, space=""):
         assert answer.ok, answer
         return time.monotonic()
     return let_go
+
+
+def refusal_of(connection, name, space=""):
+    """What a's daemon says when it is asked for the same again."""
+    def again():
+        answer = connection.acquire(name, space, wire.AUTOCREATE if space else 0)
+        return str(answer.error and answer.error.message)
+    return again
 
 
 def between_daemons(report, hosts, served):
@@ -98,7 +109,7 @@ def between_daemons(report, hosts, served):
         answer = holder.acquire(path)
         report.check(f"{version}: a has it", answer.ok, answer)
         wait(report, version, hosts["b"], served["b"], place, own_program.want(path),
-             release_by(holder, path), LATE)
+             release_by(holder, path), refusal_of(holder, path), LATE)
 
 
 def stand_in(report, hosts, served):
@@ -111,7 +122,8 @@ def stand_in(report, hosts, served):
     answer = holder.acquire(name, space, wire.AUTOCREATE)
     report.check("stand-in: a has it", answer.ok, answer)
     wait(report, "stand-in", hosts["b"], served["b"], place,
-         own_program.want(name, space, wire.AUTOCREATE), release_by(holder, name, space), LATE)
+         own_program.want(name, space, wire.AUTOCREATE), release_by(holder, name, space),
+         refusal_of(holder, name, space), LATE)
 
 
 def behind_virtlockd(report, hosts, served):
@@ -123,7 +135,7 @@ def behind_virtlockd(report, hosts, served):
     answer = holder.acquire()
     report.check("virtlockd: a has it", answer.ok, answer)
     wait(report, "virtlockd", hosts["b"], served["b"], place, own_program.want(path),
-         release_by(holder.connection, path), LATE)
+         release_by(holder.connection, path), refusal_of(stand(served["a"], "a"), path), LATE)
 
 
 def behind_the_dead(report, hosts, served):

@@ -155,11 +155,18 @@ static void on_done(void *data, struct hf_resource_result *got)
         outcome->await = hf_await_free(outcome->await);
 }
 
+static int start(const char *path, struct outcome *outcome)
+{
+        struct hf_order order = {.kind = HF_WORK_AWAIT};
+
+        MUST(hf_order_set_path(&order, path) == 0);
+        return hf_await_start(server, &order, on_done, outcome, &outcome->await);
+}
+
 static void await(struct outcome *outcome, unsigned int number)
 {
         *outcome = (struct outcome){.fd = -1};
-        MUST(hf_await_start(server, file(number), false, false, on_done, outcome,
-                            &outcome->await) == 0);
+        MUST(start(file(number), outcome) == 0);
         MUST(!outcome->done);
 }
 
@@ -367,8 +374,7 @@ static void what_cannot_be_had_is_said(void)
 {
         struct outcome outcome = {.fd = -1};
 
-        MUST(hf_await_start(server, "/nowhere/at/all", false, false, on_done, &outcome,
-                            &outcome.await) == 0);
+        MUST(start("/nowhere/at/all", &outcome) == 0);
         serve_until_done(&outcome);
         MUST(outcome.done == 1 && outcome.status == -ENOENT && outcome.fd == -1);
         serve_until_no_workers();
