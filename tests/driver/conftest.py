@@ -34,14 +34,14 @@ def sanitizer():
 class Peer:
     """A process with libholdfast in it; its methods are the functions of peer.py."""
 
-    def __init__(self, nursery, env, uid=None):
+    def __init__(self, nursery, env, uid=None, prefix=()):
         command = [sys.executable, "-I", "-S", os.path.join(os.path.dirname(__file__), "peer.py"),
                    LIBRARY]
         if uid is not None:
             command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--",
                        *command]
         self.process = nursery.spawn(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [*prefix, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={"PATH": "/usr/bin:/bin", "HOLDFAST_DRIVER_DIR": DRIVERS, **sanitizer(), **env})
 
     @property
@@ -92,8 +92,8 @@ def plain_build():
 @pytest.fixture
 def peer(nursery, folder):
     """Makes such a process; env and uid as given."""
-    def make(env, uid=None):
-        return Peer(nursery, {"HOME": folder, **env}, uid)
+    def make(env, uid=None, prefix=()):
+        return Peer(nursery, {"HOME": folder, **env}, uid, prefix)
     return make
 
 

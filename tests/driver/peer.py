@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 import threading
 
@@ -342,6 +343,12 @@ def hold_again_and_again(paths):
 def more_files(n):
     resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
     return {"r": 0}
+
+
+def start_program():
+    # All that is not close-on-exec goes with it.
+    return {"r": subprocess.Popen(["sleep", "600"], close_fds=False,
+                                  stdout=subprocess.DEVNULL).pid}
 
 
 def fork_idle():

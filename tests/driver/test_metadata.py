@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from hftest import daemons
 from hftest.processes import until
 
 INVALID, BUSY, DENIED, SYSTEM = 2, 3, 5, 1
@@ -159,7 +160,8 @@ def test_nothing_to_lock_is_locked_without_a_daemon(peer, folder):
     ("/nowhere/at/all", errno.ENOENT, SYSTEM), ("loop", errno.ELOOP, SYSTEM),
     ("", errno.ENOENT, SYSTEM), ("disk/below", errno.ENOTDIR, SYSTEM),
     ("x" * 5000, errno.ENAMETOOLONG, SYSTEM), (999, errno.EBADF, SYSTEM),
-    (-1, errno.EBADF, SYSTEM)])
+    (-1, errno.EBADF, SYSTEM)], ids=["missing", "loop", "empty", "below a file", "too long",
+                                     "not open", "no descriptor"])
 def test_what_cannot_be_found_is_one_error_that_names_it(user, image, folder, target, number, code):
     os.symlink("loop", os.path.join(folder, "loop"))
     path = target if isinstance(target, int) or not target or target[0] in "/x" \
@@ -289,6 +291,33 @@ def test_an_unlock_counts_at_once_though_a_child_has_the_connection(user, image,
     os.kill(child, signal.SIGKILL)
 
 
+def test_a_program_that_the_holder_has_started_inherits_nothing(user, image, nursery):
+    holder, second = user(), user()
+    lock(holder, image())
+    child = nursery.adopt(holder.start_program()["r"])
+    os.kill(holder.pid, signal.SIGKILL)
+    until(lambda: is_free(second, image()), "the lock went with its holder")
+    assert os.path.exists(f"/proc/{child}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to have mounts of its own")
+def test_a_path_in_other_mounts_is_the_same_file(daemon, user, image, folder, peer):
+    """A file has other names there, and is found under none of its own here."""
+    os.mkdir(os.path.join(folder, "elsewhere"))
+    os.mkdir(os.path.join(folder, "real"))
+    image("real/disk")
+    held = user()
+    lock(held, image("real/disk"))
+    inside = peer({"HOLDFAST_RUN_DIR": daemon.run_dir}, prefix=[
+        "unshare", "-m", "sh", "-c", f"mount --bind {folder}/real {folder}/elsewhere && exec \"$@\"",
+        "sh"])
+    assert not is_free(inside, os.path.join(folder, "elsewhere", "disk"))
+    mine = lock(inside, os.path.join(folder, "elsewhere"))
+    assert not is_free(held, os.path.join(folder, "real"))
+    assert is_free(held, os.path.join(folder, "elsewhere"))
+    inside.unlock_metadata(held=mine)
+
+
 def test_several_threads_and_processes_cross_their_sets_without_fault(user, image, folder):
     a, b, c = (image(name) for name in "abc")
     rounds = int(os.environ.get("HF_CROSS_ROUNDS", "60"))
@@ -325,7 +354,6 @@ def test_a_lock_that_outlived_its_daemon_is_released_by_the_next_one(user, image
 
 
 def test_the_sessions_daemon_is_started_when_it_is_needed(peer, folder, image, nursery):
-    from hftest import daemons
     run_dir = os.path.join(folder, "s")
     one = peer({"HOLDFAST_RUN_DIR": run_dir, "HOLDFAST_DAEMON": daemons.HOLDFASTD})
     held = lock(one, image())
