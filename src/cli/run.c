@@ -112,7 +112,8 @@ static int supervised(struct hf_plan *plan, struct holdfast_vm *vm,
         }
         if (child == 0) {
                 hf_supervise_release(&how);
-                _exit(wait_with(parent, plan) ? hf_launch_become(plan, vm, relabel) : HF_EXIT_SYSTEM);
+                _exit(wait_with(parent, plan) ? hf_launch_become(plan, vm, relabel)
+                                              : HF_EXIT_SYSTEM);
         }
         hf_monitor_handed_on(monitor);
         status = hf_supervise(&how, child);
