@@ -101,8 +101,9 @@ static int leave(const struct work *work, const struct hf_label_image *image,
         enum hf_label_end end;
         int r = hf_label_load(&work->scene->store, image, kind, &record, err);
 
+        /* What was written may have been no more than the index. */
         if (r <= 0)
-                return r;
+                return r < 0 ? r : hf_table_remove(&work->scene->store, image, kind, err);
         for (size_t i = record.n_users; i-- > 0;)
                 if (hf_label_user_same(&record.users[i], &work->self))
                         hf_label_record_strike(&record, i);

@@ -30,8 +30,7 @@ static void read_it(const char *text, size_t size)
         FUZZ_PROMISE(hf_label_record_encode(&record, &back, &len) == 0);
         FUZZ_PROMISE(hf_label_record_decode(back, len, &again) == 0);
         FUZZ_PROMISE(again.n_users == record.n_users && again.place == record.place &&
-                     !strcmp(again.original, record.original) &&
-                     !strcmp(again.path, record.path) &&
+                     !strcmp(again.original, record.original) && !strcmp(again.path, record.path) &&
                      hf_label_file_same(&again.file, &record.file));
         hf_label_record_clear(&record);
         hf_label_record_clear(&again);
