@@ -89,9 +89,14 @@ void hf_waits_wake(struct hf_set *set)
 
 void hf_waits_give(struct hf_set *set)
 {
+        struct hf_waits *waits = set->server->waits;
+
         unlink_set(set);
-        link_to(set, &set->server->waits->giving);
-        watch_loop(set->server->waits);
+        link_to(set, &waits->giving);
+        /* What is in its way may go before all of it is given back. */
+        if (set->blocked_by)
+                hf_bits_add(waits->watched, set->blocked_by);
+        watch_loop(waits);
 }
 
 void hf_waits_next_turn(struct hf_set *set)

@@ -383,6 +383,29 @@ def test_a_path_that_was_replaced_is_the_new_file_unless_a_certain_one_was_meant
     nothing_is_held(daemon)
 
 
+def test_what_goes_while_a_try_is_given_back_is_not_waited_for(daemon, folder):
+    before, behind = os.path.join(folder, "a"), os.path.join(folder, "b")
+    os.mkdir(behind)
+    os.close(os.open(os.path.join(behind, "x"), os.O_CREAT, 0o600))
+    os.link(os.path.join(behind, "x"), os.path.join(behind, "y"))
+    holder, waiter = clients(daemon, 2)
+    for space in before, behind:
+        assert holder.connection.create_lockspace(space).ok
+    many = [want(f"{number}", before, AUTOCREATE) for number in range(20)]
+    for _ in range(3):
+        assert holder.take(want("x", behind)).granted == GRANTED
+        own.send_set(waiter.connection, *many, want("y", behind), timeout=FOREVER)
+        # It takes some milliseconds, so it is looked at without a pause.
+        end = time.monotonic() + 10
+        while len(os.listdir(before)) < len(many):
+            assert time.monotonic() < end, "all but the last are locked"
+        while len(os.listdir(before)) == len(many):
+            assert time.monotonic() < end, "they are given back"
+        holder.release()
+        assert is_granted(waiter.hear())
+        waiter.release()
+
+
 def test_a_set_that_makes_no_sense_is_refused(daemon, disk):
     path = disk()
     client, = clients(daemon, 1)
