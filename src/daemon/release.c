@@ -75,6 +75,8 @@ bool hf_give(struct hf_server *server, uint32_t index)
         if (lock->holds > 1) {
                 tell_released(server, index);
                 hf_table_remove_hold(server->table, index);
+                /* By that name another file may be had now. */
+                hf_waits_freed(server, lock_index);
                 return true;
         }
         /* A successor begins here again, for as long as there is the record. */

@@ -21,7 +21,7 @@ struct hf_set;
 int hf_waits_new(struct hf_server *server);
 void hf_waits_free(struct hf_server *server);
 
-/* A lock of the table has gone, or may be had by others now. */
+/* A lock of the table has gone, or one of its names, or it may be had by others now. */
 void hf_waits_freed(struct hf_server *server, uint32_t lock);
 
 /* An owner has a lock now: what it waits for on other connections it may not wait for any more. */
