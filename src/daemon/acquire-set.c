@@ -153,22 +153,26 @@ static bool has_something(const struct hf_set *set)
         return set->member != NULL;
 }
 
-static void give_parts(struct hf_set *set)
+void hf_set_give_awaited(struct hf_set *set)
 {
-        struct hf_server *server = set->server;
         struct hf_resource_result *got = &set->got;
         const struct hf_holdfast_acquire_args *want = want_of(set, set->got_for);
 
-        for (size_t i = 0; i < set->at; i++)
-                if (!set->parts[i].check && is_there(set, &set->parts[i]))
-                        (void)hf_give(server, set->parts[i].hold);
         if (got->fd >= 0) {
                 bool made = want->flags & HF_LOCK_ACQUIRE_AUTOCREATE;
                 hf_cleanup_free char *path = made ? hf_rules_path(want->path, want->name) : NULL;
 
-                hf_work_dispose(server, got->fd, &got->file, path);
+                hf_work_dispose(set->server, got->fd, &got->file, path);
         }
         got->fd = -1;
+}
+
+static void give_parts(struct hf_set *set)
+{
+        for (size_t i = 0; i < set->at; i++)
+                if (!set->parts[i].check && is_there(set, &set->parts[i]))
+                        (void)hf_give(set->server, set->parts[i].hold);
+        hf_set_give_awaited(set);
 }
 
 void hf_set_free(struct hf_set *set)

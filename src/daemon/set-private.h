@@ -76,6 +76,9 @@ void hf_set_go_on(struct hf_set *set);
 /* Goes on when something was given back, if all of it was. */
 void hf_set_given(struct hf_set *set);
 
+/* Gives back the lock that was waited for, if it is in hand: the set is not to try now. */
+void hf_set_give_awaited(struct hf_set *set);
+
 /* Answers with the outcome, once nothing is held. The set is gone. */
 void hf_set_end(struct hf_set *set);
 

@@ -492,11 +492,17 @@ static bool is_over(struct hf_set *set)
 /* Who is at the front tries once more, also when its time is over: who has it is known then. */
 static void look_at(struct hf_set *set)
 {
-        if (set->state == HF_SET_GIVING)
+        if (set->state == HF_SET_GIVING) {
                 hf_set_given(set);
-        else if (hf_queue_is_ready(set->entry))
+                return;
+        }
+        if (hf_queue_is_ready(set->entry)) {
                 hf_set_try(set);
-        else if (is_over(set))
+                return;
+        }
+        /* Somebody who asked before wants the same, as is known by now, and waits for it. */
+        hf_set_give_awaited(set);
+        if (is_over(set))
                 hf_set_end(set);
 }
 

@@ -223,6 +223,26 @@ def test_while_a_stranger_is_waited_for_nothing_is_held(daemon, disk):
     assert is_granted(waiting.hear())
 
 
+def test_a_strangers_lock_goes_to_the_first_who_is_found_to_mean_it(daemon, disk, folder):
+    free, taken, link = disk("a"), disk("b"), os.path.join(folder, "link")
+    os.symlink(disk("c"), link)
+    stranger = Stranger(taken)
+    holder, first, second = clients(daemon, 3)
+    assert holder.take(free).granted == GRANTED
+    first.ask(free, link)
+    second.ask(taken)
+    os.unlink(link)
+    os.symlink(taken, link)
+    holder.release()
+    with daemon.connect() as looker:
+        until(lambda: [w.position for w in own.waiters(looker)] == [1, 1, 2], "it is found out")
+    stranger.leave()
+    assert is_granted(first.hear()), "the other one's helper is older"
+    assert second.hear(0.1) is None
+    first.release()
+    assert is_granted(second.hear())
+
+
 def test_who_waited_too_long_for_a_stranger_leaves_it_in_peace(daemon, disk):
     path = disk()
     stranger = Stranger(path)
