@@ -30,14 +30,15 @@
 struct hf_waits {
         struct hf_server *server;
         struct hf_queue *queue;
-        struct hf_set *woken;     /* by rising tickets */
-        struct hf_set *giving;    /* those that wait for what they give back, in no order */
-        struct hf_set *next_turn; /* whose try goes on in the loop's next turn, in no order */
-        sd_event_source *post;    /* serves who was woken by any other source */
-        sd_event_source *soon;    /* runs while there are sets for the next turn */
-        sd_event_source *timer;   /* the next time at which somebody is to be looked at: */
-        uint64_t armed;           /* CLOCK_BOOTTIME; 0: none */
-        unsigned int tellers;     /* sets that wait and whose clients want to know why */
+        struct hf_set *woken;      /* by rising tickets */
+        struct hf_set *woken_last; /* who was put there last, as long as it is there; or NULL */
+        struct hf_set *giving;     /* those that wait for what they give back, in no order */
+        struct hf_set *next_turn;  /* whose try goes on in the loop's next turn, in no order */
+        sd_event_source *post;     /* serves who was woken by any other source */
+        sd_event_source *soon;     /* runs while there are sets for the next turn */
+        sd_event_source *timer;    /* the next time at which somebody is to be looked at: */
+        uint64_t armed;            /* CLOCK_BOOTTIME; 0: none */
+        unsigned int tellers;      /* sets that wait and whose clients want to know why */
         uint64_t tell_at; /* CLOCK_BOOTTIME, when they are told what has changed; 0: nothing */
         bool looking;
         bool passed_on; /* a helper is nobody's any more: another one may be needed */
@@ -58,8 +59,12 @@ static void link_to(struct hf_set *set, struct hf_set **at)
 
 static void unlink_set(struct hf_set *set)
 {
+        struct hf_waits *waits = set->server->waits;
+
         if (!set->prev_woken)
                 return;
+        if (waits->woken_last == set)
+                waits->woken_last = NULL;
         *set->prev_woken = set->next_woken;
         if (set->next_woken)
                 set->next_woken->prev_woken = set->prev_woken;
@@ -81,9 +86,13 @@ void hf_waits_wake(struct hf_set *set)
         struct hf_set **at = &waits->woken;
 
         unlink_set(set);
+        /* Of many, who are woken by their tickets, each comes right behind the one before. */
+        if (waits->woken_last && waits->woken_last->number < set->number)
+                at = &waits->woken_last->next_woken;
         while (*at && (*at)->number < set->number)
                 at = &(*at)->next_woken;
         link_to(set, at);
+        waits->woken_last = set;
         waits->server->woken = true;
 }
 
@@ -447,7 +456,8 @@ void hf_waits_freed(struct hf_server *server, uint32_t lock)
                 if (s->blocked_by != lock)
                         continue;
                 s->again = true;
-                if (s->state == HF_SET_WAITING)
+                /* Of a long line, the front; the others are woken when they are there. */
+                if (s->state == HF_SET_WAITING && hf_queue_is_ready(s->entry))
                         hf_waits_wake(s);
         }
 }
