@@ -308,6 +308,9 @@ bool hf_set_may_not_wait(struct hf_set *set)
 /* The outcome says why it was refused: for now, or for good. */
 static void refuse(struct hf_set *set)
 {
+        /* A filesystem that has too much to do is waited for, too. */
+        if (set->outcome.status == -EAGAIN && set->entry)
+                set->outcome.status = -EBUSY;
         if (set->outcome.status != -EBUSY || !set->entry ||
             (set->until && hf_work_boottime() >= set->until))
                 set->ends = true;

@@ -395,7 +395,6 @@ def test_what_goes_while_a_try_is_given_back_is_not_waited_for(daemon, folder):
     for _ in range(3):
         assert holder.take(want("x", behind)).granted == GRANTED
         own.send_set(waiter.connection, *many, want("y", behind), timeout=FOREVER)
-        # It takes some milliseconds, so it is looked at without a pause.
         end = time.monotonic() + 10
         while len(os.listdir(before)) < len(many):
             assert time.monotonic() < end, "all but the last are locked"
