@@ -41,8 +41,13 @@ static void taken(struct hf_server *server, uint32_t hold)
 
 static void set_taken(struct hf_server *server, uint32_t first)
 {
-        for (uint32_t i = first; i; i = hf_table_hold(server->table, i)->next_in_set)
+        uint32_t i = first;
+
+        /* Here, too, what somebody else wrote into the records ends somewhere. */
+        for (unsigned int n = 0; i && i < HF_TABLE_HOLDS_MAX && n < HF_HOLDFAST_SET_MAX; n++) {
                 taken(server, i);
+                i = hf_table_hold(server->table, i)->next_in_set;
+        }
 }
 
 /* Returns whether it is done; a worker is busy with it otherwise. */
