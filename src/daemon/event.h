@@ -16,7 +16,8 @@
  * that is. Whoever does not read in time misses what the ring has lost meanwhile, and is told
  * how much; nobody else notices.
  *
- * Telling is a turn of the loop of its own, after the answers of the turn in which things happened.
+ * Telling is a turn of the loop of its own, after the answers of the turn in which things happened;
+ * of many listeners some are told in each, so that requests are served in between.
  */
 
 #include "base/log.h"

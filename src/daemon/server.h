@@ -140,7 +140,9 @@ struct hf_server {
         sd_event_source **owner_sources; /* by owner: the watch on its pidfd */
         sd_event_source **owner_timers;  /* by owner: the next step against one that has to end */
         struct hf_event_listener *listeners_of_events;
-        sd_event_source *event_teller; /* served once after a turn in which something happened */
+        sd_event_source *event_teller; /* runs after a turn in which something happened */
+        struct hf_event_listener *listener_to_tell; /* the next one in this round; NULL: none is */
+        bool more_to_tell;                          /* there is to be another round */
         sd_event_source *idle_timer;
         uint64_t idle_timeout; /* microseconds; 0: stay */
 };
