@@ -91,6 +91,20 @@ static int read_wishes(const struct hf_plan *plan, struct hf_relabel *relabel, s
         return r;
 }
 
+static int find_places(const struct hf_plan *plan, struct hf_relabel *relabel, struct hf_error *err)
+{
+        relabel->places = calloc(plan->n_images + 1, sizeof(*relabel->places));
+        for (size_t i = 0; relabel->places && i < plan->n_images; i++) {
+                char *place = realpath(plan->images[i].path, NULL);
+
+                if (!place)
+                        return hf_error_sys(err, errno, "cannot tell where %s is",
+                                            plan->images[i].path);
+                relabel->places[relabel->n_places++] = place;
+        }
+        return relabel->places ? 0 : hf_error_sys(err, ENOMEM, "cannot list the images");
+}
+
 int hf_relabel_prepare(const struct hf_plan *plan, struct hf_relabel *ret, int *ret_status)
 {
         const char *option = plan->user ? "--user" : "--selinux-label";
@@ -116,6 +130,8 @@ int hf_relabel_prepare(const struct hf_plan *plan, struct hf_relabel *ret, int *
                 return complain(-EPERM, &error, ret_status);
         }
         r = read_wishes(plan, ret, &error);
+        if (r >= 0)
+                r = find_places(plan, ret, &error);
         if (r >= 0) {
                 host = hf_relabel_host();
                 r = hf_label_scene_init(&host, &ret->scene, &error);
@@ -126,6 +142,9 @@ int hf_relabel_prepare(const struct hf_plan *plan, struct hf_relabel *ret, int *
 void hf_relabel_clear(struct hf_relabel *relabel)
 {
         hf_identity_clear(&relabel->who);
+        for (size_t i = 0; i < relabel->n_places; i++)
+                free(relabel->places[i]);
+        free(relabel->places);
         hf_label_scene_clear(&relabel->scene);
         memset(relabel, 0, sizeof(*relabel));
 }
@@ -156,7 +175,8 @@ static int label_images(const struct hf_relabel *relabel, const struct hf_plan *
                 return hf_error_sys(err, ENOMEM, "cannot list the images");
         for (size_t i = 0; i < plan->n_images; i++)
                 images[i] = (struct hf_label_wanted_image){
-                        plan->images[i].path, plan->images[i].flags & HF_VM_DISK_READONLY};
+                        plan->images[i].path, plan->images[i].flags & HF_VM_DISK_READONLY,
+                        plan->images[i].thing};
         return hf_label_use(&relabel->scene, &use, &life, err);
 }
 
@@ -185,32 +205,23 @@ static void report(void *ctx, const struct hf_label_told *told)
                            told->path, told->kind->noun);
 }
 
-static void settle(const struct hf_relabel *relabel, const char *const *paths, size_t n)
+void hf_relabel_leave(const struct hf_relabel *relabel)
 {
+        const char *const *places = (const char *const *)relabel->places;
         struct hf_error error = {0};
         int r;
 
-        for (size_t i = 0; i < n; i++) {
-                r = hf_label_settle(&relabel->scene, paths[i], report, NULL, &error);
+        if (!relabel->n_wants)
+                return;
+        for (size_t i = 0; i < relabel->n_places; i++) {
+                r = hf_label_settle(&relabel->scene, places[i], report, NULL, &error);
                 /* Of one that is not there, more below. */
                 if (r < 0 && r != -ENOENT && r != -ENOTDIR)
                         hf_message("%s; 'holdfast label repair' tries again", error.text);
         }
-        r = hf_label_settle_absent(&relabel->scene, paths, n, report, NULL, &error);
+        r = hf_label_settle_absent(&relabel->scene, places, relabel->n_places, report, NULL,
+                                   &error);
         if (r < 0)
                 hf_message("%s; 'holdfast label repair' tries again", error.text);
         hf_life_sweep(relabel->scene.life_dir);
-}
-
-void hf_relabel_leave(const struct hf_relabel *relabel, const struct hf_plan *plan)
-{
-        hf_cleanup_free const char **paths = NULL;
-
-        if (!relabel->n_wants)
-                return;
-        paths = calloc(plan->n_images + 1, sizeof(*paths));
-        for (size_t i = 0; paths && i < plan->n_images; i++)
-                paths[i] = plan->images[i].path;
-        if (paths)
-                settle(relabel, paths, plan->n_images);
 }

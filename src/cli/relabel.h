@@ -21,6 +21,9 @@ struct hf_relabel {
         struct hf_label_want wants[HF_LABEL_KINDS];
         size_t n_wants; /* 0: nothing is asked for */
         struct hf_label_scene scene;
+        /* Where the images are, without links: these may lead elsewhere when the VM has ended. */
+        char **places;
+        size_t n_places;
 };
 
 /* Returns 0, or a negative errno with *ret_status, and the fault was reported. */
@@ -34,7 +37,7 @@ int hf_relabel_enter(const struct hf_relabel *relabel, const struct hf_plan *pla
                      const uint8_t vm_uuid[static 16]);
 
 /* Reports what could not be given back. */
-void hf_relabel_leave(const struct hf_relabel *relabel, const struct hf_plan *plan);
+void hf_relabel_leave(const struct hf_relabel *relabel);
 
 /* Of this host, for a scene. */
 struct hf_label_host hf_relabel_host(void);

@@ -117,7 +117,7 @@ static int supervised(struct hf_plan *plan, struct holdfast_vm *vm,
         }
         hf_monitor_handed_on(monitor);
         status = hf_supervise(&how, child);
-        hf_relabel_leave(relabel, plan);
+        hf_relabel_leave(relabel);
         return status;
 }
 

@@ -30,10 +30,13 @@
 #include "label/scene.h"
 #include "label/table.h"
 
+#include "base/thing.h"
+
 /* An image that a VM is about to use. */
 struct hf_label_wanted_image {
         const char *path;
-        bool readonly; /* the VM does not write it */
+        bool readonly;         /* the VM does not write it */
+        struct hf_thing thing; /* what the path has to lead to; of kind NONE: whatever it is */
 };
 
 struct hf_label_want {
@@ -57,6 +60,9 @@ struct hf_label_use {
 /*
  * Labels all images, or none: what was done before a failure is undone. *ret_life is to be left
  * open in the VM, see hf_life_begin.
+ *
+ * -ESTALE: a path leads to something else than it is to. -EPERM: it leads there by a symbolic link
+ * that the image's owner did not make, see way.h.
  *
  * An image that the VM only reads, on a read-only filesystem, is left as it is, with a warning.
  * -EBUSY: an image is used with another label; *err names the users. Also what locking, and

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "label/label.h"
+#include "label/way.h"
 
 #include "base/cleanup.h"
 #include "base/process.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 /* Users that a refusal names. */
 #define NAMED_MAX 4
@@ -83,8 +85,11 @@ static int look(const struct work *work, const struct hf_label_image *image,
 static int begin_record(const struct hf_label_image *image, const struct hf_label_want *want,
                         struct hf_label_record *record, struct hf_error *err)
 {
-        int r = want->kind->read(image->fd, record->original);
+        int r = hf_label_check_way(image, err);
 
+        if (r < 0)
+                return r;
+        r = want->kind->read(image->fd, record->original);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot read the %s of %s", want->kind->noun,
                                     image->path);
@@ -201,17 +206,42 @@ static int enter_all(struct work *work, struct hf_error *err)
         return r;
 }
 
+/* Between the look at the path by which it was locked for the VM, and now, it can be led away. */
+static int check_things(const struct work *work, struct hf_error *err)
+{
+        const struct hf_label_use *use = work->use;
+
+        for (size_t i = 0; i < use->n_images; i++) {
+                const struct hf_label_wanted_image *image = &use->images[i];
+                struct hf_thing thing;
+                struct stat st;
+
+                if (image->thing.kind == HF_THING_NONE)
+                        continue;
+                if (fstat(holdfast_metadata_fd(work->locked.held, i), &st) < 0)
+                        return hf_error_sys(err, errno, "cannot look at %s", image->path);
+                if (hf_thing_of(&st, &thing) < 0 || !hf_thing_same(&thing, &image->thing))
+                        return hf_error_set(err, ESTALE, HF_ERR_INTERNAL, HF_FROM_NONE,
+                                            "%s leads elsewhere now than when the VM was to be "
+                                            "started",
+                                            image->path);
+        }
+        return 0;
+}
+
 static int lock_images(struct work *work, struct hf_error *err)
 {
         const struct hf_label_use *use = work->use;
         hf_cleanup_free struct holdfast_metadata_target *targets = calloc(use->n_images,
                                                                           sizeof(*targets));
+        int r;
 
         if (!targets)
                 return hf_error_sys(err, ENOMEM, "cannot list the images");
         for (size_t i = 0; i < use->n_images; i++)
                 targets[i] = (struct holdfast_metadata_target){use->images[i].path, -1};
-        return hf_label_lock(work->scene, targets, use->n_images, &work->locked, err);
+        r = hf_label_lock(work->scene, targets, use->n_images, &work->locked, err);
+        return r < 0 ? r : check_things(work, err);
 }
 
 int hf_label_use(const struct hf_label_scene *scene, const struct hf_label_use *use, int *ret_life,

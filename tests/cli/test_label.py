@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from hftest.command import end, need, qemu, read_pid, running
+from hftest.command import HOLDFAST, end, need, qemu, read_pid, running
 from hftest.labels import ATTRIBUTE, NOBODY, OTHER, Place, owner, settings_dir
 from hftest.processes import kill_family, until
 
@@ -130,6 +130,62 @@ def test_two_names_of_one_image_in_a_vm_are_one_image(place, alias):
     place.hold("web1", NOBODY, f"{other}:shared")
     label, = place.labels()
     assert len(label["users"]) == 2
+
+
+@pytest.mark.parametrize("place", ["attribute"], indirect=True)
+def test_an_image_goes_back_also_when_a_link_to_it_leads_elsewhere_by_then(place):
+    path, link = place.image(), os.path.join(place.folder, "link.img")
+    os.symlink("disk.img", link)
+    child = place.hold("web0", NOBODY, link)
+    os.rename(path, f"{path}.old")
+    place.image()
+    end(child)
+    assert (owner(f"{path}.old"), owner(path)) == ("0:0", "0:0")
+    child = place.hold("web1", NOBODY, link)
+    os.remove(link)
+    os.symlink("disk.img.old", link)
+    end(child)
+    assert (owner(f"{path}.old"), owner(path)) == ("0:0", "0:0")
+    place.nothing_is_left()
+
+
+@pytest.mark.parametrize("place", ["attribute"], indirect=True)
+@pytest.mark.parametrize("link", ["link.img", "folder/disk.img"])
+def test_a_link_of_a_user_gives_nobody_a_file_of_another_user(place, link):
+    path, link = place.image(), os.path.join(place.folder, link)
+    made = os.path.dirname(link) if "folder" in link else link
+    os.symlink(place.folder if "folder" in link else path, made)
+    os.chown(made, 65534, 65534, follow_symlinks=False)
+    answer = place.run(NOBODY, link, vmm=["stat", "-c", "%u:%g", path])
+    assert answer.returncode == 77 and answer.stdout == "", answer
+    assert os.path.basename(made) in answer.stderr and answer.stderr.count("\n") == 1
+    place.nothing_is_left()
+    os.chown(path, 65534, 65534)
+    assert place.run(NOBODY, link).returncode == 0
+    os.chown(path, 5, 6)
+    os.chown(made, 0, 0, follow_symlinks=False)
+    assert place.run(NOBODY, link).returncode == 0
+    assert owner(path) == "5:6"
+
+
+@pytest.mark.parametrize("place", ["attribute"], indirect=True)
+def test_a_path_that_is_led_away_before_the_image_is_given_gives_nothing(place, folder):
+    """Each call that sets signals takes a second, so there is time when the VM's process is there
+    and has looked at nothing again."""
+    path, secret = place.image(), place.image("secret")
+    calls = os.path.join(folder, "calls")
+    child = place.cli.nursery.spawn(
+        [need("strace"), "-f", "-qq", "-o", calls, "-e", "trace=clone,clone3,rt_sigprocmask",
+         "--inject=rt_sigprocmask:delay_enter=1s", HOLDFAST, "run", "--driver=nop",
+         "--user=nobody", f"--disk={path}", "--", "stat", "-c", "%u:%g", path],
+        env=place.cli.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: subprocess.run(["grep", "-q", "clone", calls], check=False,
+                                 capture_output=True).returncode == 0, "it has made a process")
+    os.rename(secret, path)
+    out, text = child.communicate(timeout=60)
+    assert (child.returncode, out) == (66, "") and "leads elsewhere" in text, (out, text)
+    assert owner(path) == "0:0"
+    place.nothing_is_left()
 
 
 @pytest.fixture
