@@ -265,22 +265,53 @@ static bool same_images(const struct hf_plan *a, const struct hf_plan *b)
         return same;
 }
 
-bool hf_plan_is_outdated(const struct hf_plan *plan)
+/* What the same words mean now; cleared with forget_again. */
+static int read_again(const struct hf_plan *plan, bool no_backing, struct hf_plan *ret,
+                      struct hf_error *err)
 {
-        struct hf_plan now = {
+        *ret = (struct hf_plan){
                 .vmm = plan->vmm,
                 .no_scan = plan->no_scan,
-                .no_backing = plan->no_backing,
+                .no_backing = no_backing,
                 .said = plan->said,
         };
-        bool same;
+        hf_vm_spec_init(&ret->found);
+        return find_images(ret, err);
+}
 
-        hf_vm_spec_init(&now.found);
-        same = find_images(&now, NULL) >= 0 && same_images(plan, &now);
-        /* What was said belongs to the plan. */
-        hf_vm_spec_init(&now.said);
-        hf_plan_clear(&now);
+/* What was said belongs to the plan. */
+static void forget_again(struct hf_plan *again)
+{
+        hf_vm_spec_init(&again->said);
+        hf_plan_clear(again);
+}
+
+bool hf_plan_is_outdated(const struct hf_plan *plan)
+{
+        struct hf_plan now;
+        bool same = read_again(plan, plan->no_backing, &now, NULL) >= 0 && same_images(plan, &now);
+
+        forget_again(&now);
         return !same;
+}
+
+static bool is_among(const struct hf_plan *plan, const struct hf_plan_image *image)
+{
+        for (size_t i = 0; i < plan->n_images; i++)
+                if (hf_thing_same(&plan->images[i].thing, &image->thing))
+                        return true;
+        return false;
+}
+
+int hf_plan_find_unnamed(struct hf_plan *plan, struct hf_error *err)
+{
+        struct hf_plan named;
+        int r = read_again(plan, true, &named, err);
+
+        for (size_t i = 0; r >= 0 && i < plan->n_images; i++)
+                plan->images[i].by_header = !is_among(&named, &plan->images[i]);
+        forget_again(&named);
+        return r;
 }
 
 void hf_plan_warn_of_nothing(const struct hf_plan *plan, const char *driver)

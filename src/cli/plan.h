@@ -20,6 +20,7 @@ struct hf_plan_image {
         char *from;     /* "-drive", "--disk" */
         unsigned flags; /* enum hf_vm_disk_flags */
         bool said;      /* by --disk */
+        bool by_header; /* see hf_plan_find_unnamed */
         struct hf_thing thing;
         int problem; /* why it cannot be used: positive errno, or 0 */
 };
@@ -106,6 +107,12 @@ int hf_plan_fill(struct hf_plan *plan, int *ret_status);
  * path that leads elsewhere.
  */
 bool hf_plan_is_outdated(const struct hf_plan *plan);
+
+/*
+ * Marks the images that only the headers of others name. Headers are written by whoever had the
+ * image, a VM that was somebody else's tool among them: what they name is not the user's word.
+ */
+int hf_plan_find_unnamed(struct hf_plan *plan, struct hf_error *err);
 
 #define hf_cleanup_plan hf_cleanup(hf_plan_clear)
 

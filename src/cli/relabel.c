@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 struct hf_label_host hf_relabel_host(void)
@@ -105,7 +106,7 @@ static int find_places(const struct hf_plan *plan, struct hf_relabel *relabel, s
         return relabel->places ? 0 : hf_error_sys(err, ENOMEM, "cannot list the images");
 }
 
-int hf_relabel_prepare(const struct hf_plan *plan, struct hf_relabel *ret, int *ret_status)
+int hf_relabel_prepare(struct hf_plan *plan, struct hf_relabel *ret, int *ret_status)
 {
         const char *option = plan->user ? "--user" : "--selinux-label";
         struct hf_label_host host;
@@ -130,6 +131,8 @@ int hf_relabel_prepare(const struct hf_plan *plan, struct hf_relabel *ret, int *
                 return complain(-EPERM, &error, ret_status);
         }
         r = read_wishes(plan, ret, &error);
+        if (r >= 0)
+                r = hf_plan_find_unnamed(plan, &error);
         if (r >= 0)
                 r = find_places(plan, ret, &error);
         if (r >= 0) {
@@ -162,7 +165,6 @@ static int label_images(const struct hf_relabel *relabel, const struct hf_plan *
                                                                       sizeof(*images));
         struct hf_label_use use = {
                 .images = images,
-                .n_images = plan->n_images,
                 .wants = relabel->wants,
                 .n_wants = relabel->n_wants,
                 .vm_name = plan->vm_name,
@@ -174,10 +176,30 @@ static int label_images(const struct hf_relabel *relabel, const struct hf_plan *
         if (!images)
                 return hf_error_sys(err, ENOMEM, "cannot list the images");
         for (size_t i = 0; i < plan->n_images; i++)
-                images[i] = (struct hf_label_wanted_image){
-                        plan->images[i].path, plan->images[i].flags & HF_VM_DISK_READONLY,
-                        plan->images[i].thing};
+                if (!plan->images[i].by_header)
+                        images[use.n_images++] = (struct hf_label_wanted_image){
+                                plan->images[i].path, plan->images[i].flags & HF_VM_DISK_READONLY,
+                                plan->images[i].thing};
         return hf_label_use(&relabel->scene, &use, &life, err);
+}
+
+/* As the user: what was not given has to be usable as it is. */
+static int check_unnamed(const struct hf_plan *plan, struct hf_error *err)
+{
+        for (size_t i = 0; i < plan->n_images; i++) {
+                const struct hf_plan_image *image = &plan->images[i];
+                bool readonly = image->flags & HF_VM_DISK_READONLY;
+
+                if (!image->by_header || faccessat(AT_FDCWD, image->path,
+                                                   readonly ? R_OK : R_OK | W_OK, AT_EACCESS) == 0)
+                        continue;
+                return hf_error_set(err, errno, HF_ERR_OPERATION_DENIED, HF_FROM_NONE,
+                                    "user %s cannot use %s (%s), and is not given it, as only the "
+                                    "header of an image names it; to give it, say --disk=%s%s",
+                                    plan->user, image->path, image->from, image->path,
+                                    readonly ? ":ro" : "");
+        }
+        return 0;
 }
 
 int hf_relabel_enter(const struct hf_relabel *relabel, const struct hf_plan *plan,
@@ -190,6 +212,8 @@ int hf_relabel_enter(const struct hf_relabel *relabel, const struct hf_plan *pla
                 r = label_images(relabel, plan, vm_uuid, &error);
         if (r >= 0 && relabel->has_user)
                 r = hf_identity_assume(&relabel->who, &error);
+        if (r >= 0 && relabel->has_user)
+                r = check_unnamed(plan, &error);
         if (r < 0)
                 (void)complain(r, &error, &status);
         return status;

@@ -9,6 +9,10 @@
  *               then the process becomes the user
  *     leave     in the one that waited for it: labels go back, unless the VM, or another one,
  *               goes on
+ *
+ * Images that only the header of another one names are nobody's to be given: whoever writes a
+ * header could have any file of the host that way. They stay as they are, and the user has to be
+ * able to use them so.
  */
 
 #include "cli/identity.h"
@@ -27,7 +31,7 @@ struct hf_relabel {
 };
 
 /* Returns 0, or a negative errno with *ret_status, and the fault was reported. */
-int hf_relabel_prepare(const struct hf_plan *plan, struct hf_relabel *ret, int *ret_status);
+int hf_relabel_prepare(struct hf_plan *plan, struct hf_relabel *ret, int *ret_status);
 void hf_relabel_clear(struct hf_relabel *relabel);
 
 #define hf_cleanup_relabel hf_cleanup(hf_relabel_clear)

@@ -169,6 +169,29 @@ def test_a_link_of_a_user_gives_nobody_a_file_of_another_user(place, link):
 
 
 @pytest.mark.parametrize("place", ["attribute"], indirect=True)
+@pytest.mark.parametrize("option", ["-b secret -F raw", "-o data_file=secret"])
+def test_what_only_the_header_of_an_image_names_is_given_to_nobody(place, option):
+    secret, overlay = place.image("secret"), os.path.join(place.folder, "overlay.qcow2")
+    os.chmod(secret, 0o600)
+    subprocess.run([need("qemu-img"), "create", "-q", "-f", "qcow2", *option.split(), overlay,
+                    "1M"], cwd=place.folder, check=True)
+    with open(secret, "r+b") as out:
+        out.truncate(1 << 20)
+    words = ["run", "--user=nobody", "--name=web0"]
+    vmm = ["sh", "-c", 'stat -c %u:%g "$0"', secret, "-drive", f"file={overlay},if=none"]
+    answer = place.cli(*words, "--", *vmm)
+    assert answer.returncode == 77 and answer.stdout == "", answer
+    assert f"--disk={secret}" in answer.stderr and answer.stderr.count("\n") == 1
+    assert (owner(secret), owner(overlay)) == ("0:0", "0:0")
+    os.chmod(secret, 0o666)
+    assert place.cli(*words, "--", *vmm).stdout == "0:0\n"
+    answer = place.cli(*words, f"--disk={secret}", "--", *vmm)
+    assert answer.stdout == f"{NOBODY}\n", answer
+    assert (owner(secret), owner(overlay)) == ("0:0", "0:0")
+    place.nothing_is_left()
+
+
+@pytest.mark.parametrize("place", ["attribute"], indirect=True)
 def test_a_path_that_is_led_away_before_the_image_is_given_gives_nothing(place, folder):
     """Each call that sets signals takes a second, so there is time when the VM's process is there
     and has looked at nothing again."""
