@@ -52,7 +52,8 @@ static bool is_left_over(const char *name)
         return hf_process_start(pid, &now) < 0 || now != start;
 }
 
-static void sweep(const char *dir)
+/* dir: of either kind of file. */
+static void sweep(const char *dir, const char *sockets)
 {
         hf_cleanup_dir DIR *entries = opendir(dir);
         struct dirent *entry;
@@ -63,7 +64,8 @@ static void sweep(const char *dir)
 
                 if (!is_left_over(entry->d_name))
                         continue;
-                if (asprintf(&socket, "%s/%.*s" SOCKET_SUFFIX, dir, (int)len, entry->d_name) < 0) {
+                if (asprintf(&socket, "%s/%.*s" SOCKET_SUFFIX, sockets, (int)len, entry->d_name) <
+                    0) {
                         socket = NULL;
                         continue;
                 }
@@ -109,17 +111,17 @@ static int extend(char **argv, struct hf_monitor *monitor)
         return 0;
 }
 
-static int name_files(const char *dir, struct hf_monitor *monitor)
+static int name_files(const char *sockets, const char *configs, struct hf_monitor *monitor)
 {
         uint64_t start;
         int r = hf_process_start(getpid(), &start);
 
         if (r < 0)
                 return r;
-        if (asprintf(&monitor->socket, "%s/%d-%llu" SOCKET_SUFFIX, dir, (int)getpid(),
+        if (asprintf(&monitor->socket, "%s/%d-%llu" SOCKET_SUFFIX, sockets, (int)getpid(),
                      (unsigned long long)start) < 0)
                 monitor->socket = NULL;
-        if (asprintf(&monitor->config, "%s/%d-%llu" CONFIG_SUFFIX, dir, (int)getpid(),
+        if (asprintf(&monitor->config, "%s/%d-%llu" CONFIG_SUFFIX, configs, (int)getpid(),
                      (unsigned long long)start) < 0)
                 monitor->config = NULL;
         if (!monitor->socket || !monitor->config)
@@ -130,42 +132,59 @@ static int name_files(const char *dir, struct hf_monitor *monitor)
 }
 
 /* Not close-on-exec: QEMU gets it as it is. */
-static int listen_for(const char *dir, struct hf_monitor *monitor)
+static int listen_for(struct hf_monitor *monitor)
 {
-        int r = chmod(dir, 0711) < 0 ? -errno : 0;
+        int r = hf_socket_listen(monitor->socket, 0600, 1, &monitor->fd, NULL);
 
-        if (r == 0)
-                r = hf_socket_listen(monitor->socket, 0600, 1, &monitor->fd, NULL);
         if (r < 0)
                 return r;
         monitor->has_fd = true;
         return fcntl(monitor->fd, F_SETFD, 0) < 0 ? -errno : 0;
 }
 
+/* Whatever the umask says. */
+static int make_dir(const char *dir, mode_t mode)
+{
+        int r = hf_path_make_dirs(dir, 0700, NULL);
+
+        return r < 0 ? r : chmod(dir, mode) < 0 ? -errno : 0;
+}
+
+static int make_in(const char *sockets, const char *configs, char **argv, bool other_user,
+                   struct hf_monitor *monitor)
+{
+        int r = make_dir(sockets, 0700);
+
+        if (r >= 0 && other_user)
+                r = make_dir(configs, 0711);
+        if (r < 0)
+                return r;
+        sweep(sockets, sockets);
+        sweep(configs, sockets);
+        r = name_files(sockets, other_user ? configs : sockets, monitor);
+        if (r >= 0 && other_user)
+                r = listen_for(monitor);
+        if (r >= 0)
+                r = extend(argv, monitor);
+        return r < 0 ? r : write_config(monitor);
+}
+
 static int make(char **argv, bool other_user, struct hf_monitor *monitor)
 {
         hf_cleanup_paths struct hf_paths paths = {0};
-        hf_cleanup_free char *dir = NULL;
+        hf_cleanup_free char *sockets = NULL, *configs = NULL;
         int r = hf_paths_init(&paths, NULL);
 
         if (r < 0)
                 return r;
-        if (asprintf(&dir, "%s/monitors", paths.run_dir) < 0) {
-                dir = NULL;
+        if (asprintf(&sockets, "%s/monitors", paths.run_dir) < 0)
+                sockets = NULL;
+        if (asprintf(&configs, "%s/monitors-of-users", paths.run_dir) < 0)
+                configs = NULL;
+        if (!sockets || !configs)
                 return -ENOMEM;
-        }
         r = hf_path_make_dirs(paths.run_dir, paths.privileged ? 0755 : 0700, NULL);
-        if (r >= 0)
-                r = hf_path_make_dirs(dir, 0700, NULL);
-        if (r < 0)
-                return r;
-        sweep(dir);
-        r = name_files(dir, monitor);
-        if (r >= 0 && other_user)
-                r = listen_for(dir, monitor);
-        if (r >= 0)
-                r = extend(argv, monitor);
-        return r < 0 ? r : write_config(monitor);
+        return r < 0 ? r : make_in(sockets, configs, argv, other_user, monitor);
 }
 
 void hf_monitor_prepare(char **argv, bool other_user, struct hf_monitor *ret)

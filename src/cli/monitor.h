@@ -10,7 +10,8 @@
  *
  * A QEMU that is to run as another user cannot make a socket there, and shall not: whoever
  * could put another one in its place would be told what is meant for this VM. We listen for it, and
- * hand the descriptor on. The directory then lets others through to the file, which is no secret.
+ * hand the descriptor on. The file, which is no secret, is in RUN_DIR/monitors-of-users then, which
+ * lets others through: the sockets of QEMUs that made their own stay out of reach.
  *
  * Who waits for the VM removes both files when it has ended. What a killed one left is
  * removed by the next: files of a process that is gone, whose socket nobody has bound.

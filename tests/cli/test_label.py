@@ -362,6 +362,7 @@ def test_a_qemu_runs_as_its_user_with_a_monitor_that_root_alone_reaches(place, f
     socket, = (name for name in os.listdir(monitors) if name.endswith(".qmp"))
     found = os.stat(os.path.join(monitors, socket))
     assert (found.st_uid, found.st_mode & 0o777) == (0, 0o600)
+    assert os.stat(monitors).st_mode & 0o777 == 0o700
     done = subprocess.run(["/usr/bin/python3", "-c", "import socket, sys\n"
                            "s = socket.socket(socket.AF_UNIX)\ns.settimeout(20)\n"
                            "s.connect(sys.argv[1])\nprint(s.recv(4096))",
@@ -370,7 +371,8 @@ def test_a_qemu_runs_as_its_user_with_a_monitor_that_root_alone_reaches(place, f
     assert "QMP" in done.stdout, done
     os.kill(pid, 9)
     until(lambda: place.owner(path) == "0:0", "the image goes back")
-    until(lambda: not os.listdir(monitors), "the monitor's files go")
+    until(lambda: not os.listdir(monitors) and not os.listdir(f"{monitors}-of-users"),
+          "the monitor's files go")
 
 
 @pytest.mark.parametrize("place", ["attribute"], indirect=True)
