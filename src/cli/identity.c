@@ -4,9 +4,13 @@
 #include "base/cleanup.h"
 
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* A user of the largest directories; the kernel's own limit is 65536. */
 #define GROUPS_FIRST 64
@@ -122,11 +126,25 @@ void hf_identity_clear(struct hf_identity *who)
         *who = (struct hf_identity){0};
 }
 
+/*
+ * The kernel takes them from who stops being root, unless its securebits say otherwise; and what
+ * may be inherited it leaves in any case.
+ */
+static int drop_capabilities(void)
+{
+        struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+        const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+                return -1;
+        return (int)syscall(SYS_capset, &header, none);
+}
+
 int hf_identity_assume(const struct hf_identity *who, struct hf_error *err)
 {
         if (setgroups(who->n_groups, who->groups) < 0 ||
             setresgid(who->gid, who->gid, who->gid) < 0 ||
-            setresuid(who->uid, who->uid, who->uid) < 0)
+            setresuid(who->uid, who->uid, who->uid) < 0 || (who->uid && drop_capabilities() < 0))
                 return hf_error_sys(err, errno, "cannot become user %u, group %u", who->uid,
                                     who->gid);
         return 0;

@@ -211,6 +211,15 @@ def test_a_path_that_is_led_away_before_the_image_is_given_gives_nothing(place, 
     place.nothing_is_left()
 
 
+@pytest.mark.parametrize("place", ["attribute"], indirect=True)
+def test_no_capability_of_roots_goes_with_the_user(place):
+    caps = "+net_admin,+dac_override"
+    place.prefix = [need("setpriv"), f"--inh-caps={caps}", f"--ambient-caps={caps}", "setpriv",
+                    "--securebits=+no_setuid_fixup"]
+    answer = place.run("nobody", place.image(), vmm=["grep", "^Cap[IPEA]", "/proc/self/status"])
+    assert answer.stdout.count("\t0000000000000000\n") == 4, answer
+
+
 @pytest.fixture
 def immutable(place):
     """An image whose owner cannot be changed."""
