@@ -411,6 +411,9 @@ static int call_metrics(struct hf_session *session, const void *data, struct hf_
         return HF_ANSWERED;
 }
 
+/* Answered to who may only look, but not to a VM, whose connection may be more than its user's. */
+#define LOOKS (HF_GUARD_READ_ONLY_OK | HF_GUARD_UNRESTRICTED)
+
 #define ARGS(type, known)                                                                          \
         .decode = (xdrproc_t)xdr_##type, .args_size = sizeof(struct type),                         \
         .flags_at = offsetof(struct type, flags), .flags = (known)
@@ -422,18 +425,16 @@ static const struct hf_procedure procedures[] = {
          ARGS(hf_holdfast_acquire_args,
               HF_LOCK_ACQUIRE_SHARED | HF_LOCK_ACQUIRE_AUTOCREATE | HF_HOLDFAST_ACQUIRE_DESCRIPTOR),
          .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = call_acquire},
-        {HF_HOLDFAST_LIST_OWNERS, "list-owners", ARGS(hf_holdfast_list_args, 0),
-         .guards = HF_GUARD_READ_ONLY_OK, .call = call_list_owners},
-        {HF_HOLDFAST_LIST_LOCKS, "list-locks", ARGS(hf_holdfast_list_args, 0),
-         .guards = HF_GUARD_READ_ONLY_OK, .call = call_list_locks},
-        {HF_HOLDFAST_WHO, "who", ARGS(hf_holdfast_who_args, 0), .guards = HF_GUARD_READ_ONLY_OK,
-         .call = call_who},
+        {HF_HOLDFAST_LIST_OWNERS, "list-owners", ARGS(hf_holdfast_list_args, 0), .guards = LOOKS,
+         .call = call_list_owners},
+        {HF_HOLDFAST_LIST_LOCKS, "list-locks", ARGS(hf_holdfast_list_args, 0), .guards = LOOKS,
+         .call = call_list_locks},
+        {HF_HOLDFAST_WHO, "who", ARGS(hf_holdfast_who_args, 0), .guards = LOOKS, .call = call_who},
         {HF_HOLDFAST_RELEASE_ALL, "release-all", ARGS(hf_holdfast_release_all_args, 0),
          .guards = HF_GUARD_UNRESTRICTED, .call = call_release_all},
-        {HF_HOLDFAST_EVENTS, "events", ARGS(hf_holdfast_events_args, 0),
-         .guards = HF_GUARD_READ_ONLY_OK, .call = call_events},
-        {HF_HOLDFAST_METRICS, "metrics", .flags_at = -1, .guards = HF_GUARD_READ_ONLY_OK,
-         .call = call_metrics},
+        {HF_HOLDFAST_EVENTS, "events", ARGS(hf_holdfast_events_args, 0), .guards = LOOKS,
+         .call = call_events},
+        {HF_HOLDFAST_METRICS, "metrics", .flags_at = -1, .guards = LOOKS, .call = call_metrics},
         {HF_HOLDFAST_GUARD, "guard", ARGS(hf_holdfast_guard_args, 0),
          .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = call_guard},
         {HF_HOLDFAST_ACQUIRE_SET, "acquire-set",
@@ -441,8 +442,8 @@ static const struct hf_procedure procedures[] = {
          .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = hf_call_acquire_set},
         {HF_HOLDFAST_RELEASE_SET, "release-set", ARGS(hf_holdfast_release_set_args, 0),
          .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = hf_call_release_set},
-        {HF_HOLDFAST_LIST_WAITERS, "list-waiters", ARGS(hf_holdfast_list_args, 0),
-         .guards = HF_GUARD_READ_ONLY_OK, .call = hf_call_list_waiters},
+        {HF_HOLDFAST_LIST_WAITERS, "list-waiters", ARGS(hf_holdfast_list_args, 0), .guards = LOOKS,
+         .call = hf_call_list_waiters},
         {HF_HOLDFAST_CLIENT, "client", ARGS(hf_holdfast_client_args, 0),
          .guards = HF_GUARD_UNRESTRICTED, .call = call_client},
 };
