@@ -31,6 +31,8 @@ static const struct mode modes[] = {
         {"recover", mode_recover,
          "time to serve again with COUNT (10000) locks, the server killed"},
         {"stubborn", mode_stubborn, "answer times while a VM process refuses to die"},
+        {"handover", mode_handover,
+         "from a release to the next of COUNT (50) in line, beside one that polls"},
         {"spawn", mode_spawn, "time of command A over command B, COUNT (100) times each"},
 };
 

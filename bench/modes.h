@@ -28,4 +28,5 @@ void mode_hold(const struct options *options);
 void mode_hang(const struct options *options);
 void mode_recover(const struct options *options);
 void mode_stubborn(const struct options *options);
+void mode_handover(const struct options *options);
 void mode_spawn(const struct options *options);

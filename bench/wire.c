@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #define LOCK_PROGRAM 0x0EA7BEEFu
-#define LOCK_VERSION 1u
+#define OWN_PROGRAM  0x486F6C64u
+#define VERSION      1u
 #define HEADER_LEN   28u
 #define TYPE_AT      16u
 #define SERIAL_AT    20u
@@ -41,7 +42,7 @@ static void put_string(struct call *call, const char *text)
         call->len += padded;
 }
 
-static struct call *call_begin(uint32_t procedure)
+static struct call *call_begin(uint32_t program, uint32_t procedure)
 {
         struct call *call = malloc(sizeof(*call) + CALL_MAX);
 
@@ -49,8 +50,8 @@ static struct call *call_begin(uint32_t procedure)
                 err(1, "out of memory");
         call->len = 0;
         put_u32(call, 0); /* length: set by call_end */
-        put_u32(call, LOCK_PROGRAM);
-        put_u32(call, LOCK_VERSION);
+        put_u32(call, program);
+        put_u32(call, VERSION);
         put_u32(call, procedure);
         put_u32(call, TYPE_CALL);
         put_u32(call, 0); /* serial: set by wire_send */
@@ -71,7 +72,7 @@ static struct call *call_end(struct call *call)
 
 struct call *call_register(pid_t owner, const char *name)
 {
-        struct call *call = call_begin(PROC_REGISTER);
+        struct call *call = call_begin(LOCK_PROGRAM, PROC_REGISTER);
 
         /* The UUID is of no matter to either daemon but should differ between owners. */
         put_u32(call, 0x6c6f6164u);
@@ -87,7 +88,7 @@ struct call *call_register(pid_t owner, const char *name)
 
 struct call *call_restrict(void)
 {
-        struct call *call = call_begin(PROC_RESTRICT);
+        struct call *call = call_begin(LOCK_PROGRAM, PROC_RESTRICT);
 
         put_u32(call, 0);
         return call_end(call);
@@ -95,7 +96,7 @@ struct call *call_restrict(void)
 
 static struct call *call_resource(uint32_t procedure, const char *path)
 {
-        struct call *call = call_begin(procedure);
+        struct call *call = call_begin(LOCK_PROGRAM, procedure);
 
         put_string(call, ""); /* default lockspace: the resource's name is the path */
         put_string(call, path);
@@ -111,6 +112,36 @@ struct call *call_acquire(const char *path)
 struct call *call_release(const char *path)
 {
         return call_resource(PROC_RELEASE, path);
+}
+
+static void put_zeros(struct call *call, unsigned int words)
+{
+        while (words--)
+                put_u32(call, 0);
+}
+
+struct call *call_client(const char *name)
+{
+        struct call *call = call_begin(OWN_PROGRAM, OWN_CLIENT);
+
+        put_string(call, name);
+        put_zeros(call, 6); /* UUID, pid, flags */
+        return call_end(call);
+}
+
+struct call *call_wait_for(const char *path)
+{
+        struct call *call = call_begin(OWN_PROGRAM, OWN_ACQUIRE_SET);
+
+        put_u32(call, 0); /* of its content */
+        put_u32(call, UINT32_MAX);
+        put_u32(call, UINT32_MAX);
+        put_u32(call, 0); /* flags */
+        put_u32(call, 1); /* one resource */
+        put_string(call, "");
+        put_string(call, path);
+        put_zeros(call, 7); /* flags, thing, image */
+        return call_end(call);
 }
 
 int wire_connect(const char *path)
@@ -173,10 +204,15 @@ static void decode_error(const unsigned char *payload, size_t len, struct reply 
 
 static void decode_reply(const unsigned char *bytes, size_t len, struct reply *reply)
 {
-        if (get_u32(bytes + 4) != LOCK_PROGRAM || get_u32(bytes + TYPE_AT) != TYPE_REPLY)
+        uint32_t program = get_u32(bytes + 4);
+
+        if ((program != LOCK_PROGRAM && program != OWN_PROGRAM) ||
+            get_u32(bytes + TYPE_AT) != TYPE_REPLY)
                 errx(1, "the daemon sent something that is no reply");
         reply->serial = get_u32(bytes + SERIAL_AT);
         reply->status = get_u32(bytes + 24);
+        reply->first = reply->status == 0 && len >= HEADER_LEN + 4 ? get_u32(bytes + HEADER_LEN)
+                                                                   : 0;
         if (reply->status != 0)
                 decode_error(bytes + HEADER_LEN, len - HEADER_LEN, reply);
 }

@@ -31,6 +31,12 @@ enum {
         PROC_RELEASE = 7,
 };
 
+/* Of holdfastd's own program. */
+enum {
+        OWN_CLIENT = 8,
+        OWN_ACQUIRE_SET = 9,
+};
+
 /* One encoded call. The serial is patched in by the sender. */
 struct call {
         size_t len;
@@ -42,6 +48,7 @@ struct reply {
         uint32_t serial;
         uint32_t status;
         int32_t code;
+        uint32_t first; /* word of a payload of success; 0: it has none */
         char text[512];
 };
 
@@ -50,6 +57,13 @@ struct call *call_register(pid_t owner, const char *name);
 struct call *call_restrict(void);
 struct call *call_acquire(const char *path);
 struct call *call_release(const char *path);
+
+/*
+ * Of our own program: the connection stands for itself; and the file at `path` is waited for, for
+ * as long as it takes, which is answered with 1.
+ */
+struct call *call_client(const char *name);
+struct call *call_wait_for(const char *path);
 
 /* Connects to the UNIX socket at `path`; returns a blocking descriptor. */
 int wire_connect(const char *path);

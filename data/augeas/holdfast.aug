@@ -20,6 +20,7 @@ module Holdfast =
             | setting "keep_descriptors" switch
             | setting "on_lost" (word /warn|pause|kill/)
             | setting "monitor" switch
+            | setting "libvirt_metadata_lock" switch
             | setting "auto_disk_leases" switch
             | setting "require_lease_for_disks" switch
             | setting "file_lockspace_dir" text

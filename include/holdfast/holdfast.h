@@ -20,8 +20,18 @@
  * own process has given up every right but to be noticed when it ends; with
  * the driver lockd it gets -EOPNOTSUPP.
  *
+ * A program that is no VM, such as a backup, makes one with HOLDFAST_VM_CLIENT,
+ * calls holdfast_vm_start in the process that works with the disk, and closes
+ * the descriptor when it is done.
+ *
  * A program that wants to know who holds what uses holdfast_list_vms,
- * holdfast_list_locks and holdfast_who.
+ * holdfast_list_locks, holdfast_list_waiters and holdfast_who.
+ *
+ * What happens to locks is told by holdfast_events_open, and counted in
+ * holdfast_get_metrics.
+ *
+ * A program that changes a file's owner, mode or labels takes its metadata lock
+ * with holdfast_metadata_lock.
  *
  * Functions that can fail return a negative errno and fill *err (which may be
  * NULL); outputs are set only on success. The library never aborts, never
@@ -117,7 +127,24 @@ enum holdfast_vm_flags {
          * locked (cloud-hypervisor): the locks are kept elsewhere, and others that ask the
          * same daemon are kept out all the same.
          */
-        HOLDFAST_VM_LOCKS_IMAGES = 1
+        HOLDFAST_VM_LOCKS_IMAGES = 1,
+        /*
+         * It is no VM: what holdfast_vm_start takes belongs to whoever has the descriptor open
+         * that it gives, and is given back when the last of them closes it. Nobody is
+         * killed for that, and there is no action on a lost lock. Such an object has no
+         * pause, resume, attach or detach; it may be started again after that.
+         */
+        HOLDFAST_VM_CLIENT = 2
+};
+
+/* What is waited for. The pointers are valid during the call. */
+struct holdfast_waiting {
+        size_t size;
+        unsigned int position;                /* in line for the resource; 1: next; 0: not known */
+        uint64_t since;                       /* when it began, microseconds since the epoch */
+        const char *resource;                 /* as it was added */
+        const char *text;                     /* the lock daemon's words */
+        const struct holdfast_holder *holder; /* as far as it is known; never NULL */
 };
 
 struct holdfast_vm_params {
@@ -145,6 +172,21 @@ struct holdfast_vm_params {
          */
         const char *monitor;
         unsigned int flags; /* enum holdfast_vm_flags */
+        /*
+         * How long start, resume and attach wait for locks that others have, in milliseconds; 0:
+         * not at all; < 0: for ever. They are granted all at once, in the order of asking, and
+         * timeout_ms is for what is not waiting. A wait that runs out is -EBUSY, and its text says
+         * how long it was. A VM that has locks may not wait for more (-EDEADLK). Of a daemon, or a
+         * driver, that cannot let anybody wait it is -EOPNOTSUPP, where there is something to
+         * wait for.
+         */
+        int wait_ms;
+        /*
+         * NULL: nobody is told. Called when such a wait begins, and when what it waits for
+         * has changed, at most once a second.
+         */
+        void (*waiting)(void *ctx, const struct holdfast_waiting *waiting);
+        void *waiting_ctx;
 };
 
 static inline void holdfast_vm_params_init(struct holdfast_vm_params *params)
@@ -303,6 +345,7 @@ struct holdfast_vm_info {
         size_t n_connections;
         const uint64_t *connections; /* inodes of the daemon's ends of its own connections */
         unsigned int paused;         /* by the daemon, as a lock is lost or in danger */
+        unsigned int client;         /* no VM: whoever has its connection open */
 };
 
 /* What is known of the lease that a file server has given for a lock. */
@@ -330,7 +373,23 @@ struct holdfast_lock_info {
         unsigned int guarantee; /* enum holdfast_guarantee */
         uint64_t since;         /* microseconds since the epoch */
         const struct holdfast_vm_info *vm;
-        unsigned int lease; /* enum holdfast_lease */
+        unsigned int lease;    /* enum holdfast_lease */
+        unsigned int metadata; /* not what is in the file is locked, but its owner, mode, labels */
+};
+
+/* A request that waits: one entry for each resource that it wants. */
+struct holdfast_waiter_info {
+        size_t size;
+        uint64_t ticket;       /* rising in the order of asking; the same for all of a request */
+        unsigned int position; /* in line for this resource; 1: next */
+        const char *lockspace; /* as in struct holdfast_lock_info */
+        const char *name;
+        struct holdfast_thing thing;
+        unsigned int shared;
+        unsigned int metadata;
+        uint64_t since; /* microseconds since the epoch */
+        uint64_t until; /* the same; UINT64_MAX: for ever */
+        const struct holdfast_vm_info *vm;
 };
 
 struct holdfast_vm_list {
@@ -343,6 +402,12 @@ struct holdfast_lock_list {
         size_t size;
         size_t n;
         const struct holdfast_lock_info *const *locks;
+};
+
+struct holdfast_waiter_list {
+        size_t size;
+        size_t n;
+        const struct holdfast_waiter_info *const *waiters;
 };
 
 /*
@@ -358,6 +423,10 @@ int holdfast_list_vms(unsigned int flags, struct holdfast_vm_list **ret,
 int holdfast_list_locks(unsigned int flags, struct holdfast_lock_list **ret,
                         struct holdfast_error *err);
 
+/* Who waits, in the order of asking. A daemon that lets nobody wait has an empty list. */
+int holdfast_list_waiters(unsigned int flags, struct holdfast_waiter_list **ret,
+                          struct holdfast_error *err);
+
 /*
  * Who holds path, by whatever name: the locks on it, none if it is free. A
  * relative path is taken from the current directory.
@@ -367,6 +436,138 @@ int holdfast_who(const char *path, unsigned int flags, struct holdfast_lock_list
 
 void holdfast_vm_list_free(struct holdfast_vm_list *list);
 void holdfast_lock_list_free(struct holdfast_lock_list *list);
+void holdfast_waiter_list_free(struct holdfast_waiter_list *list);
+
+/* ---- metadata locks -------------------------------------------------------------------- */
+
+/*
+ * A file's metadata are its owner, mode, labels and attributes. Who changes them where others
+ * may too, and means to change them back, takes a lock on them. It has nothing to do
+ * with the lock on what is in the file: neither stands against the other.
+ *
+ * What is locked is the inode, whatever it is called and in whichever mount namespace: a
+ * file of any type, also a directory, a socket, a device node, or one on a read-only
+ * filesystem. Nothing is opened for reading or writing, so that no lock of the caller's process on
+ * the file is lost. It excludes those who ask the same daemon, on this host.
+ */
+struct holdfast_metadata; /* locks that are held */
+
+/* A path, absolute or not, whose symbolic links are followed; or NULL, and a descriptor. */
+struct holdfast_metadata_target {
+        const char *path;
+        int fd;
+};
+
+/* Most files of one call, less those that are named twice. */
+#define HOLDFAST_METADATA_MAX 2048
+
+/*
+ * Locks n files, all of them at once or none, in the order of asking. timeout_ms
+ * is for the waiting; 0: 60 seconds; < 0: for ever; a daemon that does not answer is given ten
+ * seconds more. May be called by several threads at once. Starts the session's lock daemon if
+ * that is needed.
+ *
+ * -EBUSY when time is up, with the holder's name in the text; -ESTALE when a path leads elsewhere
+ * now than when the call began. -E2BIG, and what opening a path may give.
+ *
+ * The locks end with holdfast_metadata_unlock, or when nobody has their connection open any more,
+ * which is closed on exec: a process that ends frees them.
+ */
+int holdfast_metadata_lock(const struct holdfast_metadata_target *targets, size_t n, int timeout_ms,
+                           struct holdfast_metadata **ret, struct holdfast_error *err);
+
+/* The descriptor (O_PATH) of targets[target], which is what is locked. It stays the library's. */
+int holdfast_metadata_fd(const struct holdfast_metadata *held, size_t target);
+
+/*
+ * Frees the locks and the object; NULL is fine. Effective when it returns, also where other
+ * processes have inherited the connection. In a process that has inherited the object by a fork it
+ * frees the object only.
+ */
+void holdfast_metadata_unlock(struct holdfast_metadata *held);
+
+/* ---- events and numbers ---------------------------------------------------------------- */
+
+enum holdfast_event_kind {
+        HOLDFAST_EVENT_ACQUIRED = 1,
+        HOLDFAST_EVENT_WAITING = 2,
+        HOLDFAST_EVENT_REFUSED = 3,
+        HOLDFAST_EVENT_RELEASED = 4,
+        HOLDFAST_EVENT_KILLED =
+                5,               /* a VM is ended: it closed its lock connection, or lost a lock */
+        HOLDFAST_EVENT_LOST = 6, /* a lock is held no more, with its file server's lease */
+        HOLDFAST_EVENT_DOUBTED = 7, /* its file server is silent */
+        HOLDFAST_EVENT_STARTED =
+                8 /* the daemon serves, after its start or after a fault of its own */
+};
+
+/* What a kind does not have is 0 or "". Long names and texts may be cut. */
+struct holdfast_event {
+        size_t size;
+        uint64_t number; /* rising; by one, but for what was missed, while it is one daemon */
+        uint64_t missed; /* so many events before this one were lost, as they were not read in time
+                          */
+        uint64_t time;   /* microseconds since the epoch */
+        unsigned int kind; /* enum holdfast_event_kind; others may come */
+        unsigned int metadata;
+        unsigned int shared;
+        const char *lockspace; /* as in struct holdfast_lock_info */
+        const char *name;
+        const char *vm; /* the name of the VM, or of the program that is a client */
+        uint8_t uuid[HOLDFAST_UUID_SIZE];
+        pid_t pid;
+        const char *via;
+        const char *text; /* more about it, for people */
+};
+
+/* "acquired"; "unknown" for a kind that this library does not know. */
+const char *holdfast_event_name(unsigned int kind);
+
+struct holdfast_events; /* a stream of them */
+
+/*
+ * Listens to what happens from now on, or, with after, behind the event of that number: what
+ * happened since then comes first, as far as the daemon still has it. Of the own daemon, or else
+ * the system's. When this returns, no event is missed any more. flags: 0.
+ */
+int holdfast_events_open(uint64_t after, unsigned int flags, struct holdfast_events **ret,
+                         struct holdfast_error *err);
+
+/*
+ * The next event: 1, and *ret, which is valid until the next call; or 0 when there was
+ * none for timeout_ms (0: it does not wait; < 0: it waits for ever). -ECONNRESET: the daemon has
+ * ended; open another stream, after the last number. After any failure the stream gives nothing
+ * more.
+ */
+int holdfast_events_next(struct holdfast_events *events, int timeout_ms,
+                         const struct holdfast_event **ret, struct holdfast_error *err);
+
+/*
+ * A descriptor for poll (POLLIN): when it can be read, call _next with timeout 0 until it
+ * returns 0. It stays the stream's.
+ */
+int holdfast_events_fd(const struct holdfast_events *events);
+void holdfast_events_close(struct holdfast_events *events); /* NULL is fine */
+
+/* One number of the daemon's. */
+struct holdfast_metric {
+        size_t size;
+        const char *name;   /* as in OpenMetrics, without a suffix */
+        unsigned int gauge; /* 0: it only rises, from 0 at the daemon's start */
+        uint64_t value;     /* of a name that ends in _seconds: microseconds */
+        const char *help;
+};
+
+struct holdfast_metric_list {
+        size_t size;
+        size_t n;
+        const struct holdfast_metric *const *metrics;
+};
+
+/* All numbers of the own daemon, or else of the system's. flags: 0. */
+int holdfast_get_metrics(unsigned int flags, struct holdfast_metric_list **ret,
+                         struct holdfast_error *err);
+void holdfast_metric_list_free(struct holdfast_metric_list *list);
 
 #ifdef __cplusplus
 }

@@ -109,9 +109,11 @@ enum hf_lock_capability {
         HF_LOCK_CAP_LOST = 1U << 3,       /* a lost lock is reported */
         HF_LOCK_CAP_LEASES = 1U << 4,
         HF_LOCK_CAP_SHARED = 1U << 5,
-        HF_LOCK_CAP_DEADLINE = 1U << 6,   /* deadlines are kept */
-        HF_LOCK_CAP_ACTION = 1U << 7,     /* failure actions are carried out by the driver */
-        HF_LOCK_CAP_DESCRIPTORS = 1U << 8 /* acquire knows HF_LOCK_ACQUIRE_DESCRIPTORS */
+        HF_LOCK_CAP_DEADLINE = 1U << 6,    /* deadlines are kept */
+        HF_LOCK_CAP_ACTION = 1U << 7,      /* failure actions are carried out by the driver */
+        HF_LOCK_CAP_DESCRIPTORS = 1U << 8, /* acquire knows HF_LOCK_ACQUIRE_DESCRIPTORS */
+        HF_LOCK_CAP_WAIT = 1U << 9,        /* acquire waits where it is asked to */
+        HF_LOCK_CAP_CLIENTS = 1U << 10     /* a VM may be a client: HF_LOCK_VM_CLIENT */
 };
 
 struct hf_lock_init {
@@ -135,7 +137,13 @@ enum hf_lock_vm_flags {
          * Its VMM takes locks of its own on whole images, and does not start where a byte
          * of one is locked: a lock has to be elsewhere.
          */
-        HF_LOCK_VM_LOCKS_IMAGES = 1U << 1
+        HF_LOCK_VM_LOCKS_IMAGES = 1U << 1,
+        /*
+         * It is no VM: its locks belong to whoever has the connection open that acquire gives,
+         * and are given back when that is closed, with nobody killed for it. Set only if the
+         * driver offers HF_LOCK_CAP_CLIENTS.
+         */
+        HF_LOCK_VM_CLIENT = 1U << 2
 };
 
 /* The VM that an operation is for: the owner of its locks. */
@@ -191,6 +199,19 @@ enum hf_lock_action {
         HF_LOCK_ACTION_IGNORE = 4
 };
 
+/* Of wait_until: for as long as it takes. */
+#define HF_LOCK_WAIT_FOREVER UINT64_MAX
+
+/* What an acquire waits for. The pointers are valid during the call. */
+struct hf_lock_waiting {
+        size_t size;
+        uint32_t position;                   /* in line for the resource; 1: next; 0: not known */
+        uint64_t since;                      /* when it began, microseconds since the epoch */
+        const char *resource;                /* as it was added */
+        const char *text;                    /* for people: why it waits */
+        const struct hf_lock_holder *holder; /* as far as it is known; never NULL */
+};
+
 struct hf_lock_acquire {
         size_t size;
         uint32_t flags;    /* enum hf_lock_acquire_flags */
@@ -210,6 +231,20 @@ struct hf_lock_acquire {
          */
         void (*lost)(void *ctx, const char *resource, const char *reason);
         void *lost_ctx;
+        /*
+         * Until when what others have is waited for, in nanoseconds of CLOCK_MONOTONIC; 0: not at
+         * all. Nothing is held while it waits: all is taken at once. The deadline is moved by as
+         * long as that takes. When it has run out: -EBUSY, with the holder, and
+         * a text that says how long it was. Where nobody can be let wait though somebody
+         * is in the way: -EOPNOTSUPP. Set only if the driver offers HF_LOCK_CAP_WAIT.
+         */
+        uint64_t wait_until;
+        /*
+         * May be NULL. Called by acquire, when it begins to wait and when what it waits for has
+         * changed.
+         */
+        void (*waiting)(void *ctx, const struct hf_lock_waiting *waiting);
+        void *waiting_ctx;
 };
 
 struct hf_lock_result {

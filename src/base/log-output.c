@@ -173,7 +173,7 @@ static void add_field(struct iovec *parts, size_t *n, const char *name, const ch
 
 static int write_journal(struct hf_log_output *output, const struct hf_log_message *m)
 {
-        struct iovec parts[4 * 5];
+        struct iovec parts[4 * (6 + HF_LOG_FIELDS_MAX)];
         char priority[4], pid[16];
         size_t n = 0;
 
@@ -184,6 +184,11 @@ static int write_journal(struct hf_log_output *output, const struct hf_log_messa
         add_field(parts, &n, "SYSLOG_IDENTIFIER", m->program);
         add_field(parts, &n, "SYSLOG_PID", pid);
         add_field(parts, &n, "HOLDFAST_MODULE", m->module);
+        if (m->id)
+                add_field(parts, &n, "MESSAGE_ID", m->id);
+        for (size_t i = 0; i < m->n_fields; i++)
+                if (*m->fields[i].value)
+                        add_field(parts, &n, m->fields[i].name, m->fields[i].value);
         return send_datagram(output->fd, hf_log_places.journal, parts, n);
 }
 

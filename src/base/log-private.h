@@ -12,7 +12,10 @@ struct hf_log_message {
         enum hf_log_level level;
         const char *program;
         const char *module;
-        const char *text; /* without control characters */
+        const char *text;                  /* without control characters */
+        const char *id;                    /* the journal's MESSAGE_ID, or NULL */
+        const struct hf_log_field *fields; /* for the journal */
+        size_t n_fields;
         struct timespec time;
         pid_t pid;
 };

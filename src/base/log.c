@@ -182,6 +182,8 @@ static void tell_lost(struct hf_log_output *output, const struct hf_log_message 
         message.level = HF_LOG_WARNING;
         message.module = "log";
         message.text = text;
+        message.id = NULL;
+        message.n_fields = 0;
         if (output->ops->write(output, &message) == 0)
                 output->lost = 0;
 }
@@ -196,25 +198,48 @@ static void put(struct hf_log_output *output, const struct hf_log_message *messa
                 output->lost++;
 }
 
+/* Puts a message, whose text, at *text, may be changed. */
+static void put_all(struct hf_log_message *message, char *text)
+{
+        (void)clock_gettime(CLOCK_REALTIME, &message->time);
+        blunt_controls(text);
+        message->text = text;
+        message->program = state.program ? state.program : program_invocation_short_name;
+        message->pid = getpid();
+        if (!state.outputs)
+                (void)hf_log_set_outputs(NULL, NULL);
+        for (size_t i = 0; i < state.n_outputs; i++)
+                put(&state.outputs[i], message);
+}
+
 static void __attribute__((format(printf, 3, 0)))
 log_text(enum hf_log_level level, const char *module, const char *format, va_list args)
 {
         char text[HF_LOG_TEXT_MAX];
+        struct hf_log_message message = {.level = level, .module = module};
+
+        (void)vsnprintf(text, sizeof(text), format, args);
+        put_all(&message, text);
+}
+
+void hf_log_fields(enum hf_log_level level, const char *module, const char *id,
+                   const struct hf_log_field *fields, size_t n, const char *text)
+{
+        int saved = errno;
+        char own[HF_LOG_TEXT_MAX];
         struct hf_log_message message = {
                 .level = level,
-                .program = state.program ? state.program : program_invocation_short_name,
                 .module = module,
-                .text = text,
-                .pid = getpid(),
+                .id = id,
+                .fields = fields,
+                .n_fields = n < HF_LOG_FIELDS_MAX ? n : HF_LOG_FIELDS_MAX,
         };
 
-        (void)clock_gettime(CLOCK_REALTIME, &message.time);
-        (void)vsnprintf(text, sizeof(text), format, args);
-        blunt_controls(text);
-        if (!state.outputs)
-                (void)hf_log_set_outputs(NULL, NULL);
-        for (size_t i = 0; i < state.n_outputs; i++)
-                put(&state.outputs[i], &message);
+        if (hf_log_wants(level, module)) {
+                (void)snprintf(own, sizeof(own), "%s", text);
+                put_all(&message, own);
+        }
+        errno = saved;
 }
 
 void hf_log(enum hf_log_level level, const char *module, const char *format, ...)

@@ -84,3 +84,19 @@ bool hf_log_wants(enum hf_log_level level, const char *module);
  */
 void hf_log(enum hf_log_level level, const char *module, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
+
+/* What the journal keeps beside a message, to be searched for. */
+struct hf_log_field {
+        const char *name;  /* as the journal wants it: A to Z, 0 to 9 and _ */
+        const char *value; /* it ends where a line ends; "": the field is left out */
+};
+
+/* Most of them; more are left out. */
+#define HF_LOG_FIELDS_MAX 8
+
+/*
+ * The same for a text as it is, with fields and a MESSAGE_ID for the journal; all other
+ * outputs get the text alone.
+ */
+void hf_log_fields(enum hf_log_level level, const char *module, const char *id,
+                   const struct hf_log_field *fields, size_t n, const char *text);

@@ -18,21 +18,34 @@
 /* Room for the longest name and argument that fit a line. */
 #define LABEL_MAX 80
 
+/* What stands around an argument: of "--long=ARG", "-s ARG", "--long[=ARG]", "-s[ARG]". */
+static void around(const struct hf_option *option, const char **ret_before, const char **ret_after)
+{
+        const char *sign = option->long_name ? "=" : " ";
+
+        *ret_before = *ret_after = "";
+        if (!option->argument)
+                return;
+        *ret_before = !option->optional ? sign : option->long_name ? "[=" : "[";
+        if (option->optional)
+                *ret_after = "]";
+}
+
 /* "-s, --long=ARG"; what is missing leaves no trace. */
 static size_t format_label(const struct hf_option *option, char *text, size_t size)
 {
-        const char *argument = option->argument ? option->argument : "";
+        const char *argument = option->argument ? option->argument : "", *before, *after;
         char short_part[8] = "";
 
+        around(option, &before, &after);
         if (option->short_name)
                 (void)snprintf(short_part, sizeof(short_part), "-%c", option->short_name);
         if (option->long_name)
-                (void)snprintf(text, size, "%s%s--%s%s%s", short_part,
-                               option->short_name ? ", " : "", option->long_name,
-                               option->argument ? "=" : "", argument);
+                (void)snprintf(text, size, "%s%s--%s%s%s%s", short_part,
+                               option->short_name ? ", " : "", option->long_name, before, argument,
+                               after);
         else
-                (void)snprintf(text, size, "%s%s%s", short_part, option->argument ? " " : "",
-                               argument);
+                (void)snprintf(text, size, "%s%s%s%s", short_part, before, argument, after);
         return strlen(text);
 }
 

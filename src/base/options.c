@@ -11,7 +11,7 @@
 #define INDEX_BASE 256
 
 struct tables {
-        char shorts[2 + 2 * HF_OPTIONS_MAX + 1];
+        char shorts[2 + 3 * HF_OPTIONS_MAX + 1];
         struct option longs[HF_OPTIONS_MAX + 1];
 };
 
@@ -30,11 +30,15 @@ static void build_tables(const struct hf_options *options, struct tables *tables
                         *at++ = option->short_name;
                         if (option->argument)
                                 *at++ = ':';
+                        if (option->optional)
+                                *at++ = ':';
                 }
                 if (option->long_name)
                         tables->longs[n_longs++] = (struct option){
                                 .name = option->long_name,
-                                .has_arg = option->argument ? required_argument : no_argument,
+                                .has_arg = option->optional   ? optional_argument
+                                           : option->argument ? required_argument
+                                                              : no_argument,
                                 .val = INDEX_BASE + (int)i,
                         };
         }

@@ -35,9 +35,10 @@ struct hf_option {
         enum hf_option_kind kind;
         size_t offset; /* of the field in the caller's struct */
         int min, max;  /* of HF_OPTION_INT */
-        /* Of HF_OPTION_CALL. argument is NULL if it takes none. Returns 0 or -errno with *err. */
+        /* Of HF_OPTION_CALL. argument is NULL if there is none. Returns 0 or -errno with *err. */
         int (*call)(const struct hf_option *option, const char *argument, void *out,
                     struct hf_error *err);
+        bool optional; /* of HF_OPTION_CALL: the argument may be left out */
 };
 
 struct hf_options {
@@ -70,7 +71,7 @@ void hf_options_help(const struct hf_options *options, FILE *file);
 
 /*
  * Writes one line per visible option: "-s, --long=ARG", "-s, --long",
- * "--long=ARG", "-s ARG" and so on.
+ * "--long[=ARG]", "-s ARG" and so on.
  */
 void hf_options_dump(const struct hf_options *options, FILE *file);
 

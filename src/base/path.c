@@ -98,6 +98,18 @@ static int find_run_root(bool privileged, char **ret, struct hf_error *err)
         return find_user_dir("XDG_CACHE_HOME", ".cache", ret, err);
 }
 
+/* What has to outlive the next boot, but for a world of its own. */
+static int find_state_root(const struct hf_paths *paths, char **ret, struct hf_error *err)
+{
+        hf_cleanup_free char *moved = NULL;
+        int r = get_variable("HOLDFAST_RUN_DIR", &moved, err);
+
+        if (r < 0)
+                return r;
+        return copy(paths->privileged && !moved ? HF_LOCALSTATEDIR "/lib" : paths->run_root, ret,
+                    err);
+}
+
 static int find_config_root(bool privileged, char **ret, struct hf_error *err)
 {
         if (privileged)
@@ -148,9 +160,10 @@ static int check_sockets(const struct hf_paths *paths, struct hf_error *err)
         return 0;
 }
 
-static int fill(struct hf_paths *p, const char *config_root, struct hf_error *err)
+static int fill(struct hf_paths *p, const char *config_root, const char *state_root,
+                struct hf_error *err)
 {
-        char *const config = (char *)config_root;
+        char *const config = (char *)config_root, *const state = (char *)state_root;
         char **const pid_dir = p->privileged ? &p->run_root : &p->libvirt_run_dir;
         const struct place places[] = {
                 {&p->run_root, "libvirt", &p->libvirt_run_dir},
@@ -162,6 +175,7 @@ static int fill(struct hf_paths *p, const char *config_root, struct hf_error *er
                 {pid_dir, "virtlockd.pid", &p->virtlockd_pid_file},
                 {&p->run_dir, "holdfastd.pid", &p->pid_file},
                 {&p->run_dir, "holdfastd.state", &p->state_file},
+                {&state, "holdfast/labels", &p->label_dir},
                 {&config, "libvirt", &p->libvirt_config_dir},
                 {&config, "holdfast", &p->config_dir},
                 {&p->libvirt_config_dir, "virtlockd.conf", &p->virtlockd_config},
@@ -178,7 +192,7 @@ static int fill(struct hf_paths *p, const char *config_root, struct hf_error *er
 int hf_paths_init(struct hf_paths *ret, struct hf_error *err)
 {
         hf_cleanup_paths struct hf_paths paths = {.privileged = geteuid() == 0};
-        hf_cleanup_free char *config_root = NULL;
+        hf_cleanup_free char *config_root = NULL, *state_root = NULL;
         int r;
 
         r = find_run_root(paths.privileged, &paths.run_root, err);
@@ -187,7 +201,10 @@ int hf_paths_init(struct hf_paths *ret, struct hf_error *err)
         r = find_config_root(paths.privileged, &config_root, err);
         if (r < 0)
                 return r;
-        r = fill(&paths, config_root, err);
+        r = find_state_root(&paths, &state_root, err);
+        if (r < 0)
+                return r;
+        r = fill(&paths, config_root, state_root, err);
         if (r < 0)
                 return r;
         *ret = paths;
@@ -207,6 +224,7 @@ void hf_paths_clear(struct hf_paths *paths)
         free(paths->virtlockd_pid_file);
         free(paths->pid_file);
         free(paths->state_file);
+        free(paths->label_dir);
         free(paths->libvirt_config_dir);
         free(paths->config_dir);
         free(paths->virtlockd_config);

@@ -16,9 +16,12 @@
  *   pid files         ROOT/virtlockd.pid      ROOT/libvirt/virtlockd.pid
  *                     ROOT/holdfast/holdfastd.pid
  *   state             ROOT/holdfast/holdfastd.state
+ *   labels            LOCALSTATEDIR/lib/       ROOT/holdfast/labels
+ *                     holdfast/labels
  *   configuration     SYSCONFDIR              $XDG_CONFIG_HOME or ~/.config
  *
- * HOLDFAST_RUN_DIR replaces the run root in both cases. The environment is
+ * HOLDFAST_RUN_DIR replaces the run root in both cases, and then labels are below it in both.
+ * The environment is
  * not believed in a set-user-ID program, and paths in it must be absolute.
  */
 
@@ -39,6 +42,7 @@ struct hf_paths {
         char *virtlockd_pid_file;
         char *pid_file;
         char *state_file; /* ROOT/holdfast/holdfastd.state */
+        char *label_dir;  /* the table of labelled images */
         char *libvirt_config_dir;
         char *config_dir;
         char *virtlockd_config; /* CONFIG/libvirt/virtlockd.conf */

@@ -17,9 +17,13 @@
  */
 #define STAT_SIZE 2048
 
+/* Among the kernel's flags of a thread: it has begun to end. Its files are closed after that. */
+#define PF_EXITING 0x4UL
+
 /* What we need of that line. */
 struct stat_line {
         char state;
+        unsigned long flags;
         long threads;
         uint64_t start;
         char comm[HF_PROCESS_COMM_MAX];
@@ -58,7 +62,7 @@ static int read_proc(pid_t pid, const char *name, char *text, size_t size)
 /*
  * The name stands in parentheses and may itself hold spaces, parentheses and
  * line ends; no later field does, so the last ")" closes it. After it come
- * field 3 (state), 20 (threads) and 22 (start).
+ * field 3 (state), 9 (flags), 20 (threads) and 22 (start).
  */
 static int parse_stat(const char *text, struct stat_line *ret)
 {
@@ -66,9 +70,9 @@ static int parse_stat(const char *text, struct stat_line *ret)
 
         if (!name || !after || after < name ||
             sscanf(after + 1,
-                   " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+                   " %c %*s %*s %*s %*s %*s %lu %*s %*s %*s %*s %*s %*s %*s %*s %*s "
                    "%*s %ld %*s %" SCNu64,
-                   &ret->state, &ret->threads, &ret->start) != 3)
+                   &ret->state, &ret->flags, &ret->threads, &ret->start) != 4)
                 return -EIO;
         (void)snprintf(ret->comm, sizeof(ret->comm), "%.*s", (int)(after - name - 1), name + 1);
         return 0;
@@ -103,6 +107,14 @@ int hf_process_start(pid_t pid, uint64_t *ret)
                 return r;
         *ret = line.start;
         return 0;
+}
+
+bool hf_process_is_ending(pid_t pid)
+{
+        struct stat_line line;
+        int r = read_stat(pid, &line);
+
+        return r == -ESRCH || (r >= 0 && line.flags & PF_EXITING);
 }
 
 int hf_process_pidfd_is_dead(int pidfd)

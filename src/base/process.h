@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,6 +43,9 @@ int hf_process_start(pid_t pid, uint64_t *ret);
  * ret_pidfd or ret may be NULL.
  */
 int hf_process_open(pid_t pid, int *ret_pidfd, struct hf_process *ret, struct hf_error *err);
+
+/* Whether the process has ended, or its first thread has begun to. */
+bool hf_process_is_ending(pid_t pid);
 
 /* Returns 1 if the process of this pidfd is dead, 0 if not, or a negative errno. */
 int hf_process_pidfd_is_dead(int pidfd);

@@ -5,7 +5,7 @@
  * Things: what a path leads to, whatever the path is called.
  *
  * A regular file is its device and inode number, a block device its own device
- * number; two names of one thing compare equal. Nothing else can be locked.
+ * number; two names of one thing compare equal. Of nothing else can the content be locked.
  */
 
 #include <stdbool.h>
@@ -16,6 +16,8 @@ enum hf_thing_kind {
         HF_THING_NONE = 0, /* not known: only the name counts */
         HF_THING_FILE = 1,
         HF_THING_BLOCK = 2, /* dev is the device's number, ino 0 */
+        /* Not what is in a file, but what is noted about it: of a file of any type. */
+        HF_THING_METADATA = 3,
 };
 
 struct hf_thing {

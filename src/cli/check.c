@@ -51,7 +51,7 @@ static const struct hf_print_column columns[] = {
 };
 
 struct check {
-        const struct hf_plan *plan;
+        struct hf_plan *plan;
         struct json_object *images;
         struct json_object *warnings;
         int status;  /* of the first no */

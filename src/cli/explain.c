@@ -15,6 +15,7 @@
 #include "cli/reach.h"
 #include "cli/report.h"
 #include "cli/verb.h"
+#include "cli/waiters.h"
 
 #include "base/cleanup.h"
 #include "storage/nfs-lease.h"
@@ -138,7 +139,7 @@ static void add_hold(struct explanation *e, struct json_object *holds,
         hf_print_put(object, "lock", hf_report_lock(lock));
         hf_print_put(object, "carriers", carriers);
         (void)hf_foreign_know(&e->known, lock->vm->pid);
-        if (outweighs(lock, e->standing.hold)) {
+        if (!lock->metadata && outweighs(lock, e->standing.hold)) {
                 e->standing.hold = lock;
                 e->standing.carrier = first_pid(carriers);
         }
@@ -161,6 +162,7 @@ static void ask_daemon(struct explanation *e)
         }
         for (size_t i = 0; i < e->locks->n; i++)
                 add_hold(e, holds, e->locks->locks[i]);
+        hf_print_put(e->document, "waiters", hf_waiters_of(e->standing.path, &e->thing));
 }
 
 static void add_process(const struct hf_user *user, void *context)
@@ -323,7 +325,8 @@ static void print_hold(struct json_object *hold)
 
         hf_print_line("Held by        %s (pid %s, %s): %s, %s", hf_print_text(hold, "name"),
                       hf_print_text(hold, "pid"), hf_print_text(hold, "state"),
-                      hf_print_text(lock, "mode"), hf_print_text(lock, "guarantee"));
+                      says(lock, "metadata") ? "metadata" : hf_print_text(lock, "mode"),
+                      hf_print_text(lock, "guarantee"));
         hf_print_line("  its lease    %s", hf_print_text(lock, "lease"));
         if (*hf_print_text(lock, "lockspace"))
                 hf_print_line("  lock file    %s/%s", hf_print_text(lock, "lockspace"),
@@ -334,6 +337,12 @@ static void print_hold(struct json_object *hold)
                 hf_print_line("  connection   open in %s (pid %s)",
                               hf_print_text(carrier, "command"), hf_print_text(carrier, "pid"));
         }
+}
+
+static void print_waiter(struct json_object *waiter)
+{
+        hf_print_line("Waited for by  %s (pid %s): %s", hf_print_text(waiter, "name"),
+                      hf_print_text(waiter, "pid"), hf_print_text(waiter, "state"));
 }
 
 static void print_process(struct json_object *process)
@@ -385,6 +394,7 @@ static void print_facts(struct json_object *document)
                               hf_print_text(daemon, "version"), hf_print_text(daemon, "host"),
                               hf_print_text(daemon, "pid"));
         print_each(json_object_object_get(document, "holds"), print_hold);
+        print_each(json_object_object_get(document, "waiters"), print_waiter);
         print_each(json_object_object_get(document, "processes"), print_process);
         print_lock_file(json_object_object_get(document, "lock_file"));
         if (!locks)

@@ -33,5 +33,5 @@ const char *hf_lease_name(unsigned int lease);
 /* Whether the lock stands against a wish to share (or not to share) the same thing. */
 static inline int hf_lock_opposes(const struct holdfast_lock_info *lock, int shared)
 {
-        return !(shared && lock->shared);
+        return !lock->metadata && !(shared && lock->shared);
 }

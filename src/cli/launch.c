@@ -12,6 +12,7 @@
 
 #include <limits.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static void free_vm(struct holdfast_vm **vm)
 {
@@ -52,7 +53,7 @@ static void warn(void *ctx, const char *text)
         hf_message("warning: %s", text);
 }
 
-int hf_launch_prepare(const struct hf_plan *plan, struct holdfast_vm **ret, int *ret_status)
+int hf_launch_prepare(struct hf_plan *plan, struct holdfast_vm **ret, int *ret_status)
 {
         hf_cleanup(free_vm) struct holdfast_vm *vm = NULL;
         struct holdfast_error error = {0};
@@ -61,11 +62,15 @@ int hf_launch_prepare(const struct hf_plan *plan, struct holdfast_vm **ret, int 
 
         holdfast_vm_params_init(&params);
         params.name = plan->vm_name;
-        params.via = "holdfast run";
+        params.via = plan->client ? "holdfast lock" : "holdfast run";
         params.driver = plan->driver;
         params.on_lost = plan->on_lost;
         params.warn = warn;
-        params.flags = plan->locks_images ? HOLDFAST_VM_LOCKS_IMAGES : 0;
+        params.flags = (plan->locks_images ? HOLDFAST_VM_LOCKS_IMAGES : 0) |
+                       (plan->client ? HOLDFAST_VM_CLIENT : 0);
+        params.wait_ms = plan->wait_ms;
+        params.waiting = hf_wait_tell;
+        params.waiting_ctx = &plan->wait;
         memcpy(params.uuid, plan->vm_uuid, sizeof(params.uuid));
         r = holdfast_vm_new(&params, &vm, &error);
         if (r >= 0)
@@ -98,16 +103,21 @@ static const struct hf_plan_image *image_of(const struct hf_plan *plan, const ch
         return NULL;
 }
 
-static void report_held(const char *path, const char *holder)
+/* waited: for how many seconds in vain; 0: not at all. */
+static void report_held(const char *path, const char *holder, double waited)
 {
+        char after[64] = "";
+
         path = hf_launch_short(path);
-        hf_message("%s is held by %s. Stop it first, or see 'holdfast who %s'.", path, holder,
-                   path);
+        if (waited > 0)
+                (void)snprintf(after, sizeof(after), ", after %.1f s in line", waited);
+        hf_message("%s is %sheld by %s%s. Stop it first, or see 'holdfast who %s'.", path,
+                   waited > 0 ? "still " : "", holder, after, path);
 }
 
 /* Names the holder, also where the daemon cannot. */
 static void report_refusal(const struct hf_plan *plan, const struct holdfast_vm *vm,
-                           const struct holdfast_error *error)
+                           const struct holdfast_error *error, double waited)
 {
         struct holdfast_holder holder = {.size = sizeof(holder)};
         const struct hf_plan_image *image;
@@ -119,25 +129,24 @@ static void report_refusal(const struct hf_plan *plan, const struct holdfast_vm 
         }
         image = image_of(plan, holder.resource);
         if (holder.pid || *holder.name)
-                report_held(holder.resource, hf_holder_text(&holder, text));
+                report_held(holder.resource, hf_holder_text(&holder, text), waited);
         else if (image && hf_foreign_opposes_aside(image, text))
-                report_held(holder.resource, text);
+                report_held(holder.resource, text, waited);
         else if (image)
-                report_held(holder.resource, hf_foreign_opponent(image, text));
+                report_held(holder.resource, hf_foreign_opponent(image, text), waited);
         else
                 hf_message("%s", error->text);
 }
 
-static int start(struct holdfast_vm *vm, struct holdfast_error *err)
+static int start(struct holdfast_vm *vm, int *ret_connection, struct holdfast_error *err)
 {
-        int connection;
-        int r = holdfast_vm_start(vm, 0, &connection, err);
+        int r = holdfast_vm_start(vm, 0, ret_connection, err);
 
         if (r >= 0 || err->code != HOLDFAST_E_NO_DAEMON)
                 return r;
         /* Usually one serves already, so it is looked for only now. */
         r = holdfast_daemon_start(0, err);
-        return r < 0 ? r : holdfast_vm_start(vm, 0, &connection, err);
+        return r < 0 ? r : holdfast_vm_start(vm, 0, ret_connection, err);
 }
 
 /* Whether our lock is not on the image, but on a file that stands for it. */
@@ -164,7 +173,7 @@ static int check_foreign(const struct hf_plan *plan)
                 if (hf_foreign_opposes(image, false) <= 0 &&
                     (hf_foreign_opposes(image, true) <= 0 || !is_aside(plan, image)))
                         continue;
-                report_held(image->path, hf_foreign_opponent(image, text));
+                report_held(image->path, hf_foreign_opponent(image, text), 0);
                 return HF_EXIT_HELD;
         }
         return HF_EXIT_OK;
@@ -187,32 +196,81 @@ static void mind_other_hosts(const struct hf_plan *plan)
         }
 }
 
+int hf_launch_check(const struct hf_plan *plan)
+{
+        int r = hf_plan_find_vmm(plan);
+
+        if (r < 0)
+                return hf_launch_no_vmm(plan, -r);
+        for (size_t i = 0; i < plan->n_images; i++) {
+                if (!plan->images[i].problem)
+                        continue;
+                hf_plan_image_report(&plan->images[i]);
+                return hf_plan_image_status(&plan->images[i]);
+        }
+        return HF_EXIT_OK;
+}
+
 int hf_launch_no_vmm(const struct hf_plan *plan, int number)
 {
         hf_message("cannot run %s: %s", plan->vmm[0], strerror(number));
         return number == ENOENT ? HF_EXIT_NOT_FOUND : HF_EXIT_CANNOT_RUN;
 }
 
-int hf_launch_become(const struct hf_plan *plan, struct holdfast_vm *vm)
+static int report_failure(const struct hf_plan *plan, const struct holdfast_vm *vm,
+                          const struct holdfast_error *error, double waited)
+{
+        if (error->code == HOLDFAST_E_BUSY)
+                report_refusal(plan, vm, error, waited);
+        else
+                hf_message("%s", error->text);
+        return hf_message_status(error);
+}
+
+int hf_launch_lock(struct hf_plan *plan, struct holdfast_vm *vm, int *ret_connection)
 {
         struct holdfast_error error = {0};
-        int status;
+        int connection = -1, status = HF_EXIT_OK, r;
+        double waited;
 
-        if (start(vm, &error) < 0) {
-                if (error.code == HOLDFAST_E_BUSY)
-                        report_refusal(plan, vm, &error);
-                else
-                        hf_message("%s", error.text);
-                return hf_message_status(&error);
+        r = start(vm, &connection, &error);
+        waited = hf_wait_end(&plan->wait);
+        if (r < 0)
+                return report_failure(plan, vm, &error, waited);
+        if (waited > 0 && hf_plan_is_outdated(plan)) {
+                hf_message("the images of %s have changed while it waited, and not all of them "
+                           "are locked: start it again",
+                           plan->vm_name);
+                return HF_EXIT_HELD;
         }
-        if (strcmp(holdfast_vm_driver(vm), "nop") != 0) {
+        if (strcmp(holdfast_vm_driver(vm), "nop") != 0)
                 status = check_foreign(plan);
-                if (status != HF_EXIT_OK)
-                        return status;
-        }
+        if (status != HF_EXIT_OK)
+                return status;
         if (!strcmp(holdfast_vm_driver(vm), "lockd"))
                 mind_other_hosts(plan);
-        hf_plan_warn_of_nothing(plan, holdfast_vm_driver(vm));
+        *ret_connection = connection;
+        return HF_EXIT_OK;
+}
+
+int hf_launch_exec(const struct hf_plan *plan)
+{
         (void)execvp(plan->vmm[0], plan->vmm);
         return hf_launch_no_vmm(plan, errno);
+}
+
+int hf_launch_become(struct hf_plan *plan, struct holdfast_vm *vm, const struct hf_relabel *relabel)
+{
+        unsigned char uuid[HOLDFAST_UUID_SIZE];
+        int connection, status = hf_launch_lock(plan, vm, &connection);
+
+        if (status != HF_EXIT_OK)
+                return status;
+        /* Of a child that stood in line for its parent. */
+        if (plan->wait_ms && !plan->exec)
+                (void)prctl(PR_SET_PDEATHSIG, 0);
+        hf_plan_warn_of_nothing(plan, holdfast_vm_driver(vm));
+        holdfast_vm_uuid(vm, uuid);
+        status = hf_relabel_enter(relabel, plan, uuid);
+        return status == HF_EXIT_OK ? hf_launch_exec(plan) : status;
 }

@@ -16,10 +16,14 @@
 
 static const struct hf_verb verbs[] = {
         {"run", "start a VM with its disks locked", hf_verb_run},
+        {"lock", "run a command with disks locked", hf_verb_lock},
         {"check", "tell whether a VM would start here, and if not, why", hf_verb_check},
         {"ps", "list VMs and what they hold", hf_verb_ps},
         {"who", "tell who holds a disk", hf_verb_who},
+        {"label", "list and repair owners and labels of images", hf_verb_label},
         {"explain", "tell all about who holds a disk, and what to do", hf_verb_explain},
+        {"events", "tell what happens to locks, as it happens", hf_verb_events},
+        {"metrics", "show the daemon's numbers, for a monitor", hf_verb_metrics},
 };
 
 struct main_options {

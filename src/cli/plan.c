@@ -209,10 +209,23 @@ static int status_of(int r)
         }
 }
 
+int hf_plan_fill(struct hf_plan *plan, int *ret_status)
+{
+        struct hf_error error = {0};
+        int r = find_images(plan, &error);
+
+        if (r >= 0)
+                r = name_vm(plan, &error);
+        if (r < 0) {
+                hf_message("%s", error.text);
+                *ret_status = status_of(r);
+        }
+        return r;
+}
+
 int hf_plan_read(struct hf_plan *plan, const struct hf_options *options, int argc, char **argv,
                  int *ret_status)
 {
-        struct hf_error error = {0};
         int first, r;
 
         memset(plan, 0, sizeof(*plan));
@@ -228,14 +241,7 @@ int hf_plan_read(struct hf_plan *plan, const struct hf_options *options, int arg
                 *ret_status = HF_EXIT_USAGE;
                 return -EINVAL;
         }
-        r = find_images(plan, &error);
-        if (r >= 0)
-                r = name_vm(plan, &error);
-        if (r < 0) {
-                hf_message("%s", error.text);
-                *ret_status = status_of(r);
-        }
-        return r;
+        return hf_plan_fill(plan, ret_status);
 }
 
 void hf_plan_clear(struct hf_plan *plan)
@@ -246,6 +252,66 @@ void hf_plan_clear(struct hf_plan *plan)
         hf_vm_spec_free(&plan->said);
         hf_vm_spec_free(&plan->found);
         memset(plan, 0, sizeof(*plan));
+}
+
+static bool same_images(const struct hf_plan *a, const struct hf_plan *b)
+{
+        bool same = a->n_images == b->n_images;
+
+        for (size_t i = 0; same && i < a->n_images; i++)
+                same = !strcmp(a->images[i].path, b->images[i].path) &&
+                       a->images[i].flags == b->images[i].flags &&
+                       hf_thing_same(&a->images[i].thing, &b->images[i].thing);
+        return same;
+}
+
+/* What the same words mean now; cleared with forget_again. */
+static int read_again(const struct hf_plan *plan, bool no_backing, struct hf_plan *ret,
+                      struct hf_error *err)
+{
+        *ret = (struct hf_plan){
+                .vmm = plan->vmm,
+                .no_scan = plan->no_scan,
+                .no_backing = no_backing,
+                .said = plan->said,
+        };
+        hf_vm_spec_init(&ret->found);
+        return find_images(ret, err);
+}
+
+/* What was said belongs to the plan. */
+static void forget_again(struct hf_plan *again)
+{
+        hf_vm_spec_init(&again->said);
+        hf_plan_clear(again);
+}
+
+bool hf_plan_is_outdated(const struct hf_plan *plan)
+{
+        struct hf_plan now;
+        bool same = read_again(plan, plan->no_backing, &now, NULL) >= 0 && same_images(plan, &now);
+
+        forget_again(&now);
+        return !same;
+}
+
+static bool is_among(const struct hf_plan *plan, const struct hf_plan_image *image)
+{
+        for (size_t i = 0; i < plan->n_images; i++)
+                if (hf_thing_same(&plan->images[i].thing, &image->thing))
+                        return true;
+        return false;
+}
+
+int hf_plan_find_unnamed(struct hf_plan *plan, struct hf_error *err)
+{
+        struct hf_plan named;
+        int r = read_again(plan, true, &named, err);
+
+        for (size_t i = 0; r >= 0 && i < plan->n_images; i++)
+                plan->images[i].by_header = !is_among(&named, &plan->images[i]);
+        forget_again(&named);
+        return r;
 }
 
 void hf_plan_warn_of_nothing(const struct hf_plan *plan, const char *driver)

@@ -12,6 +12,7 @@
 
 #include "base/options.h"
 #include "base/thing.h"
+#include "cli/wait.h"
 #include "vm/resources.h"
 
 struct hf_plan_image {
@@ -19,6 +20,7 @@ struct hf_plan_image {
         char *from;     /* "-drive", "--disk" */
         unsigned flags; /* enum hf_vm_disk_flags */
         bool said;      /* by --disk */
+        bool by_header; /* see hf_plan_find_unnamed */
         struct hf_thing thing;
         int problem; /* why it cannot be used: positive errno, or 0 */
 };
@@ -26,9 +28,12 @@ struct hf_plan_image {
 struct hf_plan {
         /* Options. */
         struct hf_standard_options standard;
-        const char *name, *uuid, *driver;
+        const char *name, *uuid, *driver, *user, *selinux_label;
         bool no_scan, no_backing, exec, json, no_monitor, strict;
         unsigned int on_lost; /* enum holdfast_on_lost */
+        int wait_ms;          /* as in struct holdfast_vm_params */
+        struct hf_wait wait;
+        bool client, close; /* of `lock`: no VM; its command does not get the connection */
         struct hf_vm_spec said;
         /* What came of them. */
         struct hf_vm_spec found;
@@ -90,6 +95,24 @@ int hf_plan_lease_option(const struct hf_option *option, const char *argument, v
 int hf_plan_read(struct hf_plan *plan, const struct hf_options *options, int argc, char **argv,
                  int *ret_status);
 void hf_plan_clear(struct hf_plan *plan);
+
+/*
+ * Finishes a plan whose options are read: what the images are that it says, or that its VMM's
+ * command line shows, and what the VM is called. As above.
+ */
+int hf_plan_fill(struct hf_plan *plan, int *ret_status);
+
+/*
+ * Whether the same words mean other images by now: a backing file that came or went, or a
+ * path that leads elsewhere.
+ */
+bool hf_plan_is_outdated(const struct hf_plan *plan);
+
+/*
+ * Marks the images that only the headers of others name. Headers are written by whoever had the
+ * image, a VM that was somebody else's tool among them: what they name is not the user's word.
+ */
+int hf_plan_find_unnamed(struct hf_plan *plan, struct hf_error *err);
 
 #define hf_cleanup_plan hf_cleanup(hf_plan_clear)
 

@@ -8,6 +8,19 @@
 
 #include "base/process.h"
 
+#include <string.h>
+
+const char *hf_report_state(const struct holdfast_vm_info *vm)
+{
+        return vm->client && vm->state == HOLDFAST_VM_ALIVE ? "client" : hf_state_name(vm->state);
+}
+
+bool hf_report_same_vm(const struct holdfast_vm_info *a, const struct holdfast_vm_info *b)
+{
+        return a->pid == b->pid && a->start == b->start && a->client == b->client &&
+               !memcmp(a->uuid, b->uuid, sizeof(a->uuid));
+}
+
 struct json_object *hf_report_vm(const struct holdfast_vm_info *vm)
 {
         struct json_object *object = json_object_new_object();
@@ -17,10 +30,11 @@ struct json_object *hf_report_vm(const struct holdfast_vm_info *vm)
         hf_print_put(object, "uuid", json_object_new_string(hf_vm_uuid_format(vm->uuid, uuid)));
         hf_print_put(object, "id", json_object_new_int64(vm->id));
         hf_print_put(object, "pid", json_object_new_int(vm->pid));
-        hf_print_put(object, "state", json_object_new_string(hf_state_name(vm->state)));
+        hf_print_put(object, "state", json_object_new_string(hf_report_state(vm)));
         hf_print_put(object, "paused", json_object_new_boolean(vm->paused != 0));
         hf_print_put(object, "since", hf_print_time(vm->since));
         hf_print_put(object, "via", hf_print_string(vm->via));
+        hf_print_put(object, "client", json_object_new_boolean(vm->client != 0));
         return object;
 }
 
@@ -37,9 +51,11 @@ struct json_object *hf_report_lock(const struct holdfast_lock_info *lock)
         hf_print_put(object, "lockspace",
                      *lock->lockspace ? hf_print_string(lock->lockspace) : NULL);
         hf_print_put(object, "mode", json_object_new_string(hf_report_mode(lock->shared)));
+        hf_print_put(object, "metadata", json_object_new_boolean(lock->metadata != 0));
         hf_reach_put_lock(object, lock);
         hf_print_put(object, "lease", json_object_new_string(hf_lease_name(lock->lease)));
-        hf_print_put(object, "by_name_only", json_object_new_boolean(lock->thing.kind == 0));
+        hf_print_put(object, "by_name_only",
+                     json_object_new_boolean(lock->thing.kind == 0 && !lock->metadata));
         hf_print_put(object, "since", hf_print_time(lock->since));
         return object;
 }

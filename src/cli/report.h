@@ -14,10 +14,16 @@
 /* Processes that are looked for per VM; a VM with more is told with these. */
 #define HF_REPORT_CARRIERS_MAX 64
 
-/* name, uuid, id, pid, state, since, via. */
+/* "running", "client" and so on, in one word. */
+const char *hf_report_state(const struct holdfast_vm_info *vm);
+
+/* Whether both tell of one owner: a process may be several clients at once. */
+bool hf_report_same_vm(const struct holdfast_vm_info *a, const struct holdfast_vm_info *b);
+
+/* name, uuid, id, pid, state, paused, since, via, client. */
 struct json_object *hf_report_vm(const struct holdfast_vm_info *vm);
 
-/* name, lockspace, mode, guarantee, guarantee_reason, by_name_only, since. */
+/* name, lockspace, mode, metadata, guarantee, guarantee_reason, lease, by_name_only, since. */
 struct json_object *hf_report_lock(const struct holdfast_lock_info *lock);
 
 /*

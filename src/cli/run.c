@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 
 #include <string.h>
+#include <sys/prctl.h>
 
 static int on_lost_option(const struct hf_option *option, const char *argument, void *out,
                           struct hf_error *err)
@@ -38,8 +39,18 @@ static int on_lost_option(const struct hf_option *option, const char *argument, 
                             option->long_name, argument);
 }
 
+static int wait_option(const struct hf_option *option, const char *argument, void *out,
+                       struct hf_error *err)
+{
+        struct hf_plan *plan = out;
+
+        (void)option;
+        return hf_wait_read(argument, &plan->wait_ms, err);
+}
+
 static const struct hf_option option_table[] = {
         HF_PLAN_OPTIONS,
+        HF_WAIT_OPTION(wait_option),
         {.long_name = "on-lost",
          .argument = "ACTION",
          .help = "when a lock is lost, or its file server is silent: warn, pause, or kill "
@@ -50,6 +61,17 @@ static const struct hf_option option_table[] = {
          .help = "do not give QEMU a monitor socket by which it can be paused",
          .kind = HF_OPTION_FLAG,
          .offset = offsetof(struct hf_plan, no_monitor)},
+        {.long_name = "user",
+         .argument = "USER[:GROUP]",
+         .help = "run the VMM as that user (names or numbers), to whom its images belong "
+                 "until it ends",
+         .kind = HF_OPTION_STRING,
+         .offset = offsetof(struct hf_plan, user)},
+        {.long_name = "selinux-label",
+         .argument = "CONTEXT",
+         .help = "give its images that security context until it ends",
+         .kind = HF_OPTION_STRING,
+         .offset = offsetof(struct hf_plan, selinux_label)},
         {.long_name = "exec",
          .help = "become the VMM instead of waiting for it",
          .kind = HF_OPTION_FLAG,
@@ -66,25 +88,21 @@ static const struct hf_options options = {
         .stop_early = true,
 };
 
-static int check_inputs(const struct hf_plan *plan)
+/*
+ * While it waits, the child ends with us: a VM goes on without whoever has started it, but nobody
+ * stands in line for one who is gone. False: we are gone already.
+ */
+static bool wait_with(pid_t parent, const struct hf_plan *plan)
 {
-        int r = hf_plan_find_vmm(plan);
-
-        if (r < 0)
-                return hf_launch_no_vmm(plan, -r);
-        for (size_t i = 0; i < plan->n_images; i++) {
-                if (!plan->images[i].problem)
-                        continue;
-                hf_plan_image_report(&plan->images[i]);
-                return hf_plan_image_status(&plan->images[i]);
-        }
-        return HF_EXIT_OK;
+        return !plan->wait_ms || (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent);
 }
 
-static int supervised(const struct hf_plan *plan, struct holdfast_vm *vm)
+static int supervised(struct hf_plan *plan, struct holdfast_vm *vm,
+                      const struct hf_relabel *relabel, struct hf_monitor *monitor)
 {
         struct hf_supervise how;
-        pid_t child;
+        pid_t parent = getpid(), child;
+        int status;
 
         hf_supervise_begin(&how);
         child = fork();
@@ -94,16 +112,21 @@ static int supervised(const struct hf_plan *plan, struct holdfast_vm *vm)
         }
         if (child == 0) {
                 hf_supervise_release(&how);
-                _exit(hf_launch_become(plan, vm));
+                _exit(wait_with(parent, plan) ? hf_launch_become(plan, vm, relabel)
+                                              : HF_EXIT_SYSTEM);
         }
-        return hf_supervise(&how, child);
+        hf_monitor_handed_on(monitor);
+        status = hf_supervise(&how, child);
+        hf_relabel_leave(relabel);
+        return status;
 }
 
-static void give_monitor(struct hf_plan *plan, struct holdfast_vm *vm, struct hf_monitor *monitor)
+static void give_monitor(struct hf_plan *plan, struct holdfast_vm *vm,
+                         const struct hf_relabel *relabel, struct hf_monitor *monitor)
 {
         struct holdfast_error error = {0};
 
-        hf_monitor_prepare(plan->vmm, monitor);
+        hf_monitor_prepare(plan->vmm, relabel->has_user, monitor);
         if (!monitor->socket)
                 return;
         plan->vmm = monitor->argv;
@@ -115,19 +138,23 @@ int hf_verb_run(int argc, char **argv)
 {
         hf_cleanup_monitor struct hf_monitor monitor = {0};
         hf_cleanup_plan struct hf_plan plan;
+        hf_cleanup_relabel struct hf_relabel relabel = {0};
         struct holdfast_vm *vm;
         int status;
 
         if (hf_plan_read(&plan, &options, argc, argv, &status) < 0)
                 return status;
-        status = check_inputs(&plan);
+        status = hf_launch_check(&plan);
         if (status != HF_EXIT_OK)
+                return status;
+        if (hf_relabel_prepare(&plan, &relabel, &status) < 0)
                 return status;
         if (hf_launch_prepare(&plan, &vm, &status) < 0)
                 return status;
         if (!plan.no_monitor && holdfast_vm_wants_monitor(vm))
-                give_monitor(&plan, vm, &monitor);
-        status = plan.exec ? hf_launch_become(&plan, vm) : supervised(&plan, vm);
+                give_monitor(&plan, vm, &relabel, &monitor);
+        status = plan.exec ? hf_launch_become(&plan, vm, &relabel)
+                           : supervised(&plan, vm, &relabel, &monitor);
         holdfast_vm_free(vm);
         hf_monitor_remove(&monitor);
         return status;

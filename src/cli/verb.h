@@ -43,10 +43,14 @@ struct hf_verb {
 };
 
 int hf_verb_run(int argc, char **argv);
+int hf_verb_lock(int argc, char **argv);
 int hf_verb_check(int argc, char **argv);
 int hf_verb_ps(int argc, char **argv);
 int hf_verb_who(int argc, char **argv);
 int hf_verb_explain(int argc, char **argv);
+int hf_verb_events(int argc, char **argv);
+int hf_verb_metrics(int argc, char **argv);
+int hf_verb_label(int argc, char **argv);
 
 /*
  * Reads a verb's options into *out, whose struct hf_standard_options is at

@@ -13,6 +13,7 @@
 #include "cli/reach.h"
 #include "cli/report.h"
 #include "cli/verb.h"
+#include "cli/waiters.h"
 
 #include "base/cleanup.h"
 #include "storage/resource.h"
@@ -51,8 +52,9 @@ static const struct hf_print_column columns[] = {
 struct inquiry {
         const char *path;
         struct json_object *holders;
+        struct json_object *waiters;
         size_t before; /* holders of the paths before this one */
-        size_t past;   /* rows that tell of somebody who holds nothing any more */
+        size_t past;   /* rows that tell of somebody who does not hold the disk */
         struct hf_foreign_known known;
         bool daemon; /* answers */
         char host[HOST_NAME_MAX + 1];
@@ -63,13 +65,16 @@ static void add_lock(struct inquiry *inquiry, const struct holdfast_lock_info *l
 {
         struct json_object *object = hf_report_vm(lock->vm);
         struct json_object *details = hf_report_lock(lock);
+        const char *mode = lock->metadata ? "metadata" : hf_report_mode(lock->shared);
 
+        /* Who changes its owner or its labels keeps nobody from the disk. */
+        inquiry->past += lock->metadata;
         hf_print_put(object, "path", hf_print_string(inquiry->path));
-        hf_print_put(object, "kind", json_object_new_string("vm"));
+        hf_print_put(object, "kind", json_object_new_string(lock->vm->client ? "client" : "vm"));
         hf_print_put(object, "host", hf_print_string(inquiry->host));
         hf_print_put(object, "guarantee",
                      json_object_new_string(holdfast_guarantee_name(lock->guarantee)));
-        hf_print_put(object, "mode", json_object_new_string(hf_report_mode(lock->shared)));
+        hf_print_put(object, "mode", json_object_new_string(mode));
         hf_print_put(object, "since", hf_print_time(lock->since));
         hf_print_put(object, "lock", details);
         hf_print_put(object, "carriers", hf_report_carriers(lock->vm, &inquiry->known));
@@ -228,11 +233,31 @@ static int ask_daemon(struct inquiry *inquiry)
         return HF_EXIT_OK;
 }
 
+/* Those in line behind the holders. */
+static void ask_for_waiters(struct inquiry *inquiry, const struct hf_thing *thing)
+{
+        struct json_object *found;
+
+        if (!inquiry->daemon)
+                return;
+        found = hf_waiters_of(inquiry->path, thing);
+        for (size_t i = 0; i < json_object_array_length(found); i++) {
+                struct json_object *waiter = json_object_get(json_object_array_get_idx(found, i));
+
+                hf_print_put(waiter, "path", hf_print_string(inquiry->path));
+                hf_print_put(waiter, "host", hf_print_string(inquiry->host));
+                (void)json_object_array_add(inquiry->waiters, waiter);
+        }
+        (void)json_object_put(found);
+}
+
 static int ask_kernel(struct inquiry *inquiry)
 {
-        struct hf_thing thing;
+        struct hf_thing thing = {0};
         struct stat st;
         int r = stat(inquiry->path, &st) < 0 ? -errno : hf_thing_of(&st, &thing);
+
+        ask_for_waiters(inquiry, &thing);
 
         if (r < 0) {
                 /* What is gone may still be held by its name. */
@@ -287,7 +312,8 @@ static int ask_path(struct inquiry *inquiry, const char *path)
 /* Returns the first status that is none of success. */
 static int ask(struct json_object *document, char **paths, int n, bool *ret_nobody)
 {
-        struct inquiry inquiry = {.holders = json_object_new_array()};
+        struct inquiry inquiry = {.holders = json_object_new_array(),
+                                  .waiters = json_object_new_array()};
         int status = HF_EXIT_OK;
 
         (void)gethostname(inquiry.host, sizeof(inquiry.host) - 1);
@@ -300,23 +326,40 @@ static int ask(struct json_object *document, char **paths, int n, bool *ret_nobo
         hf_foreign_forget(&inquiry.known);
         hf_print_put(document, "daemon", json_object_new_boolean(inquiry.daemon));
         hf_print_put(document, "holders", inquiry.holders);
+        hf_print_put(document, "waiters", inquiry.waiters);
         *ret_nobody = json_object_array_length(inquiry.holders) == inquiry.past;
         return status;
+}
+
+/* Holders, and behind them who waits for them. */
+static void show_table(struct json_object *document)
+{
+        static const char *const parts[] = {"holders", "waiters"};
+        struct json_object *rows = json_object_new_array();
+
+        for (size_t i = 0; i < HF_ARRAY_LEN(parts); i++) {
+                struct json_object *part = json_object_object_get(document, parts[i]);
+
+                for (size_t j = 0; j < json_object_array_length(part); j++)
+                        (void)json_object_array_add(
+                                rows, json_object_get(json_object_array_get_idx(part, j)));
+        }
+        if (json_object_array_length(rows) == 0)
+                printf("nobody\n");
+        else
+                hf_print_table(rows, columns, HF_ARRAY_LEN(columns), NULL);
+        (void)json_object_put(rows);
 }
 
 /* A status that is none of success stays, and "nobody" is then not said. */
 static int show(struct json_object *document, bool json, bool nobody, int status)
 {
-        struct json_object *holders = json_object_object_get(document, "holders");
-
         if (nobody && status != HF_EXIT_OK)
                 return status;
         if (json)
                 hf_print_json(document);
-        else if (json_object_array_length(holders) == 0)
-                printf("nobody\n");
         else
-                hf_print_table(holders, columns, HF_ARRAY_LEN(columns), NULL);
+                show_table(document);
         return hf_print_end(nobody ? HF_EXIT_NOBODY : status);
 }
 

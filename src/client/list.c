@@ -5,7 +5,7 @@
  * allocated by itself and reached by a pointer, so that a program that was
  * compiled with a shorter structure finds the next one all the same.
  */
-#include "client/query.h"
+#include "client/list.h"
 
 #include "base/cleanup.h"
 #include "base/thing.h"
@@ -16,8 +16,7 @@
 /* As many holds as the daemon's table has room for, twice over: it may change between pages. */
 #define LIST_MAX (1U << 20)
 
-/* Grows *array by one pointer when its length is a power of two. -ENOMEM. */
-static int make_room(void ***array, size_t n)
+int hf_list_make_room(void ***array, size_t n)
 {
         void **grown;
 
@@ -30,7 +29,7 @@ static int make_room(void ***array, size_t n)
         return 0;
 }
 
-static void free_vm(const struct holdfast_vm_info *info)
+void hf_list_free_vm(const struct holdfast_vm_info *info)
 {
         if (!info)
                 return;
@@ -46,12 +45,11 @@ static void free_lock(const struct holdfast_lock_info *info)
                 return;
         free((char *)(uintptr_t)info->lockspace);
         free((char *)(uintptr_t)info->name);
-        free_vm(info->vm);
+        hf_list_free_vm(info->vm);
         free((struct holdfast_lock_info *)(uintptr_t)info);
 }
 
-/* NULL: out of memory. */
-static struct holdfast_vm_info *make_vm(const struct hf_holdfast_owner *from)
+struct holdfast_vm_info *hf_list_make_vm(const struct hf_holdfast_owner *from)
 {
         size_t n = from->connections.connections_len;
         struct holdfast_vm_info *info = calloc(1, sizeof(*info));
@@ -77,16 +75,17 @@ static struct holdfast_vm_info *make_vm(const struct hf_holdfast_owner *from)
                 .n_connections = n,
                 .connections = connections,
                 .paused = from->paused,
+                .client = from->client,
         };
         memcpy(info->uuid, from->uuid, sizeof(info->uuid));
         if (!info->name || !info->via) {
-                free_vm(info);
+                hf_list_free_vm(info);
                 return NULL;
         }
         return info;
 }
 
-static struct holdfast_thing make_thing(const struct hf_holdfast_thing *from)
+struct holdfast_thing hf_list_make_thing(const struct hf_holdfast_thing *from)
 {
         return (struct holdfast_thing){from->kind, from->dev, from->ino};
 }
@@ -101,13 +100,14 @@ static struct holdfast_lock_info *make_lock(const struct hf_holdfast_lock *from)
                 .size = sizeof(*info),
                 .lockspace = strdup(from->lockspace),
                 .name = strdup(from->name),
-                .file = make_thing(&from->file),
-                .thing = make_thing(&from->thing),
+                .file = hf_list_make_thing(&from->file),
+                .thing = hf_list_make_thing(&from->thing),
                 .shared = from->shared,
                 .guarantee = from->guarantee,
                 .since = from->since,
-                .vm = make_vm(&from->owner),
+                .vm = hf_list_make_vm(&from->owner),
                 .lease = from->lease,
+                .metadata = from->class == HF_HOLDFAST_METADATA,
         };
         if (!info->lockspace || !info->name || !info->vm) {
                 free_lock(info);
@@ -121,7 +121,7 @@ HF_PUBLIC void holdfast_vm_list_free(struct holdfast_vm_list *list)
         if (!list)
                 return;
         for (size_t i = 0; i < list->n; i++)
-                free_vm(list->vms[i]);
+                hf_list_free_vm(list->vms[i]);
         free((void *)(uintptr_t)list->vms);
         free(list);
 }
@@ -142,10 +142,10 @@ static int add_vms(struct holdfast_vm_list *list, const struct hf_holdfast_owner
                 void **array = (void **)(uintptr_t)list->vms;
                 struct holdfast_vm_info *info;
 
-                if (make_room(&array, list->n) < 0)
+                if (hf_list_make_room(&array, list->n) < 0)
                         return -ENOMEM;
                 list->vms = (const struct holdfast_vm_info *const *)array;
-                info = make_vm(&from[i]);
+                info = hf_list_make_vm(&from[i]);
                 if (!info)
                         return -ENOMEM;
                 array[list->n++] = info;
@@ -159,7 +159,7 @@ static int add_locks(struct holdfast_lock_list *list, const struct hf_holdfast_l
                 void **array = (void **)(uintptr_t)list->locks;
                 struct holdfast_lock_info *info;
 
-                if (make_room(&array, list->n) < 0)
+                if (hf_list_make_room(&array, list->n) < 0)
                         return -ENOMEM;
                 list->locks = (const struct holdfast_lock_info *const *)array;
                 info = make_lock(&from[i]);
@@ -170,8 +170,7 @@ static int add_locks(struct holdfast_lock_list *list, const struct hf_holdfast_l
         return 0;
 }
 
-/* A daemon that goes on for ever, or without giving anything, is not to keep us for ever. */
-static int check_page(size_t total, size_t n, unsigned int next, struct holdfast_error *err)
+int hf_list_check_page(size_t total, size_t n, unsigned int next, struct holdfast_error *err)
 {
         if (total > LIST_MAX || (n == 0 && next != 0))
                 return hf_fail(err, EBADMSG, HOLDFAST_E_PROTOCOL,
@@ -179,16 +178,12 @@ static int check_page(size_t total, size_t n, unsigned int next, struct holdfast
         return 0;
 }
 
-static int check_flags(unsigned int flags, struct holdfast_error *err)
+int hf_list_check_flags(unsigned int flags, struct holdfast_error *err)
 {
         if (flags == 0)
                 return 0;
         return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "unknown flags 0x%x", flags);
 }
-
-/* Fetches a page, adds it to the list, and moves the cursor, which is 0 behind the last one. */
-typedef int fetch_fn(struct hf_query *query, void *list, unsigned int *cursor,
-                     struct holdfast_error *err);
 
 static int fetch_vms(struct hf_query *query, void *to, unsigned int *cursor,
                      struct holdfast_error *err)
@@ -204,7 +199,7 @@ static int fetch_vms(struct hf_query *query, void *to, unsigned int *cursor,
                 return r;
         r = add_vms(list, page.owners.owners_val, page.owners.owners_len);
         r = r < 0 ? hf_fail_no_memory(err)
-                  : check_page(list->n, page.owners.owners_len, page.next, err);
+                  : hf_list_check_page(list->n, page.owners.owners_len, page.next, err);
         *cursor = page.next;
         hf_rpc_free((xdrproc_t)xdr_hf_holdfast_list_owners_ret, &page);
         return r;
@@ -224,7 +219,7 @@ static int fetch_locks(struct hf_query *query, void *to, unsigned int *cursor,
                 return r;
         r = add_locks(list, page.locks.locks_val, page.locks.locks_len);
         r = r < 0 ? hf_fail_no_memory(err)
-                  : check_page(list->n, page.locks.locks_len, page.next, err);
+                  : hf_list_check_page(list->n, page.locks.locks_len, page.next, err);
         *cursor = page.next;
         hf_rpc_free((xdrproc_t)xdr_hf_holdfast_list_locks_ret, &page);
         return r;
@@ -251,13 +246,13 @@ static int fetch_who(struct hf_query *query, void *to, unsigned int *cursor,
                 return r;
         r = add_locks(who->list, page.locks.locks_val, page.locks.locks_len);
         r = r < 0 ? hf_fail_no_memory(err)
-                  : check_page(who->list->n, page.locks.locks_len, page.next, err);
+                  : hf_list_check_page(who->list->n, page.locks.locks_len, page.next, err);
         *cursor = page.next;
         hf_rpc_free((xdrproc_t)xdr_hf_holdfast_who_ret, &page);
         return r;
 }
 
-static int fetch_all(struct hf_query *query, fetch_fn *fetch, void *list,
+static int fetch_all(struct hf_query *query, hf_list_fetch *fetch, void *list,
                      struct holdfast_error *err)
 {
         unsigned int cursor = 0;
@@ -269,8 +264,7 @@ static int fetch_all(struct hf_query *query, fetch_fn *fetch, void *list,
         return r;
 }
 
-/* From our own daemon, and from the system's where we may look there; one of them will do. */
-static int ask_daemons(fetch_fn *fetch, void *list, struct holdfast_error *err)
+int hf_list_ask(hf_list_fetch *fetch, void *list, struct holdfast_error *err)
 {
         hf_cleanup_query struct hf_query own = HF_QUERY_INIT, system = HF_QUERY_INIT;
         bool has_system;
@@ -301,11 +295,11 @@ HF_PUBLIC int holdfast_list_vms(unsigned int flags, struct holdfast_vm_list **re
                                 struct holdfast_error *err)
 {
         hf_cleanup(vm_list_freep) struct holdfast_vm_list *list = calloc(1, sizeof(*list));
-        int r = list ? check_flags(flags, err) : hf_fail_no_memory(err);
+        int r = list ? hf_list_check_flags(flags, err) : hf_fail_no_memory(err);
 
         if (r >= 0) {
                 list->size = sizeof(*list);
-                r = ask_daemons(fetch_vms, list, err);
+                r = hf_list_ask(fetch_vms, list, err);
         }
         if (r < 0)
                 return r;
@@ -317,11 +311,11 @@ HF_PUBLIC int holdfast_list_locks(unsigned int flags, struct holdfast_lock_list 
                                   struct holdfast_error *err)
 {
         hf_cleanup(lock_list_freep) struct holdfast_lock_list *list = calloc(1, sizeof(*list));
-        int r = list ? check_flags(flags, err) : hf_fail_no_memory(err);
+        int r = list ? hf_list_check_flags(flags, err) : hf_fail_no_memory(err);
 
         if (r >= 0) {
                 list->size = sizeof(*list);
-                r = ask_daemons(fetch_locks, list, err);
+                r = hf_list_ask(fetch_locks, list, err);
         }
         if (r < 0)
                 return r;
@@ -360,7 +354,7 @@ HF_PUBLIC int holdfast_who(const char *path, unsigned int flags, struct holdfast
         struct who who = {.list = list};
         struct hf_thing thing = {0};
         struct stat st;
-        int r = list ? check_flags(flags, err) : hf_fail_no_memory(err);
+        int r = list ? hf_list_check_flags(flags, err) : hf_fail_no_memory(err);
 
         if (r >= 0)
                 r = make_absolute(path, &absolute, err);
@@ -371,7 +365,7 @@ HF_PUBLIC int holdfast_who(const char *path, unsigned int flags, struct holdfast
         /* What is not there, or cannot be seen from here, is asked for by its name alone. */
         if (stat(absolute, &st) == 0 && hf_thing_of(&st, &thing) >= 0)
                 who.args.thing = (struct hf_holdfast_thing){thing.kind, thing.dev, thing.ino};
-        r = ask_daemons(fetch_who, &who, err);
+        r = hf_list_ask(fetch_who, &who, err);
         if (r < 0)
                 return r;
         *ret = hf_steal_ptr(list);

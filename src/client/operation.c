@@ -49,6 +49,8 @@ static uint32_t driver_flags(const struct holdfast_vm *vm)
 {
         uint32_t flags = vm->flags & HOLDFAST_VM_LOCKS_IMAGES ? HF_LOCK_VM_LOCKS_IMAGES : 0;
 
+        if (vm->flags & HOLDFAST_VM_CLIENT)
+                flags |= HF_LOCK_VM_CLIENT;
         for (size_t i = 0; i < vm->n; i++)
                 if (vm->resources[i].type == HF_LOCK_LEASE)
                         flags |= HF_LOCK_VM_HAS_LEASES;
@@ -89,8 +91,14 @@ static int begin(struct holdfast_vm *vm, size_t first, size_t n, struct operatio
         return 0;
 }
 
+/* For what is asked from another process. */
 static int need_pid(const struct holdfast_vm *vm, struct holdfast_error *err)
 {
+        if (vm->flags & HOLDFAST_VM_CLIENT)
+                return hf_fail(err, EOPNOTSUPP, HOLDFAST_E_UNSUPPORTED,
+                               "%s is no VM: what its start has taken is given back by closing "
+                               "the descriptor",
+                               vm->name);
         if (vm->pid > 0)
                 return 0;
         return hf_fail(err, EINVAL, HOLDFAST_E_INVALID,
@@ -106,6 +114,64 @@ static uint64_t deadline_in(int timeout_ms)
         (void)clock_gettime(CLOCK_MONOTONIC, &now);
         return ((uint64_t)now.tv_sec * 1000 + (uint64_t)timeout_ms) * 1000000 +
                (uint64_t)now.tv_nsec;
+}
+
+static void fill_holder(const struct hf_lock_holder *from, struct holdfast_holder *ret)
+{
+        *ret = (struct holdfast_holder){.size = ret->size};
+        (void)snprintf(ret->name, sizeof(ret->name), "%s", from->name);
+        (void)snprintf(ret->host, sizeof(ret->host), "%s", from->host);
+        (void)snprintf(ret->via, sizeof(ret->via), "%s", from->via);
+        (void)snprintf(ret->resource, sizeof(ret->resource), "%s", from->resource);
+        memcpy(ret->uuid, from->uuid, sizeof(ret->uuid));
+        ret->pid = from->pid;
+        ret->since = from->since;
+        ret->shared = from->shared;
+}
+
+/* The driver's words in those of the library. */
+static void tell_of_waiting(void *ctx, const struct hf_lock_waiting *from)
+{
+        const struct holdfast_vm *vm = ctx;
+        struct holdfast_holder holder = {.size = sizeof(holder)};
+        const struct holdfast_waiting waiting = {
+                .size = sizeof(waiting),
+                .position = from->position,
+                .since = from->since,
+                .resource = from->resource,
+                .text = from->text,
+                .holder = &holder,
+        };
+
+        fill_holder(from->holder, &holder);
+        vm->waiting(vm->waiting_ctx, &waiting);
+}
+
+static bool can_wait(const struct holdfast_vm *vm)
+{
+        return vm->driver.ops->capabilities & HF_LOCK_CAP_WAIT;
+}
+
+static void set_wait(struct holdfast_vm *vm, struct hf_lock_acquire *args)
+{
+        if (!vm->wait_ms || !can_wait(vm))
+                return;
+        args->wait_until = vm->wait_ms < 0 ? HF_LOCK_WAIT_FOREVER : deadline_in(vm->wait_ms);
+        args->waiting = vm->waiting ? tell_of_waiting : NULL;
+        args->waiting_ctx = vm;
+}
+
+/* Notes who was in the way. */
+static int failed(struct holdfast_vm *vm, int r, const struct hf_lock_error *error,
+                  struct holdfast_error *err)
+{
+        vm->refused = r == -EBUSY;
+        if (!vm->refused || !vm->wait_ms || can_wait(vm))
+                return hf_fail_from_driver(err, r, error);
+        vm->refused = false;
+        return hf_fail(err, EOPNOTSUPP, HOLDFAST_E_UNSUPPORTED,
+                       "%.900s, and the lock driver %s cannot wait", error->text,
+                       vm->driver.ops->name);
 }
 
 /* Fills the fields that every acquire has, calls it, and keeps what it says. */
@@ -124,12 +190,12 @@ static int acquire(struct holdfast_vm *vm, struct operation *operation,
         args->size = sizeof(*args);
         args->action = vm->action;
         args->deadline = deadline_in(vm->timeout_ms);
+        if (!(args->flags & HF_LOCK_ACQUIRE_REGISTER_ONLY))
+                set_wait(vm, args);
         vm->holder = (struct hf_lock_holder){.size = sizeof(vm->holder)};
         r = operation->ops->acquire(operation->vm, args, &result, &error);
-        if (r < 0) {
-                vm->refused = r == -EBUSY;
-                return hf_fail_from_driver(err, r, &error);
-        }
+        if (r < 0)
+                return failed(vm, r, &error, err);
         vm->guarantee = result.guarantee;
         if (ret_fd)
                 *ret_fd = result.fd;
@@ -294,19 +360,9 @@ HF_PUBLIC int holdfast_vm_detach_lease(struct holdfast_vm *vm, const char *locks
 
 HF_PUBLIC int holdfast_vm_refusal(const struct holdfast_vm *vm, struct holdfast_holder *ret)
 {
-        const struct hf_lock_holder *from = &vm->holder;
-
         if (!vm->refused || !HF_HAS(ret, shared))
                 return 0;
-        *ret = (struct holdfast_holder){.size = ret->size};
-        (void)snprintf(ret->name, sizeof(ret->name), "%s", from->name);
-        (void)snprintf(ret->host, sizeof(ret->host), "%s", from->host);
-        (void)snprintf(ret->via, sizeof(ret->via), "%s", from->via);
-        (void)snprintf(ret->resource, sizeof(ret->resource), "%s", from->resource);
-        memcpy(ret->uuid, from->uuid, sizeof(ret->uuid));
-        ret->pid = from->pid;
-        ret->since = from->since;
-        ret->shared = from->shared;
+        fill_holder(&vm->holder, ret);
         return 1;
 }
 

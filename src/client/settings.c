@@ -22,6 +22,7 @@ static const struct hf_conf_key keys[] = {
          .choices = actions, .help = "what becomes of a VM that lost a lock"},
         {"monitor", HF_CONF_KIND_BOOL, offsetof(struct hf_client_settings, monitor), .def = 1,
          .help = "whether a VMM is given a QMP socket for that"},
+        {"libvirt_metadata_lock", HF_CONF_KIND_OTHERS},
         {"auto_disk_leases", HF_CONF_KIND_OTHERS},
         {"require_lease_for_disks", HF_CONF_KIND_OTHERS},
         {"file_lockspace_dir", HF_CONF_KIND_OTHERS},

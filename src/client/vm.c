@@ -36,6 +36,16 @@ static void warn(void *ctx, const char *text)
         vm->warn(vm->warn_ctx, text);
 }
 
+static int check_driver(const struct holdfast_vm *vm, struct holdfast_error *err)
+{
+        if (!(vm->flags & HOLDFAST_VM_CLIENT) ||
+            (vm->driver.ops->capabilities & HF_LOCK_CAP_CLIENTS))
+                return 0;
+        return hf_fail(err, EOPNOTSUPP, HOLDFAST_E_UNSUPPORTED,
+                       "the lock driver %s locks for VMs only, and %s is none",
+                       vm->driver.ops->name, vm->name);
+}
+
 static int load_driver(struct holdfast_vm *vm, const struct holdfast_vm_params *params,
                        struct holdfast_error *err)
 {
@@ -58,13 +68,26 @@ static int load_driver(struct holdfast_vm *vm, const struct holdfast_vm_params *
         if (!name)
                 name = settings.lock_manager ? settings.lock_manager : DEFAULT_DRIVER;
         r = hf_driver_load(name, &init, &vm->driver, err);
+        if (r >= 0)
+                r = check_driver(vm, err);
         if (r < 0)
                 return r;
-        vm->keep_descriptors = settings.keep_descriptors &&
+        /* A client may go on when it has given all back, and would keep them. */
+        vm->keep_descriptors = settings.keep_descriptors && !(vm->flags & HOLDFAST_VM_CLIENT) &&
                                (vm->driver.ops->capabilities & HF_LOCK_CAP_DESCRIPTORS);
         vm->wants_monitor = settings.monitor;
         if (vm->action == HF_LOCK_ACTION_DEFAULT)
                 vm->action = actions[settings.on_lost + 1];
+        return 0;
+}
+
+static int check_newer(const struct holdfast_vm_params *params, struct holdfast_error *err)
+{
+        const unsigned int known = HOLDFAST_VM_LOCKS_IMAGES | HOLDFAST_VM_CLIENT;
+
+        if (HF_HAS(params, flags) && (params->flags & ~known))
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "VM %s: unknown flags 0x%x",
+                               params->name, params->flags);
         return 0;
 }
 
@@ -83,10 +106,7 @@ static int check_params(const struct holdfast_vm_params *params, struct holdfast
                 return hf_fail(err, EINVAL, HOLDFAST_E_INVALID,
                                "VM %s: there is no action %u for a lost lock", params->name,
                                params->on_lost);
-        if (HF_HAS(params, flags) && (params->flags & ~(unsigned int)HOLDFAST_VM_LOCKS_IMAGES))
-                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "VM %s: unknown flags 0x%x",
-                               params->name, params->flags);
-        return 0;
+        return check_newer(params, err);
 }
 
 /* A random UUID (version 4), where the caller has none. */
@@ -115,6 +135,11 @@ static int fill_newer(struct holdfast_vm *vm, const struct holdfast_vm_params *p
         }
         if (HF_HAS(params, flags))
                 vm->flags = params->flags;
+        if (HF_HAS(params, waiting_ctx)) {
+                vm->wait_ms = params->wait_ms;
+                vm->waiting = params->waiting;
+                vm->waiting_ctx = params->waiting_ctx;
+        }
         return HF_HAS(params, monitor) ? holdfast_vm_set_monitor(vm, params->monitor, err) : 0;
 }
 

@@ -39,6 +39,10 @@ struct holdfast_vm {
         void *warn_ctx;
         char **warned; /* what was said, see strv.h: nothing is said twice */
 
+        int wait_ms;                                                        /* < 0: for ever */
+        void (*waiting)(void *ctx, const struct holdfast_waiting *waiting); /* or NULL */
+        void *waiting_ctx;
+
         struct hf_vm_resource *resources;
         size_t n;
 

@@ -4,6 +4,7 @@
 #include "daemon/acquire-private.h"
 
 #include "base/cleanup.h"
+#include "daemon/area.h"
 #include "daemon/guard.h"
 #include "daemon/holder.h"
 #include "daemon/kept.h"
@@ -88,6 +89,9 @@ int hf_acquire_again(struct hf_server *server, uint32_t owner, const struct hf_c
                 return hf_error_sys(err, -r, "cannot lock %s", claim->name);
         job->via = claim->via;
         job->since = claim->since;
+        job->number = claim->set;
+        if (server->area->next_ticket < claim->set)
+                server->area->next_ticket = claim->set;
         if (!hf_acquire_settle(job, hf_rules_by_name(server->table, &job->request), &acquired))
                 take_again(job, claim, kept, &acquired);
         if (acquired.status == -EBUSY && !acquired.hold && scan)

@@ -9,7 +9,8 @@
 
 #include <errno.h>
 
-static int enter(struct hf_acquire_job *job, uint32_t lock, struct hf_error *err)
+static int enter(struct hf_acquire_job *job, uint32_t lock, uint32_t *ret_hold,
+                 struct hf_error *err)
 {
         struct hf_hold_info info = {
                 .lock = lock,
@@ -18,13 +19,17 @@ static int enter(struct hf_acquire_job *job, uint32_t lock, struct hf_error *err
                 .name = job->name,
                 .via = job->via,
                 .since = job->since,
+                .set = job->number,
         };
         uint32_t hold;
         int r = hf_table_add_hold(job->server->table, &info, &hold);
 
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot note the lock of %s", job->name);
-        /* It claims nothing before the answer stands. */
+        *ret_hold = hold;
+        /* It claims nothing before the answer stands; that of a member is its set's. */
+        if (job->set)
+                return 0;
         if (job->session)
                 hf_session_intend(job->session, HF_INTENT_CLAIM_HOLD, hold);
         else
@@ -42,7 +47,7 @@ static void note_thing(struct hf_acquire_job *job, uint32_t lock)
                 hf_table_set_thing(job->server->table, lock, thing);
 }
 
-int hf_acquire_enter_new(struct hf_acquire_job *job, struct hf_error *err)
+int hf_acquire_enter_new(struct hf_acquire_job *job, uint32_t *ret_hold, struct hf_error *err)
 {
         struct hf_table *table = job->server->table;
         const struct hf_request *request = &job->request;
@@ -57,7 +62,7 @@ int hf_acquire_enter_new(struct hf_acquire_job *job, struct hf_error *err)
         r = hf_table_add_lock(table, &request->file, thing, job->result.fd, flags, &lock);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot note the lock of %s", job->name);
-        r = enter(job, lock, err);
+        r = enter(job, lock, ret_hold, err);
         if (r < 0) {
                 hf_table_remove_lock(table, lock);
                 return r;
@@ -78,7 +83,7 @@ int hf_refuse(struct hf_server *server, uint32_t hold, const char *name, struct 
                             "%s is held by %s%s", name, holder, hf_holder_reach(server, file));
 }
 
-static void refuse(struct hf_acquire_job *job, uint32_t hold, struct hf_acquired *ret)
+void hf_acquire_refuse(const struct hf_acquire_job *job, uint32_t hold, struct hf_acquired *ret)
 {
         const struct hf_hold *held = hf_table_hold(job->server->table, hold);
         const struct hf_lock *lock = hf_table_lock(job->server->table, held->lock);
@@ -97,9 +102,19 @@ static void refuse(struct hf_acquire_job *job, uint32_t hold, struct hf_acquired
         else if (lock->flags & HF_LOCK_RELEASING)
                 hf_error_prefix(&ret->error, "it is just being given back, which its filesystem "
                                              "has not answered yet");
+        else if (held->owner == job->request.owner && !held->check)
+                hf_error_prefix(&ret->error, "this VM is acquiring it by another request");
         else if (held->owner == job->request.owner)
                 hf_error_prefix(&ret->error, "this VM has it already %s",
                                 same_mode ? "for another file" : "in another mode");
+}
+
+/* What another request of the same owner has prepared may be given back again; a set's own, not. */
+static bool is_had(const struct hf_acquire_job *job, uint32_t index)
+{
+        const struct hf_hold *hold = hf_table_hold(job->server->table, index);
+
+        return hold->check || (job->set && hold->set == job->number);
 }
 
 bool hf_acquire_settle(struct hf_acquire_job *job, struct hf_verdict verdict,
@@ -107,16 +122,22 @@ bool hf_acquire_settle(struct hf_acquire_job *job, struct hf_verdict verdict,
 {
         switch (verdict.kind) {
         case HF_VERDICT_CONFLICT:
-                refuse(job, verdict.hold, ret);
+                hf_acquire_refuse(job, verdict.hold, ret);
                 return true;
         case HF_VERDICT_HAVE:
+                if (!is_had(job, verdict.hold)) {
+                        hf_acquire_refuse(job, verdict.hold, ret);
+                        return true;
+                }
+                ret->hold = verdict.hold;
                 note_thing(job, verdict.lock);
                 ret->had = true;
+                ret->mine = verdict.hold;
                 ret->status = 0;
                 ret->file = hf_table_lock(job->server->table, verdict.lock)->file;
                 return true;
         case HF_VERDICT_JOIN:
-                ret->status = enter(job, verdict.lock, &ret->error);
+                ret->status = enter(job, verdict.lock, &ret->hold, &ret->error);
                 if (ret->status >= 0)
                         note_thing(job, verdict.lock);
                 ret->file = hf_table_lock(job->server->table, verdict.lock)->file;

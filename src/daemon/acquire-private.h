@@ -10,11 +10,14 @@
 #include "storage/resource.h"
 
 struct hf_search;
+struct hf_set;
 
 /* One acquire from its begin to its answer. */
 struct hf_acquire_job {
         struct hf_server *server;
         struct hf_session *session; /* that asked; NULL: a claim of an earlier daemon */
+        struct hf_set *set; /* that it is a member of, which is told instead of done; or NULL */
+        uint64_t number;    /* of that set, also of a claim's; or 0 */
         void (*done)(struct hf_session *session, const struct hf_acquired *acquired);
         char *path; /* of the file to be locked */
         char *name;
@@ -23,7 +26,8 @@ struct hf_acquire_job {
         uint64_t since;
         struct hf_request request;
         bool autocreate;
-        bool found; /* the thing behind its name was looked for */
+        bool found;    /* the thing behind its name was looked for */
+        bool has_lock; /* result is a lock that somebody has waited for, to be taken */
         struct hf_resource_result result;
         uint64_t begun; /* when the step began, CLOCK_BOOTTIME microseconds; 0: just now */
         struct hf_search *search;
@@ -60,6 +64,18 @@ static inline bool hf_acquire_is_stand_in(const struct hf_acquire_job *job)
         return job->autocreate && job->request.lockspace != HF_LOCKSPACE_DEFAULT;
 }
 
+/*
+ * Begins with a job that is filled in: HF_ANSWERED with *ret, or HF_PENDING; then its session, or
+ * its set, is told.
+ */
+int hf_acquire_begin(struct hf_acquire_job *job, struct hf_acquired *ret);
+
+/*
+ * Gives back what was locked and is not entered, before anything is answered. True: a worker does
+ * so, and the session goes on, or the set is told, when it has.
+ */
+bool hf_acquire_tidy(struct hf_acquire_job *job);
+
 /* Judges what the step found. HF_PENDING when a search for a foreign holder has begun. */
 int hf_acquire_judge(struct hf_acquire_job *job, struct hf_acquired *ret);
 
@@ -69,8 +85,11 @@ int hf_acquire_judge(struct hf_acquire_job *job, struct hf_acquired *ret);
 bool hf_acquire_settle(struct hf_acquire_job *job, struct hf_verdict verdict,
                        struct hf_acquired *ret);
 
-/* Enters the lock that was just taken. Negative errno. */
-int hf_acquire_enter_new(struct hf_acquire_job *job, struct hf_error *err);
+/* Enters the lock that was just taken: *ret_hold. Negative errno. */
+int hf_acquire_enter_new(struct hf_acquire_job *job, uint32_t *ret_hold, struct hf_error *err);
+
+/* The refusal because of a hold, in *ret. */
+void hf_acquire_refuse(const struct hf_acquire_job *job, uint32_t hold, struct hf_acquired *ret);
 
 /* The refusal of what is held by somebody who is not in our table; NULL: nobody knows who. */
 int hf_acquire_refuse_foreign(const struct hf_acquire_job *job, const struct hf_user *holder,

@@ -2,7 +2,9 @@
 #include "daemon/acquire-private.h"
 
 #include "base/cleanup.h"
+#include "daemon/acquire-set.h"
 #include "daemon/dispatch.h"
+#include "daemon/event.h"
 #include "daemon/holder.h"
 #include "daemon/learn.h"
 #include "daemon/owner.h"
@@ -57,32 +59,41 @@ int hf_check_resource_name(uint32_t lockspace, const char *name, struct hf_error
 
 static void cancel_job(void *data);
 
-/* Lets the session wait for a completion. */
+/* Lets the session wait for a completion; that of a member waits for its set. */
 static int wait_for(struct hf_acquire_job *job)
 {
+        if (job->set)
+                return HF_PENDING;
         job->session->cancel = cancel_job;
         job->session->job = job;
         return HF_PENDING;
 }
 
-static void on_tidied(void *data, const struct hf_result *result)
+/* The answer was ready before. */
+static void go_on_tidied(struct hf_acquire_job *job_arg)
 {
-        hf_cleanup_acquire_job struct hf_acquire_job *job = data;
+        hf_cleanup_acquire_job struct hf_acquire_job *job = job_arg;
         struct hf_session *session = job->session;
 
-        (void)result;
-        job->work = NULL;
         session->cancel = NULL;
         session->job = NULL;
         session->state = HF_SESSION_SENDING;
         hf_session_resume(session);
 }
 
-/*
- * What was locked and is not wanted is given back before the answer goes out, so that
- * a refusal leaves nothing behind. Returns whether a worker has to do so.
- */
-static bool tidy(struct hf_acquire_job *job)
+static void on_tidied(void *data, const struct hf_result *result)
+{
+        struct hf_acquire_job *job = data;
+
+        (void)result;
+        job->work = NULL;
+        if (job->set)
+                hf_set_member_tidied(job->set);
+        else
+                go_on_tidied(job);
+}
+
+bool hf_acquire_tidy(struct hf_acquire_job *job)
 {
         struct hf_order order;
 
@@ -98,8 +109,22 @@ static bool tidy(struct hf_acquire_job *job)
                 return false;
         job->result.fd = -1;
         (void)wait_for(job);
-        job->session->state = HF_SESSION_SETTLING;
+        if (!job->set)
+                job->session->state = HF_SESSION_SETTLING;
         return true;
+}
+
+static void tell_refused(const struct hf_acquire_job *job, const struct hf_acquired *acquired)
+{
+        const struct hf_request *request = &job->request;
+        const struct hf_event_want want = {
+                .session = job->session,
+                .lockspace = hf_table_lockspace_path(job->server->table, request->lockspace),
+                .name = job->name,
+                .shared = request->shared,
+        };
+
+        hf_event_of_want(job->server, HF_HOLDFAST_EVENT_REFUSED, &want, acquired->error.text);
 }
 
 static void finish(struct hf_acquire_job *job_arg, const struct hf_acquired *acquired, bool resume)
@@ -107,10 +132,16 @@ static void finish(struct hf_acquire_job *job_arg, const struct hf_acquired *acq
         hf_cleanup_acquire_job struct hf_acquire_job *job = job_arg;
         struct hf_session *session = job->session;
 
+        if (job->set) {
+                hf_set_member_ended(hf_steal_ptr(job)->set, acquired);
+                return;
+        }
         session->cancel = NULL;
         session->job = NULL;
         job->done(session, acquired);
-        if (tidy(job))
+        if (acquired->status == -EBUSY)
+                tell_refused(job, acquired);
+        if (hf_acquire_tidy(job))
                 (void)hf_steal_ptr(job);
         if (resume)
                 hf_session_resume(session);
@@ -137,6 +168,7 @@ static void on_found(void *data, const struct hf_user *holder)
         }
         if (!holder && job->is_elsewhere)
                 acquired.elsewhere = &job->elsewhere;
+        acquired.foreign = true;
         acquired.status = hf_acquire_refuse_foreign(job, holder, &acquired.error);
         finish(job, &acquired, true);
 }
@@ -176,11 +208,12 @@ int hf_acquire_judge(struct hf_acquire_job *job, struct hf_acquired *ret)
                 return HF_ANSWERED;
         if (status == 0) {
                 ret->file = job->result.file;
-                ret->status = hf_acquire_enter_new(job, &ret->error);
+                ret->status = hf_acquire_enter_new(job, &ret->hold, &ret->error);
                 return HF_ANSWERED;
         }
         if (job->session && search_foreign(job) == 0)
                 return HF_PENDING;
+        ret->foreign = true;
         ret->status = hf_error_set(&ret->error, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE,
                                    "%s is held by another process", job->name);
         return HF_ANSWERED;
@@ -369,6 +402,10 @@ static int take(struct hf_acquire_job *job, struct hf_acquired *ret)
                 .autocreate = job->autocreate,
         };
 
+        if (job->has_lock) {
+                job->has_lock = false;
+                return complete(job, ret);
+        }
         if (!hf_work_is_under_way(job->server, job->session) &&
             hf_work_is_local(job->server, job->path, job->autocreate) &&
             hf_resource_take_cached(&resource, &job->result))
@@ -412,6 +449,13 @@ int hf_acquire_job_new(struct hf_server *server, uint32_t owner, const struct hf
         return 0;
 }
 
+int hf_acquire_begin(struct hf_acquire_job *job, struct hf_acquired *ret)
+{
+        if (hf_acquire_settle(job, hf_rules_by_name(job->server->table, &job->request), ret))
+                return HF_ANSWERED;
+        return next_step(job, ret);
+}
+
 int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
                void (*done)(struct hf_session *session, const struct hf_acquired *acquired),
                struct hf_error *err)
@@ -438,11 +482,7 @@ int hf_acquire(struct hf_session *session, const struct hf_acquire *acquire,
         job->done = done;
         job->via = session->via;
         job->since = hf_server_wall_clock(server);
-        if (hf_acquire_settle(job, hf_rules_by_name(server->table, &job->request), &acquired)) {
-                finish(job, &acquired, false);
-                return HF_ANSWERED;
-        }
-        outcome = next_step(job, &acquired);
+        outcome = hf_acquire_begin(job, &acquired);
         if (outcome == HF_ANSWERED)
                 finish(job, &acquired, false);
         return outcome;

@@ -30,8 +30,11 @@ struct hf_acquire {
 /* How it ended. */
 struct hf_acquired {
         bool had;      /* with status 0: the owner had it before, by this name */
+        uint32_t mine; /* which is this hold */
         int status;    /* 0, -EBUSY: held by another, or another negative errno */
-        uint32_t hold; /* with -EBUSY: what stands against it, if it is in the table */
+        uint32_t hold; /* with -EBUSY: what stands against it, if it is in the table; with 0: its
+                          own */
+        bool foreign;  /* with -EBUSY: somebody has it who is not in our table */
         const struct hf_record *elsewhere; /* or who has it on another host, as a record says */
         struct hf_thing file;              /* with 0: what carries the lock */
         struct hf_error error;

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "daemon/await.h"
 #include "daemon/departure.h"
 #include "daemon/guard.h"
 #include "daemon/listener.h"
@@ -357,6 +358,7 @@ int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, st
                 r = hf_work_adopt(server);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot take over what the last server had");
+        hf_await_adopt(server);
         hf_parking_adopt(server);
         hf_guard_adopt(server);
         give_rest(server);
@@ -375,8 +377,60 @@ int hf_adoption_apply(struct hf_adoption *adoption, struct hf_server *server, st
         return 0;
 }
 
+static int by_ticket(const void *a, const void *b)
+{
+        const struct hf_session *x = *(struct hf_session *const *)a;
+        const struct hf_session *y = *(struct hf_session *const *)b;
+
+        return x->ticket < y->ticket ? -1 : x->ticket > y->ticket;
+}
+
+/* The waiting session whose ticket comes next behind that one, or NULL. */
+static struct hf_session *next_by_ticket(struct hf_area *area, uint64_t ticket)
+{
+        struct hf_session *next = NULL;
+
+        for (uint32_t i = 0; i < area->n_touched; i++) {
+                struct hf_session *session = session_at(area, i);
+
+                if (session && session->ticket > ticket &&
+                    (!next || session->ticket < next->ticket))
+                        next = session;
+        }
+        return next;
+}
+
+/* Who had a place in line has it again, before anybody else asks. */
+static void resume_waiting(struct hf_server *server)
+{
+        uint32_t n_slots = server->area->n_touched;
+        hf_cleanup_free struct hf_session **sessions = calloc(n_slots + 1, sizeof(*sessions));
+        size_t n = 0;
+
+        for (uint32_t i = 0; sessions && i < n_slots; i++) {
+                sessions[n] = session_at(server->area, i);
+                n += sessions[n] && sessions[n]->ticket ? 1 : 0;
+        }
+        if (sessions)
+                qsort(sessions, n, sizeof(*sessions), by_ticket);
+        for (size_t i = 0; i < n; i++)
+                hf_session_resume(sessions[i]);
+        if (sessions)
+                return;
+        /* The same without memory, which takes longer. */
+        for (uint64_t ticket = 0;;) {
+                struct hf_session *session = next_by_ticket(server->area, ticket);
+
+                if (!session)
+                        break;
+                ticket = session->ticket;
+                hf_session_resume(session);
+        }
+}
+
 void hf_adoption_resume(struct hf_server *server)
 {
+        resume_waiting(server);
         for (uint32_t i = 0; i < server->area->n_touched; i++) {
                 struct hf_session *session = session_at(server->area, i);
 

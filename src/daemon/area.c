@@ -29,6 +29,7 @@ void hf_area_init(struct hf_area *area, size_t size)
         area->pid_fd = -1;
         area->stock_pid_fd = -1;
         area->report_fd = -1;
+        hf_event_init(&area->events);
         hf_area_set_size(area, size);
 }
 

@@ -11,13 +11,14 @@
  * one, the worker, which says by its last store that it has written.
  */
 
+#include "daemon/event.h"
 #include "daemon/session.h"
 #include "daemon/work.h"
 
 #include <sys/un.h>
 
 /* Of the layout of the area and of the lock table: with every change of either another one. */
-#define HF_STATE_VERSION 4U
+#define HF_STATE_VERSION 5U
 
 /* A session, and its buffers on pages of their own. */
 struct hf_session_slot {
@@ -68,6 +69,8 @@ struct hf_area {
         int32_t pid_fd, stock_pid_fd; /* of the pid files; -1: none */
         int32_t report_fd;            /* for who waits for the daemon to serve; -1: nobody */
         uint64_t next_client_id[HF_SERVICE_KINDS];
+        uint64_t next_client; /* number of the last client owner (owner.h) */
+        uint64_t next_ticket; /* number of the last set (acquire-set.h) */
         uint32_t n_listeners;
         struct hf_listener_record listeners[HF_LISTENERS_MAX];
         struct hf_lot_record lots[2]; /* one, and while it is being emptied, that beside it */
@@ -75,6 +78,7 @@ struct hf_area {
         uint32_t last_serial;         /* that a parked descriptor was given */
         struct hf_lease_record leases[HF_LEASES_MAX];
         struct hf_worker workers[HF_WORKERS_MAX];
+        struct hf_event_log events;
         uint32_t n_slots;
         uint32_t n_touched; /* slots from here on were never used, and are no memory yet */
         struct hf_session_slot slots[];

@@ -3,8 +3,10 @@
 
 #include "base/log.h"
 #include "base/process.h"
+#include "daemon/event.h"
 #include "daemon/owner.h"
 #include "daemon/release.h"
+#include "daemon/wait.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -30,10 +32,10 @@ static bool has_ended(const struct hf_owner *owner)
         return hf_process_pidfd_is_dead(owner->pidfd) == 1;
 }
 
-/* Dead, and nobody has its connection open. */
+/* Nobody has its connection open, and its process is dead or does not matter. */
 static bool is_gone(const struct hf_owner *owner)
 {
-        return owner->connections == 0 && has_ended(owner);
+        return owner->connections == 0 && (owner->client || has_ended(owner));
 }
 
 /* Gives back up to `most` locks of an owner, and returns how many. */
@@ -70,6 +72,7 @@ int hf_departures_serve(sd_event_source *source, int fd, uint32_t revents, void 
                         return 0;
                 hf_owner_drop_unused(server, i);
         }
+        hf_waits_serve(server);
         hf_server_check_idle(server);
         return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
@@ -131,10 +134,9 @@ static void next_step(struct hf_server *server, uint32_t index)
         struct hf_owner *owner = hf_table_owner(server->table, index);
 
         if (!owner->killed) {
-                hf_log(HF_LOG_WARNING, MODULE,
-                       "%s (pid %d) does not end on SIGTERM after its lock connection closed; "
-                       "sending SIGKILL",
-                       name_of(server, index), (int)owner->pid);
+                hf_event_of_owner(server, HF_HOLDFAST_EVENT_KILLED, index,
+                                  "does not end on SIGTERM after its lock connection closed; "
+                                  "sending SIGKILL");
                 send_signal(server, index, SIGKILL);
                 set_deadline(server, index, REPORT_AFTER_USEC);
                 owner->killed = 1;
@@ -160,13 +162,16 @@ static int on_ending_timer(sd_event_source *source, uint64_t usec, void *data)
         return 0;
 }
 
-/* What is being given back already is not what a process needs to end for. */
+/* What is being given back already, or only being acquired, is not what a process needs to end for.
+ */
 static bool holds_something(struct hf_server *server, uint32_t owner)
 {
         struct hf_table *table = server->table;
         uint32_t i = hf_table_owner(table, owner)->first_hold;
 
-        while (i && hf_table_lock(table, hf_table_hold(table, i)->lock)->flags & HF_LOCK_RELEASING)
+        while (i &&
+               (!hf_table_hold(table, i)->check ||
+                hf_table_lock(table, hf_table_hold(table, i)->lock)->flags & HF_LOCK_RELEASING))
                 i = hf_table_hold(table, i)->next_in_owner;
         return i != 0;
 }
@@ -175,22 +180,31 @@ static bool holds_something(struct hf_server *server, uint32_t owner)
 static void begin_ending(struct hf_server *server, uint32_t index)
 {
         struct hf_owner *owner = hf_table_owner(server->table, index);
+        char why[128];
 
-        hf_log(HF_LOG_INFO, MODULE,
-               "%s (pid %d) closed its lock connection with %u locks held; ending it",
-               name_of(server, index), (int)owner->pid, owner->holds);
+        (void)snprintf(why, sizeof(why), "closed its lock connection with %u locks held; ending it",
+                       owner->holds);
+        /* Of one that is ending by itself, and was only quicker to close its files, nothing is
+         * told. */
+        if (!hf_process_is_ending(owner->pid))
+                hf_event_of_owner(server, HF_HOLDFAST_EVENT_KILLED, index, why);
         send_signal(server, index, SIGTERM);
         set_deadline(server, index, KILL_AFTER_USEC);
         /* Last: who is killed before it leaves the rest to do to a successor. */
         owner->state = HF_OWNER_ENDING;
+        hf_waits_owner_ended(server, index);
 }
 
 void hf_departure_session_leaves(struct hf_server *server, uint32_t index, bool own)
 {
-        const struct hf_owner *owner = hf_table_owner(server->table, index);
+        struct hf_owner *owner = hf_table_owner(server->table, index);
 
-        if (own && owner->connections == 1 && owner->state == HF_OWNER_ALIVE &&
-            holds_something(server, index) && !has_ended(owner))
+        /* Noted before the connection is forgotten: a successor would not know that there was one.
+         */
+        if (owner->client)
+                owner->leaving = 1;
+        else if (own && owner->connections == 1 && owner->state == HF_OWNER_ALIVE &&
+                 holds_something(server, index) && !has_ended(owner))
                 begin_ending(server, index);
 }
 
@@ -200,7 +214,10 @@ void hf_departure_session_changed(struct hf_server *server, uint32_t index, bool
 
         owner->sessions--;
         owner->connections -= own;
-        if (is_gone(owner))
+        /* Who waits for what a client held is to have it soon. */
+        if (owner->client)
+                (void)give_some(server, index, GIVE_PER_TURN);
+        if (is_gone(owner) && (owner->holds || !owner->client))
                 give_all(server, index);
         hf_owner_drop_unused(server, index);
 }
@@ -222,6 +239,7 @@ void hf_departure_owner_ended(struct hf_server *server, uint32_t index)
 
         /* Whoever was to be ended has ended. */
         stop_timer(server, index);
+        hf_waits_owner_ended(server, index);
         if (owner->connections == 0) {
                 give_all(server, index);
                 return;

@@ -7,6 +7,8 @@
  *   the own connection closed, the owner lives and holds what it has not released
  *       -> it is ended first (SIGTERM, later SIGKILL); its locks are freed when
  *          it is dead. One that will not die keeps them and is reported.
+ *   a client owner's connection closed
+ *       -> its locks are given back, the first of them at once; nobody is ended.
  *   the owner ended, another process has its connection open
  *       -> nothing is freed: the VM lives on in that process (CARRIED).
  *   the owner ended and no connection of its own is open (or never was)

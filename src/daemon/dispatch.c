@@ -82,10 +82,15 @@ static int call_procedure(struct hf_session *session, const struct hf_procedure 
                 return call_with(session, procedure, NULL, err);
         memset(args, 0, procedure->args_size);
         r = hf_rpc_get_payload(payload, len, procedure->decode, args, err);
+        if (r < 0 && len + HF_RPC_HEADER_SIZE == HF_RPC_REQUEST_KEPT)
+                return hf_error_set(err, EMSGSIZE, HF_ERR_RPC, HF_FROM_RPC,
+                                    "the call of %s is too large: it may have %d bytes",
+                                    procedure->name, HF_RPC_REQUEST_KEPT);
         if (r < 0)
                 return r;
         r = call_with(session, procedure, args, err);
-        hf_rpc_free(procedure->decode, args);
+        if (r < 0 || !procedure->takes_args)
+                hf_rpc_free(procedure->decode, args);
         return r;
 }
 

@@ -30,6 +30,7 @@ struct hf_procedure {
         const char *name;
         xdrproc_t decode; /* NULL: no arguments */
         size_t args_size;
+        bool takes_args;     /* what is in them is the call's to free, unless it fails */
         ptrdiff_t flags_at;  /* offset of the flags word in the arguments, or -1 */
         unsigned int flags;  /* those it knows */
         unsigned int guards; /* enum hf_guard */

@@ -4,6 +4,8 @@
 #include "daemon/guard-private.h"
 
 #include "base/log.h"
+#include "daemon/event.h"
+#include "daemon/wait.h"
 #include "lockspace/claims.h"
 
 #include <string.h>
@@ -69,15 +71,6 @@ uint32_t hf_guard_unsafe(struct hf_server *server, uint32_t owner)
         return unsafe;
 }
 
-static const char *vm_of(struct hf_server *server, uint32_t hold)
-{
-        const struct hf_owner *owner = hf_table_owner(server->table,
-                                                      hf_table_hold(server->table, hold)->owner);
-        const char *name = hf_table_string(server->table, owner->name);
-
-        return *name ? name : "a VM without a name";
-}
-
 void hf_guard_lose(struct hf_server *server, uint32_t index)
 {
         struct hf_table *table = server->table;
@@ -88,14 +81,30 @@ void hf_guard_lose(struct hf_server *server, uint32_t index)
                 struct hf_owner *owner = hf_table_owner(table, hf_table_hold(table, i)->owner);
 
                 owner->acted |= HF_ACTED_FINAL;
-                hf_log(HF_LOG_ERROR, MODULE,
-                       "%s (pid %d) has lost its lock of %s: its server has given it up, and "
-                       "another host may have written there since. The lock is not taken again. "
-                       "End this VM: what it has in memory is of before",
-                       vm_of(server, i), (int)owner->pid,
-                       hf_table_string(table, hf_table_hold(table, i)->name));
+                hf_event_of_hold(server, HF_HOLDFAST_EVENT_LOST, i,
+                                 "its server has given it up, and another host may have written "
+                                 "there since. The lock is not taken again. End this VM: what it "
+                                 "has in memory is of before");
         }
         hf_table_set_lease(table, index, HF_LOCK_LOST);
+}
+
+/* Once for as long as it is in doubt. */
+static void tell_doubt(struct hf_server *server, uint32_t index)
+{
+        const struct hf_lock *lock = hf_table_lock(server->table, index);
+
+        for (uint32_t i = lock->flags & HF_LOCK_DOUBTED ? 0 : lock->first_hold; i;
+             i = hf_table_hold(server->table, i)->next_in_lock)
+                hf_event_of_hold(server, HF_HOLDFAST_EVENT_DOUBTED, i,
+                                 "its file server does not answer");
+}
+
+void hf_guard_trust(struct hf_server *server, uint32_t index)
+{
+        hf_table_set_lease(server->table, index, 0);
+        /* Others may share it again. */
+        hf_waits_freed(server, index);
 }
 
 unsigned int hf_guard_doubt_all(struct hf_server *server, uint64_t dev)
@@ -107,6 +116,7 @@ unsigned int hf_guard_doubt_all(struct hf_server *server, uint64_t dev)
 
                 if (hf_table_lock(server->table, lock)->flags & HF_LOCK_LOST)
                         continue;
+                tell_doubt(server, lock);
                 hf_table_set_lease(server->table, lock, HF_LOCK_DOUBTED);
                 n++;
         }

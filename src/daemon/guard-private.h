@@ -53,6 +53,9 @@ void hf_guard_say_unproved(struct hf_server *server, uint32_t lock, int number);
 /* Marks all locks there; returns how many. Done again by a successor where it was cut off. */
 unsigned int hf_guard_doubt_all(struct hf_server *server, uint64_t dev);
 
+/* A lock stands: it is nobody's to doubt any more. */
+void hf_guard_trust(struct hf_server *server, uint32_t lock);
+
 /* What of an owner's locks is not sound: HF_LOCK_UNSAFE. */
 uint32_t hf_guard_unsafe(struct hf_server *server, uint32_t owner);
 

@@ -14,16 +14,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 
 /* ---- asking a server ---- */
-
-static void end_with_supervisor(struct hf_keeper *keeper)
-{
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != hf_keeper_pid(keeper))
-                _exit(EXIT_FAILURE);
-}
 
 /*
  * Of a file that was removed on its server the kernel says nothing any more. Should that be another
@@ -41,7 +33,7 @@ void hf_guard_run_renew(struct hf_worker *worker, struct hf_keeper *keeper)
 {
         const struct hf_order *order = &worker->order;
 
-        end_with_supervisor(keeper);
+        hf_work_end_with_supervisor(keeper);
         if (!is_file(order->fd, &order->thing))
                 worker->outcome.status = -EBADF;
         else
@@ -53,7 +45,7 @@ void hf_guard_run_prove(struct hf_worker *worker, struct hf_keeper *keeper)
 {
         const struct hf_order *order = &worker->order;
 
-        end_with_supervisor(keeper);
+        hf_work_end_with_supervisor(keeper);
         for (uint32_t i = 0; i < order->n_items; i++) {
                 const struct hf_work_item *item = &order->items[i];
                 int r;

@@ -3,7 +3,7 @@
 /*
  * What becomes of a VM whose locks may be lost.
  *
- * warn      it is reported.
+ * warn      it is reported. So is all that becomes of a client owner that has not asked for more.
  * kill      SIGKILL, to its process and to all that carry its lock connection.
  * pause     by its monitor, if that is known: QEMU itself then knows that it is paused. Its "stop"
  *           waits for what the guest is writing, which may be to the server that is silent; so
@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "daemon/event.h"
 #include "daemon/guard-run.h"
 #include "daemon/session.h"
 #include "vm/qmp.h"
@@ -60,8 +61,10 @@ static void come_back(struct acts *acts, uint64_t when)
 
 static enum hf_on_lost wish_of(struct hf_server *server, const struct hf_owner *owner)
 {
-        return owner->on_lost ? (enum hf_on_lost)owner->on_lost
-                              : (enum hf_on_lost)server->config->on_lost;
+        if (owner->on_lost)
+                return (enum hf_on_lost)owner->on_lost;
+        /* Of a script or a backup nobody knows whether it can be paused. */
+        return owner->client ? HF_ON_LOST_WARN : (enum hf_on_lost)server->config->on_lost;
 }
 
 static bool is_there(const struct hf_owner *owner)
@@ -207,9 +210,10 @@ static void kill_vm(struct acts *acts, uint32_t index)
         struct hf_owner *owner = hf_table_owner(acts->server->table, index);
 
         owner->acted |= HF_ACTED_KILLED;
-        hf_log(HF_LOG_WARNING, MODULE, "%s (pid %d) is killed: a lock of its is %s",
-               hf_guard_name(acts->server, index), (int)owner->pid,
-               hf_guard_unsafe(acts->server, index) & HF_LOCK_LOST ? "lost" : "in danger");
+        hf_event_of_owner(acts->server, HF_HOLDFAST_EVENT_KILLED, index,
+                          hf_guard_unsafe(acts->server, index) & HF_LOCK_LOST
+                                  ? "is killed: a lock of its is lost"
+                                  : "is killed: a lock of its is in danger");
         send_signal(acts->server, index, SIGKILL);
         spread(acts, index, SIGKILL);
 }

@@ -250,7 +250,7 @@ static void end_of_look(struct hf_server *server, const struct hf_order *order,
                 if (hf_nfs_is_loss(outcome->items[i]))
                         hf_guard_lose(server, item->index);
                 else if (outcome->items[i] == HF_PROVED_SOUND && order->sent > record->doubted)
-                        hf_table_set_lease(server->table, item->index, 0);
+                        hf_guard_trust(server, item->index);
         }
         if (record && !told)
                 server->guard->prove_after[index_of(server, record)] = now + PROVE_AGAIN_USEC;

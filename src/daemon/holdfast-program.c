@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The HOLDFAST program: what virtlockd's cannot say (rpc/holdfast.x). */
+#include "daemon/holdfast-private.h"
+
 #include "daemon/acquire.h"
 #include "daemon/dispatch.h"
+#include "daemon/event.h"
 #include "daemon/guard.h"
 #include "daemon/owner.h"
 #include "daemon/work.h"
@@ -10,18 +13,13 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "rpc/holdfast.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define MODULE "daemon.holdfast-program"
-
-/*
- * A page is filled up to this size; then what is left of the answer slot has
- * room for the largest entry: two paths, a VM name and the fixed fields.
- */
-#define PAGE_FULL (HF_SESSION_ANSWER_MAX - 32 * 1024)
 
 static int call_hello(struct hf_session *session, const void *data, struct hf_error *err)
 {
@@ -43,8 +41,7 @@ static struct hf_holdfast_thing wire_thing(const struct hf_thing *thing)
         return (struct hf_holdfast_thing){thing->kind, thing->dev, thing->ino};
 }
 
-/* The strings of the wire structs below belong to the table; nothing is copied or freed. */
-static void fill_owner(struct hf_server *server, uint32_t index, struct hf_holdfast_owner *ret)
+void hf_wire_owner(struct hf_server *server, uint32_t index, struct hf_holdfast_owner *ret)
 {
         struct hf_owner *owner = hf_table_owner(server->table, index);
 
@@ -58,6 +55,7 @@ static void fill_owner(struct hf_server *server, uint32_t index, struct hf_holdf
                 .via = owner->via,
                 .locks = owner->holds,
                 .paused = owner->acted & HF_ACTED_PAUSED ? 1 : 0,
+                .client = owner->client ? 1 : 0,
         };
         memcpy(ret->uuid, owner->uuid, sizeof(ret->uuid));
 }
@@ -70,7 +68,7 @@ static unsigned int guarantee_of(struct hf_server *server, const struct hf_thing
         return guarantee.level;
 }
 
-static void fill_lock(struct hf_server *server, uint32_t index, struct hf_holdfast_lock *ret)
+void hf_wire_lock(struct hf_server *server, uint32_t index, struct hf_holdfast_lock *ret)
 {
         struct hf_table *table = server->table;
         struct hf_hold *hold = hf_table_hold(table, index);
@@ -85,8 +83,10 @@ static void fill_lock(struct hf_server *server, uint32_t index, struct hf_holdfa
                 .guarantee = guarantee_of(server, &lock->file),
                 .since = hold->since,
                 .lease = hf_guard_lease(server, lock),
+                .class = lock->flags & HF_LOCK_METADATA ? HF_HOLDFAST_METADATA
+                                                        : HF_HOLDFAST_CONTENT,
         };
-        fill_owner(server, hold->owner, &ret->owner);
+        hf_wire_owner(server, hold->owner, &ret->owner);
         ret->owner.via = hold->via;
 }
 
@@ -155,9 +155,9 @@ static int call_list_owners(struct hf_session *session, const void *data, struct
                 unsigned int n = ret.owners.owners_len++;
 
                 page.indices[n] = i;
-                fill_owner(server, i, &page.owners[n]);
+                hf_wire_owner(server, i, &page.owners[n]);
                 size += owner_size(&page.owners[n]);
-                if (size > PAGE_FULL || ret.owners.owners_len == HF_HOLDFAST_PAGE_MAX) {
+                if (size > HF_PAGE_FULL || ret.owners.owners_len == HF_HOLDFAST_PAGE_MAX) {
                         ret.next = hf_table_next_owner(server->table, i) ? i : 0;
                         break;
                 }
@@ -165,6 +165,16 @@ static int call_list_owners(struct hf_session *session, const void *data, struct
         fill_connections(server, &page, ret.owners.owners_len);
         hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_list_owners_ret, &ret);
         return HF_ANSWERED;
+}
+
+uint32_t hf_wire_next_hold(struct hf_server *server, uint32_t after)
+{
+        uint32_t i = after;
+
+        while ((i = hf_table_next_hold(server->table, i)) &&
+               !hf_table_hold(server->table, i)->check)
+                ;
+        return i;
 }
 
 static int call_list_locks(struct hf_session *session, const void *data, struct hf_error *err)
@@ -177,11 +187,11 @@ static int call_list_locks(struct hf_session *session, const void *data, struct 
         size_t size = 0;
 
         (void)err;
-        while ((i = hf_table_next_hold(server->table, i))) {
-                fill_lock(server, i, &locks[ret.locks.locks_len]);
+        while ((i = hf_wire_next_hold(server, i))) {
+                hf_wire_lock(server, i, &locks[ret.locks.locks_len]);
                 size += lock_size(&locks[ret.locks.locks_len++]);
-                if (size > PAGE_FULL || ret.locks.locks_len == HF_HOLDFAST_PAGE_MAX) {
-                        ret.next = hf_table_next_hold(server->table, i) ? i : 0;
+                if (size > HF_PAGE_FULL || ret.locks.locks_len == HF_HOLDFAST_PAGE_MAX) {
+                        ret.next = hf_wire_next_hold(server, i) ? i : 0;
                         break;
                 }
         }
@@ -200,6 +210,9 @@ static bool concerns(struct hf_server *server, uint32_t index, const char *path,
 
         if (hf_thing_same(&lock->file, thing) || hf_thing_same(&lock->thing, thing))
                 return true;
+        /* By its name only where the file is not known: it may be another one there. */
+        if ((lock->flags & HF_LOCK_METADATA) && thing->kind == HF_THING_FILE)
+                return lock->file.dev == thing->dev && lock->file.ino == thing->ino;
         if (len == 0)
                 return !strcmp(hf_table_string(server->table, hold->name), path);
         return !strncmp(path, lockspace, len) && path[len] == '/' &&
@@ -216,13 +229,12 @@ static int call_who(struct hf_session *session, const void *data, struct hf_erro
         size_t size = 0;
 
         (void)err;
-        for (uint32_t i = hf_table_next_hold(server->table, args->cursor); i;
-             i = hf_table_next_hold(server->table, i)) {
+        for (uint32_t i = args->cursor; (i = hf_wire_next_hold(server, i));) {
                 if (!concerns(server, i, args->path, &thing))
                         continue;
-                fill_lock(server, i, &locks[ret.locks.locks_len]);
+                hf_wire_lock(server, i, &locks[ret.locks.locks_len]);
                 size += lock_size(&locks[ret.locks.locks_len++]);
-                if (size > PAGE_FULL || ret.locks.locks_len == HF_HOLDFAST_PAGE_MAX) {
+                if (size > HF_PAGE_FULL || ret.locks.locks_len == HF_HOLDFAST_PAGE_MAX) {
                         ret.next = i;
                         break;
                 }
@@ -231,30 +243,37 @@ static int call_who(struct hf_session *session, const void *data, struct hf_erro
         return HF_ANSWERED;
 }
 
+/* The hold that an acquire gives: one that is being claimed, or one that the owner had; 0: none. */
+static uint32_t given(const struct hf_session *session, const struct hf_acquired *acquired)
+{
+        if (acquired->status >= 0 && acquired->had)
+                return acquired->mine;
+        return session->intent.kind == HF_INTENT_CLAIM_HOLD ? session->intent.index : 0;
+}
+
 /*
- * A duplicate of the lock that is being granted goes to its owner, who then holds it
- * without us. Of a shared lock in a file that goes with the lock the descriptor
+ * A duplicate of the lock that is being granted, or was, goes to its owner, who then holds
+ * it without us. Of a shared lock in a file that goes with the lock the descriptor
  * is open for writing, which is more than a sharer is to have.
  */
-static void attach_descriptor(struct hf_session *session)
+static void attach_descriptor(struct hf_session *session, const struct hf_acquired *acquired)
 {
-        const struct hf_intent *intent = &session->intent;
+        uint32_t hold = given(session, acquired);
         struct hf_lock *lock;
 
-        if (!session->wants_descriptor || !session->own || intent->kind != HF_INTENT_CLAIM_HOLD)
+        if (!session->wants_descriptor || !session->own || !hold)
                 return;
         lock = hf_table_lock(session->server->table,
-                             hf_table_hold(session->server->table, intent->index)->lock);
+                             hf_table_hold(session->server->table, hold)->lock);
         if ((lock->flags & HF_LOCK_SHARED) && (lock->flags & HF_LOCK_AUTOCREATE))
                 return;
         lock->flags |= HF_LOCK_DUPLICATED;
-        session->attached = intent->index;
+        session->attached = hold;
 }
 
-/* The strings belong to the record. */
-static struct hf_holdfast_record wire_record(const struct hf_record *record)
+void hf_wire_record(const struct hf_record *record, struct hf_holdfast_record *ret)
 {
-        struct hf_holdfast_record wire = {
+        *ret = (struct hf_holdfast_record){
                 .host = (char *)(uintptr_t)record->host,
                 .name = (char *)(uintptr_t)record->vm,
                 .pid = (unsigned int)record->pid,
@@ -263,9 +282,7 @@ static struct hf_holdfast_record wire_record(const struct hf_record *record)
                 .resource = (char *)(uintptr_t)record->resource,
                 .shared = record->shared ? 1 : 0,
         };
-
-        memcpy(wire.uuid, record->uuid, sizeof(wire.uuid));
-        return wire;
+        memcpy(ret->uuid, record->uuid, sizeof(ret->uuid));
 }
 
 static void answer_acquire(struct hf_session *session, const struct hf_acquired *acquired)
@@ -283,17 +300,17 @@ static void answer_acquire(struct hf_session *session, const struct hf_acquired 
                 hf_session_answer_error(session, &acquired->error);
                 return;
         }
-        if (acquired->hold) {
-                fill_lock(session->server, acquired->hold, &holder);
+        if (acquired->status < 0 && acquired->hold) {
+                hf_wire_lock(session->server, acquired->hold, &holder);
                 ret.holder = &holder;
         }
         if (acquired->elsewhere) {
-                elsewhere = wire_record(acquired->elsewhere);
+                hf_wire_record(acquired->elsewhere, &elsewhere);
                 ret.elsewhere = &elsewhere;
         }
         if (acquired->status >= 0)
                 ret.guarantee = guarantee_of(session->server, &acquired->file);
-        attach_descriptor(session);
+        attach_descriptor(session, acquired);
         hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_acquire_ret, &ret);
 }
 
@@ -339,6 +356,31 @@ static int call_guard(struct hf_session *session, const void *data, struct hf_er
         return HF_DONE;
 }
 
+static int call_client(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        const struct hf_holdfast_client_args *args = data;
+        int r;
+
+        if (session->registered && !session->client)
+                return hf_error_set(err, EINVAL, HF_ERR_OPERATION_INVALID, HF_FROM_RPC,
+                                    "a lock owner was registered on this connection; who stands "
+                                    "for itself opens another one");
+        if (args->pid && (pid_t)args->pid != session->peer_pid)
+                return hf_error_set(err, EPERM, HF_ERR_OPERATION_DENIED, HF_FROM_LOCKSPACE,
+                                    "pid %u did not open this connection, pid %d did; only that "
+                                    "one can be named as the holder",
+                                    args->pid, (int)session->peer_pid);
+        (void)snprintf(session->owner_name, sizeof(session->owner_name), "%s", args->name);
+        if (!*args->name)
+                (void)hf_process_comm(session->peer_pid, session->owner_name,
+                                      sizeof(session->owner_name));
+        session->owner_id = 0;
+        memcpy(session->owner_uuid, args->uuid, sizeof(session->owner_uuid));
+        r = hf_owner_register_client(session, err);
+        session->registered = r >= 0;
+        return r < 0 ? r : HF_DONE;
+}
+
 static int call_release_all(struct hf_session *session, const void *data, struct hf_error *err)
 {
         struct hf_holdfast_release_all_ret ret = {
@@ -354,6 +396,24 @@ static int call_release_all(struct hf_session *session, const void *data, struct
         return HF_ANSWERED;
 }
 
+static int call_events(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        const struct hf_holdfast_events_args *args = data;
+
+        return hf_event_listen(session, args->after, err);
+}
+
+static int call_metrics(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        (void)data;
+        (void)err;
+        hf_metrics_answer(session);
+        return HF_ANSWERED;
+}
+
+/* Answered to who may only look, but not to a VM, whose connection may be more than its user's. */
+#define LOOKS (HF_GUARD_READ_ONLY_OK | HF_GUARD_UNRESTRICTED)
+
 #define ARGS(type, known)                                                                          \
         .decode = (xdrproc_t)xdr_##type, .args_size = sizeof(struct type),                         \
         .flags_at = offsetof(struct type, flags), .flags = (known)
@@ -365,16 +425,27 @@ static const struct hf_procedure procedures[] = {
          ARGS(hf_holdfast_acquire_args,
               HF_LOCK_ACQUIRE_SHARED | HF_LOCK_ACQUIRE_AUTOCREATE | HF_HOLDFAST_ACQUIRE_DESCRIPTOR),
          .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = call_acquire},
-        {HF_HOLDFAST_LIST_OWNERS, "list-owners", ARGS(hf_holdfast_list_args, 0),
-         .guards = HF_GUARD_READ_ONLY_OK, .call = call_list_owners},
-        {HF_HOLDFAST_LIST_LOCKS, "list-locks", ARGS(hf_holdfast_list_args, 0),
-         .guards = HF_GUARD_READ_ONLY_OK, .call = call_list_locks},
-        {HF_HOLDFAST_WHO, "who", ARGS(hf_holdfast_who_args, 0), .guards = HF_GUARD_READ_ONLY_OK,
-         .call = call_who},
+        {HF_HOLDFAST_LIST_OWNERS, "list-owners", ARGS(hf_holdfast_list_args, 0), .guards = LOOKS,
+         .call = call_list_owners},
+        {HF_HOLDFAST_LIST_LOCKS, "list-locks", ARGS(hf_holdfast_list_args, 0), .guards = LOOKS,
+         .call = call_list_locks},
+        {HF_HOLDFAST_WHO, "who", ARGS(hf_holdfast_who_args, 0), .guards = LOOKS, .call = call_who},
         {HF_HOLDFAST_RELEASE_ALL, "release-all", ARGS(hf_holdfast_release_all_args, 0),
          .guards = HF_GUARD_UNRESTRICTED, .call = call_release_all},
+        {HF_HOLDFAST_EVENTS, "events", ARGS(hf_holdfast_events_args, 0), .guards = LOOKS,
+         .call = call_events},
+        {HF_HOLDFAST_METRICS, "metrics", .flags_at = -1, .guards = LOOKS, .call = call_metrics},
         {HF_HOLDFAST_GUARD, "guard", ARGS(hf_holdfast_guard_args, 0),
          .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = call_guard},
+        {HF_HOLDFAST_ACQUIRE_SET, "acquire-set",
+         ARGS(hf_holdfast_acquire_set_args, HF_HOLDFAST_SET_PROGRESS), .takes_args = true,
+         .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = hf_call_acquire_set},
+        {HF_HOLDFAST_RELEASE_SET, "release-set", ARGS(hf_holdfast_release_set_args, 0),
+         .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = hf_call_release_set},
+        {HF_HOLDFAST_LIST_WAITERS, "list-waiters", ARGS(hf_holdfast_list_args, 0), .guards = LOOKS,
+         .call = hf_call_list_waiters},
+        {HF_HOLDFAST_CLIENT, "client", ARGS(hf_holdfast_client_args, 0),
+         .guards = HF_GUARD_UNRESTRICTED, .call = call_client},
 };
 
 const struct hf_program hf_holdfast_program = {

@@ -16,8 +16,10 @@
 enum hf_intent_kind {
         HF_INTENT_NONE,
         HF_INTENT_CLAIM_HOLD,      /* index: of a hold that was prepared */
+        HF_INTENT_CLAIM_SET,       /* index: of the first of holds that were prepared */
         HF_INTENT_CLAIM_LOCKSPACE, /* index: of a lockspace that was prepared */
         HF_INTENT_RELEASE,         /* index: of a hold; all that its owner has by that name */
+        HF_INTENT_RELEASE_SET,     /* index: of an owner; all that it has of that set */
         HF_INTENT_RESTRICT,        /* the connection may ask for nothing more */
         HF_INTENT_RELEASE_ALL,     /* everything that anybody has; index: 1 once that has begun */
         HF_INTENT_KINDS,
@@ -26,6 +28,7 @@ enum hf_intent_kind {
 struct hf_intent {
         uint32_t kind; /* enum hf_intent_kind */
         uint32_t index;
+        uint64_t set;
 };
 
 struct hf_session;

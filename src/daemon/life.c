@@ -7,6 +7,7 @@
 #include "daemon/adopt.h"
 #include "daemon/daemon.h"
 #include "daemon/daemonize.h"
+#include "daemon/event.h"
 #include "daemon/holder.h"
 #include "daemon/listener.h"
 #include "daemon/pidfile.h"
@@ -192,6 +193,7 @@ static int begin_anew(struct daemon *d)
         lock_memory(d);
         hf_recover(d->server, d->paths.state_file);
         complete(d);
+        hf_event_of_start(d->server, HF_LOG_INFO, "the daemon was started");
         return EXIT_OK;
 }
 
@@ -199,24 +201,26 @@ static void say_why(const struct daemon *d)
 {
         int status = hf_keeper_last_status(d->keeper);
         int error = hf_keeper_upgrade_error(d->keeper);
+        char why[256];
 
         switch (hf_keeper_start(d->keeper)) {
         case HF_KEEPER_UPGRADED:
-                hf_log(HF_LOG_INFO, MODULE, "upgraded to " HF_VERSION);
+                hf_event_of_start(d->server, HF_LOG_INFO, "upgraded to " HF_VERSION);
                 break;
         case HF_KEEPER_HEIR:
-                hf_log(HF_LOG_INFO, MODULE, "replaced the supervisor");
+                hf_event_of_start(d->server, HF_LOG_INFO, "replaced the supervisor");
                 break;
         default:
                 if (error)
-                        hf_log(HF_LOG_ERROR, MODULE,
-                               "serving on as before: cannot execute the "
-                               "program that is installed now: %s",
-                               strerrordesc_np(error));
+                        (void)snprintf(why, sizeof(why),
+                                       "serving on as before: cannot execute the program that is "
+                                       "installed now: %s",
+                                       strerrordesc_np(error));
                 else
-                        hf_log(HF_LOG_ERROR, MODULE,
-                               "replaced a server that was ended by signal %d",
-                               WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+                        (void)snprintf(why, sizeof(why),
+                                       "replaced a server that was ended by signal %d",
+                                       WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+                hf_event_of_start(d->server, HF_LOG_ERROR, why);
         }
 }
 

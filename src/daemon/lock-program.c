@@ -19,6 +19,10 @@ static int call_register(struct hf_session *session, const void *data, struct hf
         const struct hf_lock_register_args *args = data;
         int r;
 
+        if (session->client)
+                return hf_error_set(err, EINVAL, HF_ERR_OPERATION_INVALID, HF_FROM_RPC,
+                                    "this connection stands for itself, as it asked for; a VM is "
+                                    "registered on another one");
         /* The same words as for a connection that never registered: so does virtlockd. */
         if (args->owner.id == 0)
                 return hf_error_set(err, EINVAL, HF_ERR_OPERATION_INVALID, HF_FROM_RPC,

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/process.h"
+#include "daemon/area.h"
 #include "daemon/departure.h"
 
 #include <errno.h>
@@ -95,6 +96,7 @@ static int add_owner(struct hf_session *session, const struct hf_process *proces
         struct hf_owner_info info = {
                 .pid = process->pid,
                 .start = process->start,
+                .client = session->client ? ++session->server->area->next_client : 0,
                 .since = hf_server_wall_clock(session->server),
                 .uuid = session->owner_uuid,
                 .name = session->owner_name,
@@ -133,8 +135,14 @@ static int find_or_add(struct hf_session *session, uint32_t *ret, struct hf_erro
                                     (int)session->owner_pid);
         if (r < 0)
                 return r;
+        if (session->client && process.start > session->arrived)
+                return hf_error_set(err, ESRCH, HF_ERR_OPERATION_INVALID, HF_FROM_LOCKSPACE,
+                                    "who opened this connection, pid %d, has ended",
+                                    (int)session->owner_pid);
         learn_via(session, &process);
-        owner = hf_table_find_owner(session->server->table, process.pid, process.start);
+        owner = session->client
+                        ? 0
+                        : hf_table_find_owner(session->server->table, process.pid, process.start);
         if (!owner) {
                 r = add_owner(session, &process, &pidfd, &owner);
                 if (r < 0)
@@ -214,6 +222,35 @@ int hf_owner_register(struct hf_session *session, pid_t pid, struct hf_error *er
         session->own = false;
         /* A peer that is gone left its connection to another process, which may still speak. */
         return r == -ESRCH ? 0 : r;
+}
+
+int hf_owner_register_client(struct hf_session *session, struct hf_error *err)
+{
+        int r;
+
+        if (session->client && session->owner &&
+            hf_table_owner(session->server->table, session->owner)->holds)
+                return 0;
+        unbind(session);
+        session->owner_pid = session->peer_pid;
+        session->own = true;
+        session->client = true;
+        r = hf_owner_bind(session, err);
+        if (r >= 0)
+                return 0;
+        unbind(session);
+        session->client = false;
+        return r;
+}
+
+uint32_t hf_owner_next_client(const struct hf_session *session, uint32_t after)
+{
+        uint64_t start;
+
+        /* Younger than the connection: another process, of the same number. */
+        if (hf_process_start(session->peer_pid, &start) < 0 || start > session->arrived)
+                return 0;
+        return hf_table_next_client(session->server->table, session->peer_pid, start, after);
 }
 
 void hf_owner_drop_unused(struct hf_server *server, uint32_t index)

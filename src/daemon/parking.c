@@ -169,7 +169,8 @@ static int park(struct hf_server *server, uint32_t index)
         struct hf_lock *lock = hf_table_lock(server->table, index);
         int r;
 
-        if (!lot->number || hf_table_lot(lock) == lot->number || lock->flags & HF_LOCK_RELEASING)
+        if (!lot->number || hf_table_lot(lock) == lot->number ||
+            lock->flags & (HF_LOCK_RELEASING | HF_LOCK_METADATA))
                 return 0;
         /*
          * One number for one descriptor, whatever becomes of us on the way: who finds it

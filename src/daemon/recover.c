@@ -5,10 +5,13 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "daemon/acquire.h"
+#include "daemon/area.h"
 #include "daemon/guard.h"
 #include "daemon/kept.h"
+#include "daemon/metadata.h"
 #include "daemon/owner.h"
 #include "daemon/parking.h"
+#include "daemon/recover-private.h"
 #include "lockspace/claims.h"
 #include "lockspace/rules.h"
 #include "storage/resource.h"
@@ -104,111 +107,33 @@ static void tidy(struct hf_kept *kept, const struct hf_claim *claim)
                                  hf_thing_same(&result.file, &claim->file) ? path : NULL);
 }
 
-/* What the VM has open of what it claims, as far as it is known. */
-static const struct hf_thing *disk_of(const struct hf_claim *claim)
+static bool is_metadata(const struct hf_claim *claim)
 {
-        return *claim->lockspace && claim->thing.kind ? &claim->thing : &claim->file;
+        return claim->file.kind == HF_THING_METADATA;
 }
 
-/* Whether a process is known as another VM, which shares the disk. */
-static bool is_another_vm(struct hf_server *server, pid_t pid, const struct hf_claim *claim)
+/* There is nothing to be opened: it is held because it is in the table. */
+static int enter_metadata(struct hf_server *server, uint32_t owner, const struct hf_claim *claim,
+                          struct hf_error *err)
 {
-        uint32_t index = hf_table_find_owner(server->table, pid, 0);
-        const struct hf_owner *owner = hf_table_owner(server->table, index);
-
-        return index && (memcmp(owner->uuid, claim->uuid, sizeof(owner->uuid)) != 0 ||
-                         strcmp(hf_table_string(server->table, owner->name), claim->vm) != 0);
-}
-
-/* A lock daemon that has our byte does not work on the disk; a VM may carry our lock itself. */
-static bool may_be_vm(const struct hf_user *user, const struct hf_claim *claim)
-{
-        if (user->our_byte)
-                return claim->duplicated && (claim->carried || (user->works && !claim->shared));
-        return user->writes || (claim->shared && claim->carried);
-}
-
-/*
- * A process that has the disk of an ended one open: its VM lives on there, as
- * after -daemonize. A reader counts only where it is known to carry the VM on,
- * as the readers of a shared disk are many; a lock daemon, or whoever else has
- * taken our byte, never. Returns 0 for none.
- */
-static pid_t find_heir(struct hf_server *server, const struct hf_claim *claim,
-                       const struct hf_user_scan *scan)
-{
-        size_t n;
-        const struct hf_user *users = hf_user_scan_users(scan, disk_of(claim), &n);
-
-        for (size_t i = 0; i < n; i++)
-                if (may_be_vm(&users[i], claim) && !is_another_vm(server, users[i].pid, claim))
-                        return users[i].pid;
-        return 0;
-}
-
-static int open_owner(const struct hf_claim *claim, int *ret_pidfd, struct hf_process *ret)
-{
-        int r = hf_process_open(claim->pid, ret_pidfd, ret, NULL);
-
-        if (r < 0 || ret->start == claim->start)
-                return r;
-        hf_close_fd(ret_pidfd);
-        return -ESRCH;
-}
-
-/*
- * The process that the VM is: the owner, or, where a scan is there to tell, who
- * carries it on. -ESRCH: there is none.
- */
-static int open_vm(struct hf_server *server, const struct hf_claim *claim,
-                   const struct hf_user_scan *scan, int *ret_pidfd, struct hf_process *ret)
-{
-        int r = open_owner(claim, ret_pidfd, ret);
-        pid_t heir;
-
-        if (r != -ESRCH || !scan)
-                return r;
-        heir = find_heir(server, claim, scan);
-        if (!heir)
-                return -ESRCH;
-        r = hf_process_open(heir, ret_pidfd, ret, NULL);
-        if (r >= 0)
-                hf_log(HF_LOG_WARNING, MODULE,
-                       "%s: pid %d has ended, but %s (pid %d) has %s open; the lock is its now",
-                       claim->vm, (int)claim->pid, ret->comm, (int)heir, claim->name);
-        return r;
-}
-
-/* The owner's record in the new table. */
-static int find_owner(struct hf_server *server, const struct hf_claim *claim,
-                      const struct hf_user_scan *scan, uint32_t *ret)
-{
-        hf_cleanup_fd int pidfd = -1;
-        struct hf_process process;
-        struct hf_owner_info info = {
-                .since = claim->vm_since,
-                .uuid = claim->uuid,
-                .name = claim->vm,
+        const struct hf_metadata_lock what = {
+                .owner = owner,
+                .thing = claim->file,
+                .name = claim->name,
                 .via = claim->via,
-                .id = claim->id,
+                .since = claim->since,
+                .set = claim->set,
         };
-        uint32_t known = hf_table_find_owner(server->table, claim->pid, claim->start);
-        int r;
+        uint32_t hold;
+        int r = hf_metadata_enter(server, &what, &hold);
 
-        /* Of a VM with many disks only the first one costs a look at /proc. */
-        if (known && hf_process_pidfd_is_dead(hf_table_owner(server->table, known)->pidfd) == 0) {
-                *ret = known;
-                return 0;
-        }
-        r = open_vm(server, claim, scan, &pidfd, &process);
+        if (server->area->next_ticket < claim->set)
+                server->area->next_ticket = claim->set;
+
         if (r < 0)
-                return r;
-        *ret = hf_table_find_owner(server->table, process.pid, process.start);
-        if (*ret)
-                return 0;
-        info.pid = process.pid;
-        info.start = process.start;
-        return hf_owner_watch(server, &info, &pidfd, ret);
+                return hf_error_sys(err, -r, "cannot note it");
+        hf_table_claim_hold(server->table, hold);
+        return 0;
 }
 
 /* 0, or -ESRCH: the VM has ended, or a negative errno with *err: it runs on without its lock. */
@@ -216,14 +141,15 @@ static int take_again(struct hf_server *server, const struct hf_claim *claim, st
                       const struct hf_user_scan *scan, struct hf_error *err)
 {
         uint32_t owner;
-        int r = find_owner(server, claim, scan, &owner);
+        int r = hf_recover_owner(server, claim, scan, &owner);
 
         if (r == -ESRCH)
                 return r;
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot watch pid %d", (int)claim->pid);
         hf_guard_recover(server, owner, claim);
-        r = hf_acquire_again(server, owner, claim, kept, scan, err);
+        r = is_metadata(claim) ? enter_metadata(server, owner, claim, err)
+                               : hf_acquire_again(server, owner, claim, kept, scan, err);
         hf_owner_drop_unused(server, owner);
         return r == -ESRCH ? -EIO : r;
 }
@@ -252,11 +178,11 @@ static int leave_open(struct hf_server *server, struct open_claims *open,
                 open->index = more;
                 open->room = room;
         }
-        r = hf_user_scan_add(open->scan, disk_of(claim));
+        r = hf_user_scan_add(open->scan, hf_recover_disk_of(claim));
         if (r < 0)
                 return r;
         /* Who holds the lock has the file of that name open, which may be a new one. */
-        if (hf_resource_identify(path, &now) == 0)
+        if (!is_metadata(claim) && hf_resource_identify(path, &now) == 0)
                 r = hf_user_scan_add(open->scan, &now);
         if (r >= 0)
                 open->index[open->n++] = index;
@@ -319,6 +245,12 @@ static void recover_claim(struct hf_server *server, struct open_claims *open,
 
         if (r >= 0) {
                 tally->taken++;
+                return;
+        }
+        /* Nobody carries a client on. */
+        if (r == -ESRCH && claim->client) {
+                tally->ended++;
+                tidy(open->kept, claim);
                 return;
         }
         open->too_large |= r == -ENOSPC;

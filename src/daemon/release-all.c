@@ -61,7 +61,8 @@ static bool free_duplicate(const struct hf_claim *claim)
         struct hf_process process;
         int fd;
 
-        if (hf_process_open(claim->pid, &pidfd, &process, NULL) < 0 ||
+        if (claim->file.kind == HF_THING_METADATA ||
+            hf_process_open(claim->pid, &pidfd, &process, NULL) < 0 ||
             process.start != claim->start ||
             hf_duplicate_fetch(claim->pid, pidfd, &claim->file, claim->shared, NULL, &fd) < 0)
                 return false;

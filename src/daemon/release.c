@@ -3,10 +3,12 @@
 
 #include "base/cleanup.h"
 #include "daemon/acquire.h"
+#include "daemon/event.h"
 #include "daemon/guard.h"
 #include "daemon/holder.h"
 #include "daemon/owner.h"
 #include "daemon/parking.h"
+#include "daemon/wait.h"
 #include "lockspace/rules.h"
 #include "storage/resource.h"
 
@@ -34,13 +36,22 @@ static void fill_order(struct hf_server *server, uint32_t index, struct hf_order
                                        hf_table_string(server->table, hold->name), buf));
 }
 
+/* What was never granted is given back without a word. */
+static void tell_released(struct hf_server *server, uint32_t hold)
+{
+        if (hf_table_hold(server->table, hold)->check)
+                hf_event_of_hold(server, HF_HOLDFAST_EVENT_RELEASED, hold, "");
+}
+
 static void remove_lock(struct hf_server *server, uint32_t hold)
 {
         uint32_t lock = hf_table_hold(server->table, hold)->lock;
 
         hf_parking_released(server, hf_table_lock(server->table, lock));
+        tell_released(server, hold);
         hf_table_remove_hold(server->table, hold);
         hf_table_remove_lock(server->table, lock);
+        hf_waits_freed(server, lock);
 }
 
 /* By a worker, which may be busy with it already. */
@@ -62,16 +73,21 @@ bool hf_give(struct hf_server *server, uint32_t index)
 
         hf_guard_leaves(server, index);
         if (lock->holds > 1) {
+                tell_released(server, index);
                 hf_table_remove_hold(server->table, index);
+                /* By that name another file may be had now. */
+                hf_waits_freed(server, lock_index);
                 return true;
         }
         /* A successor begins here again, for as long as there is the record. */
         hf_table_set_releasing(server->table, lock_index);
-        if ((lock->flags & HF_LOCK_AUTOCREATE) || !hf_work_closes(server, &lock->file)) {
-                give_elsewhere(server, index);
-                return false;
+        if (!(lock->flags & HF_LOCK_METADATA)) {
+                if ((lock->flags & HF_LOCK_AUTOCREATE) || !hf_work_closes(server, &lock->file)) {
+                        give_elsewhere(server, index);
+                        return false;
+                }
+                hf_resource_give(lock->fd, NULL);
         }
-        hf_resource_give(lock->fd, NULL);
         remove_lock(server, index);
         return true;
 }
@@ -113,6 +129,7 @@ void hf_given(struct hf_server *server, const struct hf_order *order, bool close
                 hf_give_again(server, order->lock);
         hf_owner_drop_unused(server, owner);
         hf_sessions_settle(server);
+        hf_waits_serve(server);
         hf_server_check_idle(server);
 }
 
@@ -186,9 +203,55 @@ int hf_release(struct hf_session *session, const char *path, const char *name, s
                                     "%s is not locked", name);
         owner = hf_owner_known(session);
         hold = owner ? hf_rules_hold_of(server->table, owner, lockspace, name) : 0;
-        if (!hold)
+        /* What is being acquired with others is not held yet. */
+        if (!hold || !hf_table_hold(server->table, hold)->check)
                 return hf_error_set(err, EPERM, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
                                     "pid %d does not hold %s", (int)session->owner_pid, name);
         hf_session_intend(session, HF_INTENT_RELEASE, hold);
+        return 0;
+}
+
+/* A hold of an owner that it acquired with that set, or 0. */
+static uint32_t find_in_set(struct hf_table *table, uint32_t owner, uint64_t set)
+{
+        uint32_t i = hf_table_owner(table, owner)->first_hold;
+
+        while (i && (hf_table_hold(table, i)->set != set || !hf_table_hold(table, i)->check))
+                i = hf_table_hold(table, i)->next_in_owner;
+        return i;
+}
+
+bool hf_release_of_set(struct hf_server *server, uint32_t owner, uint64_t set)
+{
+        struct hf_table *table = server->table;
+        bool gone = true;
+
+        /* With its last hold the owner's record may have gone. */
+        if (!hf_table_owner(table, owner)->pid)
+                return true;
+        for (uint32_t next, i = hf_table_owner(table, owner)->first_hold; i; i = next) {
+                next = hf_table_hold(table, i)->next_in_owner;
+                if (hf_table_hold(table, i)->set == set && !hf_give(server, i))
+                        gone = false;
+        }
+        hf_owner_drop_unused(server, owner);
+        return gone;
+}
+
+int hf_release_set(struct hf_session *session, uint64_t set, struct hf_error *err)
+{
+        struct hf_table *table = session->server->table;
+        uint32_t owner = hf_owner_known(session);
+
+        if (!owner || !set || !find_in_set(table, owner, set))
+                owner = hf_owner_next_client(session, 0);
+        while (owner && (!set || !find_in_set(table, owner, set)))
+                owner = hf_owner_next_client(session, owner);
+        if (!owner)
+                return hf_error_set(err, ENOENT, HF_ERR_OPERATION_INVALID, HF_FROM_LOCKSPACE,
+                                    "pid %d holds nothing of a set with the number %llu",
+                                    (int)session->owner_pid, (unsigned long long)set);
+        hf_session_intend(session, HF_INTENT_RELEASE_SET, owner);
+        session->intent.set = set;
         return 0;
 }

@@ -19,6 +19,13 @@ int hf_release(struct hf_session *session, const char *lockspace, const char *na
  */
 bool hf_release_named(struct hf_server *server, uint32_t hold);
 
+/* Gives back a set by its number, when the answer is committed: of the session's owner, or its
+ * process's. */
+int hf_release_set(struct hf_session *session, uint64_t set, struct hf_error *err);
+
+/* Does so: all that the owner has of it. As hf_release_named. */
+bool hf_release_of_set(struct hf_server *server, uint32_t owner, uint64_t set);
+
 /* Gives back what anybody holds. May be repeated. */
 void hf_release_everything(struct hf_server *server);
 

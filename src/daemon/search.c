@@ -97,3 +97,12 @@ struct hf_search *hf_search_free(struct hf_search *search)
         free(search);
         return NULL;
 }
+
+unsigned int hf_searches_count(const struct hf_server *server)
+{
+        unsigned int n = 0;
+
+        for (const struct hf_search *i = server->searches; i; i = i->next)
+                n++;
+        return n;
+}

@@ -28,5 +28,8 @@ struct hf_search *hf_search_free(struct hf_search *search);
 const struct hf_user *hf_search_holder(const struct hf_user_scan *scan,
                                        const struct hf_thing *thing);
 
+/* How many there are. */
+unsigned int hf_searches_count(const struct hf_server *server);
+
 /* The handler of the server's searcher: goes on with the first search. */
 int hf_searches_serve(sd_event_source *source, int fd, uint32_t revents, void *data);

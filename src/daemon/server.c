@@ -8,6 +8,7 @@
 #include "daemon/guard.h"
 #include "daemon/search.h"
 #include "daemon/session.h"
+#include "daemon/wait.h"
 #include "daemon/work.h"
 
 #include <errno.h>
@@ -125,6 +126,7 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_keeper *k
         for (size_t i = 0; i < HF_RESERVE; i++)
                 server->reserve[i] = -1;
         server->event = sd_event_ref(event);
+        server->answered_end = &server->answered;
         server->config = config;
         server->privileged = geteuid() == 0;
         if (gethostname(server->host, sizeof(server->host) - 1) < 0)
@@ -134,6 +136,8 @@ int hf_server_new(sd_event *event, struct hf_config *config, struct hf_keeper *k
                 r = hf_work_new(server, keeper);
         if (r >= 0)
                 r = hf_guard_new(server, keeper);
+        if (r >= 0)
+                r = hf_waits_new(server);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot start the server");
         server->table = table;
@@ -167,7 +171,10 @@ struct hf_server *hf_server_free(struct hf_server *server)
         (void)sd_event_source_disable_unref(server->searcher);
         (void)sd_event_source_disable_unref(server->parker);
         (void)sd_event_source_disable_unref(server->parker_timer);
+        (void)sd_event_source_disable_unref(server->await_timer);
         (void)sd_event_source_disable_unref(server->idle_timer);
+        (void)sd_event_source_disable_unref(server->event_teller);
+        hf_waits_free(server);
         hf_guard_free(server);
         hf_work_free(server);
         (void)hf_table_free(server->table);

@@ -11,14 +11,20 @@
  *   acquire.c    taking locks
  *   learn.c      what a lock protects, found out later
  *   search.c     who holds what is not in our table
+ *   acquire-set.c  taking a set of locks, whole or not at all
+ *   wait.c       who waits for a set, and is next
+ *   await.c      waiting for who is not in our table
  *   release.c    giving locks back
  *   holder.c     records of holders, for other hosts and of them
+ *   await.c      waiting for locks that strangers have
  *   work.c       what may have to wait for a filesystem: workers do it
  *   owner.c      which process a lock belongs to, and learning of its end
  *   recover.c    what an earlier daemon left
  *   departure.c  who left, and what happens to what it held
  *   parking.c    lock descriptors in the service manager's keeping
  *   kept.c       locks that were kept while no daemon ran
+ *   event.c      what happened, noted and counted; event-tell.c: for those who listen
+ *   metrics.c    what is counted, in numbers
  *   guard.c      leases of NFS mounts; guard-vm.c: what becomes of VMs that lose one
  *
  * Nothing here may block. What could wait for a filesystem (opening and locking a
@@ -35,11 +41,14 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+struct hf_await;
 struct hf_search;
 struct hf_session;
 struct hf_area;
+struct hf_event_listener;
 struct hf_guard_state;
 struct hf_keeper;
+struct hf_waits;
 struct hf_works;
 
 /* The two servers that virt-admin shows; their names are virtlockd's. */
@@ -96,9 +105,10 @@ struct hf_server {
         int spare_fd; /* given up to be able to accept, and refuse, when descriptors run out */
         int reserve[HF_RESERVE]; /* room for a successor, which closes what nobody tells of */
 
-        struct hf_session *sessions; /* all, newest first */
-        int poll_fd;                 /* their epoll */
-        int reader_poll_fd;          /* that of those that only look */
+        struct hf_session *sessions;                 /* all, newest first */
+        struct hf_session *answered, **answered_end; /* those to be resumed, in their order */
+        int poll_fd;                                 /* their epoll */
+        int reader_poll_fd;                          /* that of those that only look */
         sd_event_source *poll_source, *reader_poll_source;
         unsigned int clients[HF_SERVICE_KINDS];
         unsigned int readers; /* those of them that only look */
@@ -115,13 +125,24 @@ struct hf_server {
         uint32_t parked_dead;          /* about how many of those there are */
         bool parking_failed;           /* and that was said */
 
+        struct hf_waits *waits;       /* who waits for locks */
+        bool woken;                   /* somebody of them is to be looked at */
         struct hf_works *works;       /* what may have to wait for a filesystem */
         struct hf_guard_state *guard; /* what may be lost */
-        struct hf_search *searches;   /* first in, first done */
-        sd_event_source *searcher;    /* runs while there are any */
-        sd_event_source *departures;  /* runs while locks of ended owners wait to be given back */
+        struct hf_await *awaits;      /* locks that strangers have and that are waited for */
+        uint64_t last_await;          /* number of the last of them */
+        sd_event_source
+                *await_timer;        /* when helpers of an earlier server have to be wanted again */
+        bool await_said;             /* that one has no helper was reported */
+        struct hf_search *searches;  /* first in, first done */
+        sd_event_source *searcher;   /* runs while there are any */
+        sd_event_source *departures; /* runs while locks of ended owners wait to be given back */
         sd_event_source **owner_sources; /* by owner: the watch on its pidfd */
         sd_event_source **owner_timers;  /* by owner: the next step against one that has to end */
+        struct hf_event_listener *listeners_of_events;
+        sd_event_source *event_teller; /* runs after a turn in which something happened */
+        struct hf_event_listener *listener_to_tell; /* the next one in this round; NULL: none is */
+        bool more_to_tell;                          /* there is to be another round */
         sd_event_source *idle_timer;
         uint64_t idle_timeout; /* microseconds; 0: stay */
 };

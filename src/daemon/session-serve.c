@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/dispatch.h"
+#include "daemon/wait.h"
 #include "rpc/errors.h"
 
 #include <errno.h>
@@ -94,32 +95,79 @@ static int send_answer(struct hf_session *session)
         return 1;
 }
 
+/* Sends what is left of a message; the request stays. Returns as send_answer does. */
+static int send_message(struct hf_session *session)
+{
+        struct hf_exchange_way way = {
+                .fd = session->fd, .answer = slot_of(session)->answer, .attached = -1};
+        int r = hf_exchange_send(&session->exchange, &way);
+
+        if (r > 0)
+                hf_exchange_told(&session->exchange);
+        return r;
+}
+
+bool hf_session_tell(struct hf_session *session, int proc, xdrproc_t put, const void *body)
+{
+        struct hf_rpc_header header = session->call;
+        int len;
+
+        if (hf_exchange_tells(&session->exchange))
+                return false;
+        header.type = HF_RPC_MESSAGE;
+        header.proc = proc;
+        header.status = HF_RPC_OK;
+        len = hf_rpc_put(slot_of(session)->answer, HF_SESSION_MESSAGE_MAX, &header, put, body);
+        if (len < 0)
+                return false;
+        session->large |= len > BUFFER_KEPT;
+        hf_exchange_tell(&session->exchange, (uint32_t)len);
+        /* Where that fails the client is gone, of which epoll tells as well. */
+        if (send_message(session) <= 0)
+                want(session, EPOLLOUT);
+        return true;
+}
+
+/* The answer's place in its buffer, and how much may be there. */
+static uint8_t *room_for(struct hf_session *session, size_t *ret_size)
+{
+        uint32_t at = hf_exchange_room(&session->exchange);
+
+        *ret_size = HF_SESSION_ANSWER_MAX - at;
+        return slot_of(session)->answer + at;
+}
+
 /* The answer's commit, and what it commits to. */
 static void set_answer(struct hf_session *session, int len)
 {
-        session->large |= len > BUFFER_KEPT;
+        session->large |= hf_exchange_room(&session->exchange) + (uint32_t)len > BUFFER_KEPT;
         hf_exchange_commit(&session->exchange, (uint32_t)len);
+        session->ticket = 0;
         session->state = HF_SESSION_SENDING;
         hf_intent_carry_out(session);
 }
 
 void hf_session_intend(struct hf_session *session, enum hf_intent_kind kind, uint32_t index)
 {
-        session->intent = (struct hf_intent){kind, index};
+        session->intent = (struct hf_intent){.kind = kind, .index = index};
 }
 
 void hf_session_answer_error(struct hf_session *session, const struct hf_error *err)
 {
+        size_t size;
+        uint8_t *room = room_for(session, &size);
+
         session->intent.kind = HF_INTENT_NONE;
-        set_answer(session, hf_rpc_put_error(slot_of(session)->answer, HF_SESSION_ANSWER_MAX,
-                                             &session->call, err));
+        set_answer(session, hf_rpc_put_error(room, size, &session->call, err));
 }
 
 void hf_session_answer(struct hf_session *session, xdrproc_t proc, const void *body)
 {
         struct hf_rpc_header header = hf_rpc_reply_to(&session->call, HF_RPC_OK);
         struct hf_error error;
-        int len = hf_rpc_put(slot_of(session)->answer, HF_SESSION_ANSWER_MAX, &header, proc, body);
+        size_t size;
+        uint8_t *room = room_for(session, &size);
+        int len = hf_rpc_put(room, size, &header, proc, body);
 
         if (len >= 0) {
                 set_answer(session, len);
@@ -172,6 +220,9 @@ static void serve(struct hf_session *session)
         else
                 refuse_poison(session);
         session->serving = false;
+        /* Before anybody else is served: what was given back is theirs who wait for it. */
+        if (session->server->woken)
+                hf_waits_look(session->server);
         /* Nothing is to be said to it. */
         if (session->state == HF_SESSION_READING)
                 drop_request(session);
@@ -187,6 +238,18 @@ static int serve_next(struct hf_session *session)
         return r;
 }
 
+static int go_on_telling(struct hf_session *session)
+{
+        int r;
+
+        if (!hf_exchange_tells(&session->exchange))
+                return 0;
+        r = send_message(session);
+        if (r > 0 && session->state == HF_SESSION_WORKING && session->told)
+                session->told(session->job);
+        return r;
+}
+
 /*
  * Sends the answer, then serves what is in the slot, until bytes, room or a
  * completion are missing, or the turn is over. Returns a negative errno when
@@ -194,8 +257,11 @@ static int serve_next(struct hf_session *session)
  */
 static int advance(struct hf_session *session)
 {
-        int turn = session->read_only ? READER_REQUESTS_PER_TURN : REQUESTS_PER_TURN, r = 1;
+        int turn = session->read_only ? READER_REQUESTS_PER_TURN : REQUESTS_PER_TURN, r;
 
+        r = go_on_telling(session);
+        if (r < 0)
+                return r;
         for (int served = 0;; served++) {
                 if (session->state == HF_SESSION_SENDING) {
                         r = send_answer(session);
@@ -213,7 +279,7 @@ static int advance(struct hf_session *session)
         }
         /* Room to write comes at once where only the turn is over. */
         if (session->state == HF_SESSION_WORKING || session->state == HF_SESSION_SETTLING)
-                want(session, 0);
+                want(session, hf_exchange_tells(&session->exchange) ? EPOLLOUT : 0);
         else
                 want(session, session->state == HF_SESSION_SENDING || r > 0 ? EPOLLOUT : EPOLLIN);
         return 0;
@@ -241,6 +307,12 @@ static int take_in(struct hf_session *session, uint32_t events)
         return 0;
 }
 
+static void resume_of_batch(struct hf_session *session)
+{
+        session->in_batch = false;
+        hf_session_resume(session);
+}
+
 /*
  * Serves the connections that are ready. The answers go out together after the
  * last request was served: clients that wait on one processor are woken once.
@@ -249,7 +321,7 @@ static int take_in(struct hf_session *session, uint32_t events)
  * A session is only ever closed by its own turn here, by the listener or by its
  * completion, so the batch stays valid.
  */
-static int serve_batch(int poll_fd)
+static int serve_batch(struct hf_server *server, int poll_fd)
 {
         struct epoll_event events[BATCH];
         int n = epoll_wait(poll_fd, events, BATCH, 0);
@@ -257,14 +329,18 @@ static int serve_batch(int poll_fd)
         for (int i = 0; i < n; i++) {
                 struct hf_session *session = events[i].data.ptr;
 
+                session->in_batch = true;
                 if (take_in(session, events[i].events) < 0 || serve_next(session) < 0) {
                         hf_session_close(session);
                         events[i].data.ptr = NULL;
                 }
         }
+        /* First those that have waited for what was given back. */
+        hf_sessions_resume(server);
         for (int i = 0; i < n; i++)
                 if (events[i].data.ptr)
-                        hf_session_resume(events[i].data.ptr);
+                        resume_of_batch(events[i].data.ptr);
+        hf_sessions_resume(server);
         return n;
 }
 
@@ -274,8 +350,7 @@ int hf_sessions_serve(sd_event_source *source, int fd, uint32_t revents, void *d
 
         (void)source;
         (void)revents;
-        (void)data;
-        while (serve_batch(fd) > 0 && ++batches < BATCHES_PER_TURN)
+        while (serve_batch(data, fd) > 0 && ++batches < BATCHES_PER_TURN)
                 ;
         return 0;
 }

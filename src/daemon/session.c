@@ -125,6 +125,8 @@ void hf_session_settle(struct hf_session *session, bool crashed)
 {
         if (!hf_exchange_replies(&session->exchange))
                 session->intent.kind = HF_INTENT_NONE;
+        else
+                session->ticket = 0;
         if (crashed && session->serving && session->crashes < CRASHES_MAX)
                 session->crashes++;
         session->serving = false;
@@ -138,7 +140,10 @@ int hf_session_adopt(struct hf_session *session, struct hf_server *server)
         session->listener = &server->listeners[session->listener_index];
         session->state = replies ? HF_SESSION_SENDING : HF_SESSION_READING;
         session->cancel = NULL;
+        session->told = NULL;
         session->job = NULL;
+        session->prev_answered = NULL;
+        session->in_batch = false;
         return join(session, replies ? EPOLLOUT : EPOLLIN);
 }
 
@@ -160,10 +165,52 @@ static void give_slot_back(struct hf_session *session)
         put_slot(session->server, session);
 }
 
+void hf_session_resume_later(struct hf_session *session)
+{
+        struct hf_server *server = session->server;
+
+        if (session->prev_answered)
+                return;
+        session->next_answered = NULL;
+        session->prev_answered = server->answered_end;
+        *server->answered_end = session;
+        server->answered_end = &session->next_answered;
+}
+
+static void leave_answered(struct hf_session *session)
+{
+        if (!session->prev_answered)
+                return;
+        *session->prev_answered = session->next_answered;
+        *(session->next_answered ? &session->next_answered->prev_answered
+                                 : &session->server->answered_end) = session->prev_answered;
+        session->prev_answered = NULL;
+}
+
+static struct hf_session *next_answered(const struct hf_server *server)
+{
+        struct hf_session *session = server->answered;
+
+        while (session && session->in_batch)
+                session = session->next_answered;
+        return session;
+}
+
+void hf_sessions_resume(struct hf_server *server)
+{
+        struct hf_session *session;
+
+        while ((session = next_answered(server))) {
+                leave_answered(session);
+                hf_session_resume(session);
+        }
+}
+
 void hf_session_free(struct hf_session *session)
 {
         if (session->cancel)
                 session->cancel(session->job);
+        leave_answered(session);
         unlink_session(session);
         (void)epoll_ctl(poll_of(session), EPOLL_CTL_DEL, session->fd, NULL);
         /* Its client learns of it also where a worker that hangs has a copy of the descriptor. */

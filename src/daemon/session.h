@@ -16,6 +16,10 @@
  * (intent.h). A server that is killed before has changed nothing, and the next
  * one serves the request from the start; one that is killed later leaves an
  * answer that the next one sends, as far as it has not gone.
+ *
+ * A request that is pending may be told of its progress by messages, from the
+ * same slot: they commit to nothing, and a server that finds a message sends
+ * what has not gone of it and serves the request from the start.
  */
 
 #include "daemon/intent.h"
@@ -27,6 +31,9 @@ struct hf_peer;
 
 /* The answer slot: a page of a list; single answers are far smaller. */
 #define HF_SESSION_ANSWER_MAX (256 * 1024)
+
+/* A message: what is left of the slot is for an answer behind it. */
+#define HF_SESSION_MESSAGE_MAX (HF_SESSION_ANSWER_MAX / 2)
 
 enum hf_session_state {
         HF_SESSION_READING,  /* wants the rest of a request */
@@ -50,13 +57,21 @@ struct hf_session {
         uint32_t events;           /* what it waits for, as epoll has it */
         struct hf_rpc_header call; /* being answered */
         void (*cancel)(void *job); /* of the step under way: nobody waits for it any more */
+        void (*told)(void *job);   /* a message that did not go at once has gone; may be NULL */
         void *job;
+        struct hf_session *next_answered, **prev_answered; /* see hf_session_resume_later */
+        bool in_batch; /* served with others, and resumed with them */
 
         struct hf_exchange exchange;
         struct hf_intent intent; /* what the answer that stands commits to */
         bool serving;            /* its request is being looked at */
         uint8_t crashes;         /* of servers that looked at it */
         uint32_t attached;       /* the hold whose lock's descriptor goes with it; 0: none */
+        /* Of a set that waits (wait.h), until its answer is committed. The ticket is stored last.
+         */
+        uint64_t ticket;        /* its place; 0: it has none */
+        uint64_t wait_until;    /* CLOCK_BOOTTIME microseconds; 0: for ever */
+        uint64_t waiting_since; /* the same */
 
         int fd;
         uint32_t listener_index;
@@ -74,9 +89,13 @@ struct hf_session {
         gid_t peer_gid;
         uint32_t check; /* of what does not change of all this (sound.h) */
 
+        uint64_t event_next; /* number of the event that it is to be told next; 0: it listens to
+                                none */
+
         bool wants_descriptor; /* with the answer to its acquire */
         bool restricted;
         bool registered;
+        bool client; /* it stands for itself: its owner is a client owner (owner.h) */
         pid_t owner_pid;
         uint32_t owner_id;
         uint8_t owner_uuid[16];
@@ -119,6 +138,16 @@ void hf_session_intend(struct hf_session *session, enum hf_intent_kind kind, uin
 void hf_session_answer(struct hf_session *session, xdrproc_t proc, const void *body);
 void hf_session_answer_error(struct hf_session *session, const struct hf_error *err);
 
+/*
+ * Tells the client of a request that is pending, or is about to be, something: a message
+ * with the call's program and serial. It is sent at once as far as there is room, and the
+ * rest later. False where the last one has not gone yet, or this one is too large: nothing
+ * is sent then. Later told(job) is called, once, when what did not go at once
+ * has gone; it may tell the next thing, or answer, but neither resume nor close the
+ * session. An answer never waits for that: it goes behind the message.
+ */
+bool hf_session_tell(struct hf_session *session, int proc, xdrproc_t put, const void *body);
+
 /* Sends a message that answers nothing (a pong). */
 void hf_session_send_message(struct hf_session *session, const struct hf_rpc_header *header);
 
@@ -130,6 +159,13 @@ void hf_sessions_settle(struct hf_server *server);
 
 /* The step of a WORKING session has completed and was answered: go on with the next request. */
 void hf_session_resume(struct hf_session *session);
+
+/*
+ * The same where it may not be done at once, as it may be the session's end: while another one's
+ * request is being served. And does so, of all but those that are about to be resumed anyway.
+ */
+void hf_session_resume_later(struct hf_session *session);
+void hf_sessions_resume(struct hf_server *server);
 
 /*
  * The handlers of poll_fd and reader_poll_fd. Connections have epolls of their own

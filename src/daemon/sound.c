@@ -35,26 +35,33 @@ uint32_t hf_session_check(const struct hf_session *session)
 
 static bool exchange_is_sound(const struct hf_exchange *exchange)
 {
-        if (exchange->answer_len > HF_SESSION_ANSWER_MAX)
-                return false;
         for (size_t i = 0; i < HF_ARRAY_LEN(exchange->in); i++) {
                 const struct hf_exchange_in *in = &exchange->in[i];
                 const struct hf_exchange_out *out = &exchange->out[i];
 
                 if (in->start > HF_RPC_REQUEST_KEPT || in->base > RECEIVED_MAX ||
-                    in->vec.msg_len > RECEIVED_MAX || out->base > HF_SESSION_ANSWER_MAX ||
+                    in->vec.msg_len > RECEIVED_MAX || out->begin > HF_SESSION_ANSWER_MAX ||
+                    out->end > HF_SESSION_ANSWER_MAX || out->base > HF_SESSION_ANSWER_MAX ||
                     out->vec.msg_len > HF_SESSION_ANSWER_MAX)
                         return false;
         }
         return true;
 }
 
+static bool intent_is_sound(const struct hf_intent *intent)
+{
+        uint32_t end = intent->kind == HF_INTENT_RELEASE_SET ? HF_TABLE_OWNERS_MAX
+                                                             : HF_TABLE_HOLDS_MAX;
+
+        return intent->kind < HF_INTENT_KINDS && intent->index < end;
+}
+
 bool hf_session_is_sound(const struct hf_session *session, const struct hf_area *area)
 {
         return session->check == hf_session_check(session) &&
                session->listener_index < area->n_listeners &&
-               session->owner < HF_TABLE_OWNERS_MAX && session->intent.kind < HF_INTENT_KINDS &&
-               session->intent.index < HF_TABLE_HOLDS_MAX &&
+               session->owner < HF_TABLE_OWNERS_MAX && intent_is_sound(&session->intent) &&
+               session->ticket <= area->next_ticket &&
                memchr(session->via, '\0', sizeof(session->via)) &&
                memchr(session->owner_name, '\0', sizeof(session->owner_name)) &&
                exchange_is_sound(&session->exchange);

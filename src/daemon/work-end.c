@@ -68,7 +68,7 @@ static nfds_t make_closers(struct hf_works *works, struct pollfd *ends)
                 const struct hf_thing *file = &lock_of(server, i)->file;
                 nfds_t known = 0;
 
-                if (hf_work_closes(server, file))
+                if (file->kind == HF_THING_METADATA || hf_work_closes(server, file))
                         continue;
                 while (known < n && !is_same_place(&places[known], file))
                         known++;
@@ -90,7 +90,7 @@ static nfds_t make_closers(struct hf_works *works, struct pollfd *ends)
 static void close_rest(struct hf_server *server, bool all)
 {
         for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i));)
-                if (lock_of(server, i)->first_hold == i &&
+                if (lock_of(server, i)->first_hold == i && lock_of(server, i)->fd >= 0 &&
                     (all || hf_work_closes(server, &lock_of(server, i)->file)))
                         (void)close(lock_of(server, i)->fd);
 }

@@ -11,7 +11,19 @@
 #include "storage/resource.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+void hf_work_end_with_supervisor(struct hf_keeper *keeper)
+{
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != hf_keeper_pid(keeper))
+                _exit(EXIT_FAILURE);
+}
 
 typedef void (*run_fn)(struct hf_worker *worker, struct hf_keeper *keeper);
 
@@ -59,6 +71,48 @@ static void run_take(struct hf_worker *worker, struct hf_keeper *keeper)
         hf_resource_give(result.fd, order->autocreate ? order->path : NULL);
         worker->outcome.status = r;
         worker->outcome.fd = -1;
+}
+
+static uint64_t wall_clock(void)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Who has it since now. That it cannot be written costs nobody the lock. */
+static void write_record(const struct hf_order *order, const struct hf_resource_result *result)
+{
+        struct hf_record record = order->record;
+
+        if (result->fd < 0 || !order->records || !hf_record_is_wanted(result->fd))
+                return;
+        record.since = wall_clock();
+        (void)hf_record_write(result->fd, order->record_inside, &record);
+}
+
+/* Nobody asks after it any more when all of ours are gone. */
+static void run_await(struct hf_worker *worker, struct hf_keeper *keeper)
+{
+        const struct hf_order *order = &worker->order;
+        struct hf_resource_request request = {
+                .path = order->path, .shared = order->shared, .autocreate = order->autocreate};
+        struct hf_resource_result result;
+
+        hf_work_end_with_supervisor(keeper);
+        hf_resource_await(&request, &result);
+        write_record(order, &result);
+        worker->outcome.thing = result.file;
+        worker->outcome.status = result.status;
+        worker->outcome.proved = result.proved;
+        if (result.fd < 0)
+                return;
+        worker->outcome.status = hf_keeper_send_result(keeper, worker->number, result.fd);
+        if (worker->outcome.status >= 0)
+                return;
+        clear_record(order, result.fd);
+        hf_resource_give(result.fd, order->autocreate ? order->path : NULL);
 }
 
 static void run_give(struct hf_worker *worker, struct hf_keeper *keeper)
@@ -129,6 +183,7 @@ static const run_fn runs[] = {
         [HF_WORK_LOCKSPACE] = run_lockspace,
         [HF_WORK_CREATE] = run_create,
         [HF_WORK_DELETE] = run_delete,
+        [HF_WORK_AWAIT] = run_await,
         [HF_WORK_RENEW] = hf_guard_run_renew,
         [HF_WORK_PROVE] = hf_guard_run_prove,
         [HF_WORK_MONITOR] = hf_guard_run_monitor,

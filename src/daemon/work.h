@@ -36,7 +36,9 @@ struct hf_session;
  */
 #define HF_WORKERS_COMMON 32
 #define HF_WORKERS_GUARD  64
-#define HF_WORKERS_MAX    (HF_WORKERS_COMMON + HF_WORKERS_GUARD)
+/* And those that wait for a lock which a stranger has, one for each (await.h). */
+#define HF_WORKERS_AWAIT 32
+#define HF_WORKERS_MAX   (HF_WORKERS_COMMON + HF_WORKERS_GUARD + HF_WORKERS_AWAIT)
 
 /* Requests that wait for one filesystem: as many VMs as start together. */
 #define HF_WORK_WAITING_MAX 64
@@ -49,6 +51,7 @@ enum hf_work_kind {
         HF_WORK_LOCKSPACE, /* makes a directory */
         HF_WORK_CREATE,    /* makes a file */
         HF_WORK_DELETE,    /* removes it; thing is what it was seen to be */
+        HF_WORK_AWAIT,     /* opens path and waits until it has the lock (await.h) */
         /* The guard's (guard.h). */
         HF_WORK_RENEW,   /* asks the server of an NFS mount for an answer, by fd */
         HF_WORK_PROVE,   /* asks whether locks stand; items: their descriptors */
@@ -73,7 +76,7 @@ struct hf_work_item {
 
 struct hf_order {
         enum hf_work_kind kind;
-        bool shared, autocreate; /* TAKE */
+        bool shared, autocreate; /* TAKE, AWAIT */
         bool guessed;  /* that path is on the filesystem of its directory; it may be a symlink */
         int fd;        /* GIVE */
         pid_t pid;     /* FIND */
@@ -100,7 +103,7 @@ struct hf_order {
 
 struct hf_result {
         int status;     /* 0, or a negative errno; TAKE: -EAGAIN, another one has the lock */
-        int fd;         /* TAKE: the locked file, the receiver's */
+        int fd;         /* TAKE, AWAIT: the locked file, the receiver's */
         bool elsewhere; /* nothing was done: the guess was wrong */
         struct hf_thing thing;
         int record_status; /* TAKE: 0, or a negative errno: the lock has no record */
@@ -110,6 +113,7 @@ struct hf_result {
         int32_t items[HF_WORK_ITEMS_MAX];
         bool commanded[HF_WORK_ITEMS_MAX]; /* MONITOR: "stop" or "cont" was sent */
         uint64_t begun;                    /* when it began, CLOCK_BOOTTIME microseconds */
+        uint64_t proved;                   /* AWAIT: when the lock was seen to stand, the same */
         struct hf_error error; /* with a status that is not the filesystem's own answer, the words
                                   for it; else no text */
 };
@@ -186,12 +190,14 @@ enum hf_place_kind {
         HF_PLACE_LEASE, /* number: of the filesystem's device */
         HF_PLACE_LOCKS, /* the same */
         HF_PLACE_VMS,   /* a number for each group of VMs */
+        HF_PLACE_AWAIT, /* a number for each lock that is waited for */
 };
 
 /*
- * Has something done for the guard, at once or not at all; hf_guard_ended is told of its
- * end, also by a later server. -EBUSY: somebody is busy there; -EAGAIN: with other things of the
- * guard's; -EOPNOTSUPP: there are no workers; or why there is no process.
+ * Has something done for the guard, or for who awaits a lock, at once or not at all;
+ * hf_guard_ended, or hf_await_ended, is told of its end, also by a later server. -EBUSY: somebody
+ * is busy there; -EAGAIN: with other things of that kind; -EOPNOTSUPP: there are no workers; or why
+ * there is no process.
  */
 int hf_work_launch(struct hf_server *server, struct hf_place_key where,
                    const struct hf_order *order);
@@ -250,6 +256,9 @@ bool hf_work_is_on(struct hf_server *server, const char *path, uint64_t dev);
 /* Each descriptor that the workers' records tell of. */
 void hf_work_each_fd(const struct hf_worker *workers, uint32_t table,
                      void (*each)(void *data, int fd), void *data);
+
+/* In a worker that may wait for ever: the supervisor's end is its own, too. */
+void hf_work_end_with_supervisor(struct hf_keeper *keeper);
 
 /* In a worker: does it. Where it has to send a descriptor, it does so. */
 void hf_work_run(struct hf_worker *worker, struct hf_keeper *keeper);

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/process.h"
+#include "daemon/await.h"
 #include "daemon/guard.h"
 #include "daemon/release.h"
 #include "storage/resource.h"
@@ -17,12 +18,16 @@
 /* A free record; -1: there is none. Paths of unknown filesystems may have half of all. */
 int hf_worker_find_free(struct hf_works *works, const struct hf_place *place)
 {
-        bool guards = place->key.kind >= HF_PLACE_LEASE;
-        int begin = guards ? HF_WORKERS_COMMON : 0;
-        int end = guards ? HF_WORKERS_MAX : HF_WORKERS_COMMON;
-        int found = -1;
+        int begin = 0, end = HF_WORKERS_COMMON, found = -1;
         unsigned int unknown = 0;
 
+        if (place->key.kind == HF_PLACE_AWAIT) {
+                begin = HF_WORKERS_COMMON + HF_WORKERS_GUARD;
+                end = HF_WORKERS_MAX;
+        } else if (place->key.kind >= HF_PLACE_LEASE) {
+                begin = HF_WORKERS_COMMON;
+                end = HF_WORKERS_COMMON + HF_WORKERS_GUARD;
+        }
         for (int i = end; i-- > begin;) {
                 const struct hf_worker *worker = hf_worker_at(works, i);
 
@@ -180,17 +185,21 @@ static void complete(struct hf_works *works, struct hf_job *job, const struct hf
 /* Whether what came of it is not what was ordered, as its worker was ended before. */
 static bool was_cut_off(const struct hf_order *order, const struct hf_result *outcome, bool done)
 {
-        return !done || (order->kind == HF_WORK_TAKE && !outcome->elsewhere &&
-                         outcome->status == 0 && outcome->fd < 0);
+        bool takes = order->kind == HF_WORK_TAKE || order->kind == HF_WORK_AWAIT;
+
+        return !done || (takes && !outcome->elsewhere && outcome->status == 0 && outcome->fd < 0);
 }
 
 /* Makes a failure of it. What was sent before is not wanted either. */
-static void cut_off(struct hf_works *works, struct hf_result *outcome)
+static void cut_off(struct hf_works *works, const struct hf_order *order, struct hf_result *outcome)
 {
+        /* A stand-in is left for the next try, but not by who was not to go on. */
+        const char *path = order->kind == HF_WORK_AWAIT && order->autocreate ? order->path : NULL;
+
         outcome->status = hf_error_set(&outcome->error, EINTR, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
                                        "the process that did so was ended; try again");
         if (outcome->fd >= 0 && hf_resource_of_fd(outcome->fd, &outcome->thing) == 0)
-                hf_work_dispose(works->server, outcome->fd, &outcome->thing, NULL);
+                hf_work_dispose(works->server, outcome->fd, &outcome->thing, path);
         outcome->fd = -1;
 }
 
@@ -223,6 +232,7 @@ static void finish(struct hf_works *works, int index)
         struct hf_order order = worker->order;
         struct hf_result outcome = worker->outcome;
         struct hf_job *job = works->slots[index].job;
+        struct hf_place_key where = worker->where;
         bool done = hf_worker_state(worker) == HF_WORKER_DONE, again = false;
         bool closed = done && worker->table == table_of(works);
         struct hf_place *place;
@@ -230,7 +240,7 @@ static void finish(struct hf_works *works, int index)
         fetch_results(works);
         outcome.fd = works->slots[index].fd;
         if (was_cut_off(&order, &outcome, done)) {
-                cut_off(works, &outcome);
+                cut_off(works, &order, &outcome);
                 /* What was begun by a worker that was killed can be done once more. */
                 again = job && order.kind != HF_WORK_GIVE && ++job->lost < LOST_MAX;
         }
@@ -245,7 +255,9 @@ static void finish(struct hf_works *works, int index)
                         hf_place_drop_unused(works, place);
                 hf_guard_ended(works->server, &order, &outcome, done);
         }
-        if (again)
+        if (order.kind == HF_WORK_AWAIT)
+                hf_await_ended(works->server, where.number, &order, &outcome);
+        else if (again)
                 hf_job_again(job);
         else if (job && outcome.elsewhere)
                 hf_job_move(job);

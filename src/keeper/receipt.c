@@ -78,14 +78,38 @@ ssize_t hf_exchange_receive(struct hf_exchange *exchange, int fd, uint8_t *buffe
         return in->vec.msg_len;
 }
 
+uint32_t hf_exchange_room(const struct hf_exchange *exchange)
+{
+        return hf_exchange_tells(exchange) ? exchange->out[out_index(exchange)].end : 0;
+}
+
+/* What stands is the rest of a message, if there is one, and len bytes behind it. */
+static void stand(struct hf_exchange *exchange, uint32_t len, uint32_t bit)
+{
+        const struct hf_exchange_out *out = &exchange->out[out_index(exchange)];
+        struct hf_exchange_out *next = &exchange->out[!out_index(exchange)];
+        uint32_t word = hf_exchange_word(exchange);
+
+        next->begin = hf_exchange_room(exchange);
+        next->end = next->begin + len;
+        next->base = hf_exchange_tells(exchange) ? out->base + out->vec.msg_len : 0;
+        next->vec.msg_len = 0;
+        store_word(exchange, ((word ^ HF_EXCHANGE_OUT) & ~(uint32_t)HF_EXCHANGE_MESSAGE) | bit);
+}
+
 void hf_exchange_commit(struct hf_exchange *exchange, uint32_t len)
 {
-        struct hf_exchange_out *out = &exchange->out[!out_index(exchange)];
+        stand(exchange, len, HF_EXCHANGE_REPLY);
+}
 
-        exchange->answer_len = len;
-        out->base = 0;
-        out->vec.msg_len = 0;
-        store_word(exchange, (hf_exchange_word(exchange) ^ HF_EXCHANGE_OUT) | HF_EXCHANGE_REPLY);
+void hf_exchange_tell(struct hf_exchange *exchange, uint32_t len)
+{
+        stand(exchange, len, HF_EXCHANGE_MESSAGE);
+}
+
+void hf_exchange_told(struct hf_exchange *exchange)
+{
+        store_word(exchange, hf_exchange_word(exchange) & ~(uint32_t)HF_EXCHANGE_MESSAGE);
 }
 
 static struct hf_exchange_out *fresh_out(struct hf_exchange *exchange)
@@ -95,14 +119,15 @@ static struct hf_exchange_out *fresh_out(struct hf_exchange *exchange)
 
         if (out->vec.msg_len == 0)
                 return out;
+        next->begin = out->begin;
+        next->end = out->end;
         next->base = out->base + out->vec.msg_len;
         next->vec.msg_len = 0;
         store_word(exchange, hf_exchange_word(exchange) ^ HF_EXCHANGE_OUT);
         return next;
 }
 
-static int send_piece(struct hf_exchange *exchange, struct hf_exchange_out *out,
-                      const struct hf_exchange_way *way)
+static int send_piece(struct hf_exchange_out *out, const struct hf_exchange_way *way)
 {
         union {
                 struct cmsghdr header;
@@ -111,9 +136,14 @@ static int send_piece(struct hf_exchange *exchange, struct hf_exchange_out *out,
                                 .cmsg_level = SOL_SOCKET,
                                 .cmsg_type = SCM_RIGHTS}};
 
-        out->iov = (struct iovec){way->answer + out->base, exchange->answer_len - out->base};
+        uint32_t end = out->end;
+
+        /* Where a descriptor goes with the answer, the message before it goes by itself. */
+        if (way->attached >= 0 && out->base < out->begin)
+                end = out->begin;
+        out->iov = (struct iovec){way->answer + out->base, end - out->base};
         out->vec.msg_hdr = (struct msghdr){.msg_iov = &out->iov, .msg_iovlen = 1};
-        if (way->attached >= 0 && out->base == 0) {
+        if (way->attached >= 0 && out->base == out->begin) {
                 memcpy(CMSG_DATA(&control.header), &way->attached, sizeof(int));
                 out->vec.msg_hdr.msg_control = &control;
                 out->vec.msg_hdr.msg_controllen = sizeof(control.space);
@@ -127,9 +157,9 @@ int hf_exchange_send(struct hf_exchange *exchange, const struct hf_exchange_way 
                 struct hf_exchange_out *out = fresh_out(exchange);
                 int r;
 
-                if (out->base >= exchange->answer_len)
+                if (out->base >= out->end)
                         return 1;
-                r = send_piece(exchange, out, way);
+                r = send_piece(out, way);
                 if (r < 0 && r != -EINTR)
                         return r == -EAGAIN ? 0 : r;
         }

@@ -40,7 +40,8 @@ static uint32_t check_of(const struct hf_claim *claim)
                 (uint64_t)claim->pid, claim->start,        claim->id,
                 claim->vm_since,      claim->since,        claim->shared,
                 claim->autocreate,    (uint64_t)claim->fd, (uint64_t)claim->file.kind,
-                claim->file.dev,      claim->file.ino,
+                claim->file.dev,      claim->file.ino,     claim->client,
+                claim->set,
         };
         uint32_t h = hf_map_hash(0, words, sizeof(words));
 
@@ -64,6 +65,7 @@ static int read_claim(struct hf_table *table, const struct hf_hold *hold, struct
         *ret = (struct hf_claim){
                 .pid = owner->pid,
                 .start = owner->start,
+                .client = owner->client,
                 .id = owner->id,
                 .vm = hf_claims_string(table, owner->name, HF_TABLE_OWNER_NAME_MAX),
                 .vm_since = owner->since,
@@ -71,6 +73,7 @@ static int read_claim(struct hf_table *table, const struct hf_hold *hold, struct
                 .name = hf_claims_string(table, hold->name, HF_TABLE_STRING_MAX),
                 .via = hold->via,
                 .since = hold->since,
+                .set = hold->set,
                 .shared = lock->flags & HF_LOCK_SHARED,
                 .autocreate = lock->flags & HF_LOCK_AUTOCREATE,
                 .fd = lock->fd,
@@ -92,12 +95,20 @@ static int read_claim(struct hf_table *table, const struct hf_hold *hold, struct
         return 0;
 }
 
+static bool is_of_unfinished_set(const struct hf_table *table, const struct hf_hold *hold)
+{
+        const struct hf_map *map = table->map;
+
+        return hold->set && hold->set == map->unfinished_set &&
+               map->unfinished_check == ~map->unfinished_set;
+}
+
 int hf_claims_get(struct hf_table *table, uint32_t index, struct hf_claim *ret)
 {
         const struct hf_hold *hold = hf_table_hold(table, index);
         struct hf_claim claim;
 
-        if (!hold->check)
+        if (!hold->check || is_of_unfinished_set(table, hold))
                 return 0;
         if (read_claim(table, hold, &claim) < 0 || check_of(&claim) != hold->check)
                 return -EBADMSG;

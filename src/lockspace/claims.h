@@ -19,6 +19,7 @@
 struct hf_claim {
         pid_t pid;
         uint64_t start;
+        uint64_t client; /* of a client owner; or 0 */
         uint8_t uuid[16];
         uint32_t id;
         const char *vm;
@@ -27,10 +28,11 @@ struct hf_claim {
         const char *name;
         const char *via;
         uint64_t since;
+        uint64_t set; /* that it was acquired with; 0: none */
         bool shared;
         bool autocreate;
-        int fd;                /* in the process that took the lock, and its successors */
-        struct hf_thing file;  /* that was locked */
+        int fd;                /* in the process that took the lock, and its successors; or -1 */
+        struct hf_thing file;  /* that was locked; fd is -1 where its kind is HF_THING_METADATA */
         struct hf_thing thing; /* that the file stands for; kind none: not known, or damaged */
         /* Not covered by a check, as it changes: good for a look at the processes, no more. */
         bool carried;    /* the process had ended, another one carried its connection */
@@ -45,7 +47,10 @@ struct hf_claim {
 /* Highest index at which there may be a claim. */
 uint32_t hf_claims_end(const struct hf_table *table);
 
-/* Returns 1 with the claim at an index, 0 where there is none, -EBADMSG where it is damaged. */
+/*
+ * Returns 1 with the claim at an index, 0 where there is none, -EBADMSG where it is damaged. Of a
+ * set of which not all holds were claimed there is none.
+ */
 int hf_claims_get(struct hf_table *table, uint32_t hold, struct hf_claim *ret);
 
 /*

@@ -16,12 +16,12 @@ _Static_assert(offsetof(struct hf_lockspace, next) == 0, "pools link records by 
 #define HF_IS_LAYOUT_OF(number, kind, size)                                                        \
         (HF_MAP_VERSION == (number) && (sizeof(struct kind) == (size) || sizeof(void *) < 8))
 
-_Static_assert(HF_IS_LAYOUT_OF(4, hf_owner, 232), "a new layout is a new version");
-_Static_assert(HF_IS_LAYOUT_OF(4, hf_lock, 88), "a new layout is a new version");
-_Static_assert(HF_IS_LAYOUT_OF(4, hf_hold, 80), "a new layout is a new version");
-_Static_assert(HF_IS_LAYOUT_OF(4, hf_lockspace, 12), "a new layout is a new version");
-_Static_assert(HF_IS_LAYOUT_OF(4, hf_map_head, 40), "a new layout is a new version");
-_Static_assert(HF_IS_LAYOUT_OF(4, hf_map, 147637384), "a new layout is a new version");
+_Static_assert(HF_IS_LAYOUT_OF(5, hf_owner, 240), "a new layout is a new version");
+_Static_assert(HF_IS_LAYOUT_OF(5, hf_lock, 88), "a new layout is a new version");
+_Static_assert(HF_IS_LAYOUT_OF(5, hf_hold, 88), "a new layout is a new version");
+_Static_assert(HF_IS_LAYOUT_OF(5, hf_lockspace, 12), "a new layout is a new version");
+_Static_assert(HF_IS_LAYOUT_OF(5, hf_map_head, 40), "a new layout is a new version");
+_Static_assert(HF_IS_LAYOUT_OF(5, hf_map, 152355992), "a new layout is a new version");
 
 static const size_t record_size = sizeof(struct hf_owner) + sizeof(struct hf_lock) +
                                   sizeof(struct hf_hold) + sizeof(struct hf_lockspace);

@@ -33,7 +33,7 @@ struct hf_pool {
 
 /* Whose file it is. Changes with every change of a record. */
 #define HF_MAP_MAGIC   "holdmap"
-#define HF_MAP_VERSION 4
+#define HF_MAP_VERSION 5
 
 struct hf_map_head {
         char magic[8];
@@ -48,6 +48,9 @@ struct hf_map {
         struct hf_map_head head;
         struct hf_pool owner_pool, lock_pool, hold_pool, lockspace_pool;
         struct hf_arena arena;
+        /* Whose holds are being claimed, one after the other; with its complement, else it is none.
+         */
+        uint64_t unfinished_set, unfinished_check;
         uint32_t owner_by_pid[HF_MAP_BUCKETS];
         uint32_t lock_by_file[HF_MAP_BUCKETS];
         uint32_t lock_by_thing[HF_MAP_BUCKETS];

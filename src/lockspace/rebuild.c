@@ -191,11 +191,12 @@ static bool keep_hold(struct rebuild *b, uint32_t index)
 {
         const struct hf_hold *hold = &b->map->holds[index];
         struct hf_marks *marks = b->marks;
-        uint32_t *slot = slot_of_fd(b, b->map->locks[hold->lock].fd);
+        int fd = b->map->locks[hold->lock].fd;
+        uint32_t *slot = fd >= 0 ? slot_of_fd(b, fd) : NULL;
         uint32_t strings[3] = {hold->name};
         size_t n = 1;
 
-        if (*slot && *slot != hold->lock)
+        if (slot && *slot && *slot != hold->lock)
                 return false;
         if (!hf_bits_has(marks->owners, hold->owner))
                 strings[n++] = b->map->owners[hold->owner].name;
@@ -203,12 +204,19 @@ static bool keep_hold(struct rebuild *b, uint32_t index)
                 strings[n++] = b->map->lockspaces[hold->lockspace].path;
         if (!keep_strings(b, strings, n))
                 return false;
-        *slot = hold->lock;
+        if (slot)
+                *slot = hold->lock;
         hf_bits_add(marks->locks, hold->lock);
         hf_bits_add(marks->owners, hold->owner);
         hf_bits_add(marks->lockspaces, hold->lockspace);
         hf_bits_add(marks->holds, index);
         return true;
+}
+
+/* A metadata lock has no descriptor, and no other one is without. */
+static bool has_right_descriptor(const struct hf_claim *claim)
+{
+        return claim->file.kind == HF_THING_METADATA ? claim->fd == -1 : claim->fd >= 0;
 }
 
 static bool is_right(struct rebuild *b, uint32_t index)
@@ -218,7 +226,15 @@ static bool is_right(struct rebuild *b, uint32_t index)
 
         return hold->owner && hold->owner <= b->owners && hold->lock && hold->lock <= b->locks &&
                hold->lockspace && hold->lockspace <= b->lockspaces &&
-               hf_claims_get(b->table, index, &claim) > 0 && claim.fd >= 0;
+               hf_claims_get(b->table, index, &claim) > 0 && has_right_descriptor(&claim);
+}
+
+/* With others that it belongs to, which were not all claimed. */
+static bool is_unfinished(struct rebuild *b, uint32_t index)
+{
+        struct hf_claim claim;
+
+        return hf_claims_get(b->table, index, &claim) == 0;
 }
 
 /* Those of locks whose release has begun, or the others. Returns whether some were left out. */
@@ -236,6 +252,8 @@ static bool judge_holds(struct rebuild *b, bool releasing)
                         b->found.kept++;
                 else if (right && releasing)
                         b->found.unfinished++; /* closed already, and its number taken */
+                else if (hold->check && !releasing && is_unfinished(b, i))
+                        b->found.unfinished++;
                 else if (hold->check && !releasing)
                         b->found.damaged++;
         }
@@ -367,6 +385,8 @@ static void rebuild_lock(struct rebuild *b, uint32_t index)
                 lock->flags &= ~(uint32_t)HF_LOCK_SEARCHED;
         lock->flags &= HF_LOCK_SHARED | HF_LOCK_AUTOCREATE | HF_LOCK_SEARCHED | HF_LOCK_RELEASING |
                        HF_LOCK_DUPLICATED | HF_LOCK_UNSAFE | UINT32_MAX << HF_LOCK_LOT_SHIFT;
+        if (lock->file.kind == HF_THING_METADATA)
+                lock->flags |= HF_LOCK_METADATA;
         lock->next_thing = 0;
         lock->first_hold = 0;
         lock->holds = 0;
@@ -431,6 +451,8 @@ void hf_table_rebuild(struct hf_table *table, bool (*is_used)(void *data, uint32
                                             table->text_end, table->marks->starts,
                                             table->marks->grains);
         table->text_end = HF_TABLE_STRINGS_SIZE;
+        /* Last: until then its holds are not there for whoever begins again. */
+        map->unfinished_set = map->unfinished_check = 0;
         table->marks = hf_map_free_marks(table->marks);
         *ret = b.found;
 }

@@ -43,7 +43,8 @@ int hf_table_adopt(int fd, bool kept, struct hf_table **ret);
  *
  * A hold is lost with a right check where it refers to what is not there, where
  * its name or descriptor belongs to another one, and where its descriptor is
- * none. Of two locks with one descriptor that stays whose release has not begun.
+ * none, unless it is a metadata lock's. Of two locks with one descriptor that stays whose release
+ * has not begun.
  *
  * The owners' `sessions` and `connections` are 0 afterwards, for the caller to
  * count. `pidfd`, `state` and the like are not covered by a check: the caller

@@ -143,6 +143,19 @@ struct hf_verdict hf_rules_by_thing(struct hf_table *table, const struct hf_requ
         return verdict;
 }
 
+struct hf_thing hf_rules_metadata_key(uint64_t dev, uint64_t ino)
+{
+        return (struct hf_thing){HF_THING_METADATA, dev, ino};
+}
+
+uint32_t hf_rules_metadata(struct hf_table *table, const struct hf_thing *thing)
+{
+        struct hf_thing key = hf_rules_metadata_key(thing->dev, thing->ino);
+        uint32_t lock = hf_table_find_file(table, &key, 0);
+
+        return lock ? hf_table_lock(table, lock)->first_hold : 0;
+}
+
 char *hf_rules_path(const char *lockspace, const char *name)
 {
         char *path;

@@ -52,6 +52,18 @@ struct hf_verdict hf_rules_by_name(struct hf_table *table, const struct hf_reque
  */
 struct hf_verdict hf_rules_by_thing(struct hf_table *table, const struct hf_request *request);
 
+/*
+ * What a metadata lock is on: whatever the file is, and the same to whom it is known by another
+ * name. Nothing of the rules above leads there.
+ */
+struct hf_thing hf_rules_metadata_key(uint64_t dev, uint64_t ino);
+
+/*
+ * Who has the metadata of a thing, of any kind: a hold, or 0. Always alone: it stands against
+ * everybody, its owner too.
+ */
+uint32_t hf_rules_metadata(struct hf_table *table, const struct hf_thing *thing);
+
 /* What a request protects: in the default lockspace the file itself. Kind none: not known. */
 const struct hf_thing *hf_rules_thing(const struct hf_request *request);
 

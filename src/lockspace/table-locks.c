@@ -182,17 +182,26 @@ void hf_table_remove_lock(struct hf_table *table, uint32_t index)
         HF_MAP_GIVE(map, lock, index);
 }
 
+/* The path of what has a metadata lock may be another file for somebody else. */
+static bool is_named(const struct hf_lock *lock)
+{
+        return !(lock->flags & HF_LOCK_METADATA);
+}
+
 void hf_map_link_hold(struct hf_map *map, uint32_t index)
 {
         struct hf_hold *hold = &map->holds[index];
         struct hf_lock *lock = &map->locks[hold->lock];
         struct hf_owner *owner = &map->owners[hold->owner];
-        uint32_t *bucket;
 
         hold->name_hash = hash_name(hold->lockspace, map->strings + hold->name);
-        bucket = &map->hold_by_name[hold->name_hash % HF_MAP_BUCKETS];
-        hold->next = *bucket;
-        *bucket = index;
+        hold->next = 0;
+        if (is_named(lock)) {
+                uint32_t *bucket = &map->hold_by_name[hold->name_hash % HF_MAP_BUCKETS];
+
+                hold->next = *bucket;
+                *bucket = index;
+        }
         hold->next_in_lock = lock->first_hold;
         lock->first_hold = index;
         lock->holds++;
@@ -227,6 +236,7 @@ int hf_table_add_hold(struct hf_table *table, const struct hf_hold_info *info, u
         hold->lockspace = info->lockspace;
         hold->name = string;
         hold->since = info->since;
+        hold->set = info->set;
         memcpy(hold->via, info->via, strnlen(info->via, sizeof(hold->via) - 1));
         hf_map_link_hold(map, index);
         *ret = index;
@@ -242,6 +252,24 @@ void hf_table_claim_hold(struct hf_table *table, uint32_t index)
         hf_table_hold(table, index)->check = check;
 }
 
+void hf_table_claim_set(struct hf_table *table, uint32_t first)
+{
+        struct hf_map *map = table->map;
+        uint32_t i = first;
+
+        map->unfinished_set = hf_table_hold(table, first)->set;
+        atomic_signal_fence(memory_order_release);
+        map->unfinished_check = ~map->unfinished_set;
+        atomic_signal_fence(memory_order_release);
+        /* What somebody else wrote there ends somewhere, too. */
+        for (uint32_t n = 0; i && i < HF_TABLE_HOLDS_MAX && n < HF_TABLE_HOLDS_MAX; n++) {
+                hf_table_claim_hold(table, i);
+                i = hf_table_hold(table, i)->next_in_set;
+        }
+        atomic_signal_fence(memory_order_release);
+        map->unfinished_check = 0;
+}
+
 void hf_table_remove_hold(struct hf_table *table, uint32_t index)
 {
         struct hf_map *map = table->map;
@@ -252,8 +280,9 @@ void hf_table_remove_hold(struct hf_table *table, uint32_t index)
         /* The first store, as it is the last one when a claim is made. */
         hold->check = 0;
         atomic_signal_fence(memory_order_release);
-        HF_MAP_UNCHAIN(map, &map->hold_by_name[hold->name_hash % HF_MAP_BUCKETS], hold, next,
-                       index);
+        if (is_named(lock))
+                HF_MAP_UNCHAIN(map, &map->hold_by_name[hold->name_hash % HF_MAP_BUCKETS], hold,
+                               next, index);
         HF_MAP_UNCHAIN(map, &lock->first_hold, hold, next_in_lock, index);
         lock->holds--;
         if (hold->prev_in_owner)

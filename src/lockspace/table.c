@@ -261,9 +261,28 @@ uint32_t hf_table_find_owner(struct hf_table *table, pid_t pid, uint64_t start)
         uint32_t i = *bucket_of_pid(table->map, pid);
 
         /* The chain begins with the one that was started last. */
-        while (i && !(hf_table_owner(table, i)->pid == pid &&
-                      (start == 0 || hf_table_owner(table, i)->start == start)))
+        while (i && (hf_table_owner(table, i)->client || hf_table_owner(table, i)->pid != pid ||
+                     (start && hf_table_owner(table, i)->start != start)))
                 i = hf_table_owner(table, i)->next;
+        return i;
+}
+
+uint32_t hf_table_next_client(struct hf_table *table, pid_t pid, uint64_t start, uint32_t after)
+{
+        uint32_t i = after ? hf_table_owner(table, after)->next : *bucket_of_pid(table->map, pid);
+
+        while (i && (!hf_table_owner(table, i)->client || hf_table_owner(table, i)->pid != pid ||
+                     hf_table_owner(table, i)->start != start))
+                i = hf_table_owner(table, i)->next;
+        return i;
+}
+
+uint32_t hf_table_find_client(struct hf_table *table, pid_t pid, uint64_t start, uint64_t client)
+{
+        uint32_t i = hf_table_next_client(table, pid, start, 0);
+
+        while (i && hf_table_owner(table, i)->client != client)
+                i = hf_table_next_client(table, pid, start, i);
         return i;
 }
 
@@ -295,6 +314,7 @@ int hf_table_add_owner(struct hf_table *table, const struct hf_owner_info *info,
         }
         owner = hf_table_owner(table, index);
         owner->start = info->start;
+        owner->client = info->client;
         owner->since = info->since;
         memcpy(owner->uuid, info->uuid, sizeof(owner->uuid));
         owner->name = string;

@@ -10,7 +10,8 @@
  * hash chains run through the records instead of a library's pointer tables.
  *
  * - A *lockspace* is a directory of lock files, or the default one (path "").
- * - An *owner* is a process: pid and start time.
+ * - An *owner* is a process: pid and start time. A process may have *client* owners
+ *   besides, each with a number of its own: what they hold is not the process's.
  * - A *lock* is one open descriptor with a lock on it. It has the identity of
  *   the file it was taken on and, where known, of the thing it protects: with
  *   the default lockspace these are the same, in a directory lockspace the file
@@ -68,6 +69,7 @@ enum hf_table_lock_flags {
         HF_LOCK_DUPLICATED = 1U << 4, /* a VM was given a duplicate of its descriptor */
         HF_LOCK_DOUBTED = 1U << 5,    /* its lease may have run out; to be looked at */
         HF_LOCK_LOST = 1U << 6,       /* it did, and another host may have had it since */
+        HF_LOCK_METADATA = 1U << 7,   /* of no file's content: fd is -1, no name leads to it */
 };
 
 /* What is not known to be held any more: it is neither had again nor shared, and no file goes
@@ -108,8 +110,9 @@ enum hf_acted {
 struct hf_owner {
         uint32_t next; /* chain by pid, or of free records */
         pid_t pid;
-        uint64_t start; /* clock ticks since boot */
-        uint64_t since; /* first seen, microseconds since the epoch */
+        uint64_t start;  /* clock ticks since boot */
+        uint64_t client; /* number of a client owner, of which there is one alone; 0: none */
+        uint64_t since;  /* first seen, microseconds since the epoch */
         /* Of the next step against one that must end, CLOCK_MONOTONIC microseconds; 0: none. */
         uint64_t deadline;
         uint8_t uuid[16];
@@ -155,7 +158,9 @@ struct hf_hold {
         uint32_t name_hash;
         uint32_t next_in_lock;
         uint32_t next_in_owner, prev_in_owner;
-        uint64_t since; /* microseconds since the epoch */
+        uint32_t next_in_set; /* until they are claimed: those that were prepared together */
+        uint64_t since;       /* microseconds since the epoch */
+        uint64_t set;         /* the number of the set that it was acquired with; 0: none */
         char via[HF_TABLE_VIA_MAX];
         uint32_t check; /* of what it says, see claims.h; 0: it says nothing */
 };
@@ -230,14 +235,22 @@ int hf_table_add_lockspace(struct hf_table *table, const char *path, uint32_t *r
 void hf_table_claim_lockspace(struct hf_table *table, uint32_t lockspace);
 
 /*
- * 0 where there is none. start 0 finds the newest owner of that pid: for a
+ * 0 where there is none; never a client owner. start 0 finds the newest owner of that pid: for a
  * process that is gone, of which no start time can be read any more.
  */
 uint32_t hf_table_find_owner(struct hf_table *table, pid_t pid, uint64_t start);
 
+/*
+ * The client owner of that number of a process, or 0. And all client owners of a process, one
+ * after the other: the first (after 0), or the next one behind `after`; 0: no more.
+ */
+uint32_t hf_table_find_client(struct hf_table *table, pid_t pid, uint64_t start, uint64_t client);
+uint32_t hf_table_next_client(struct hf_table *table, pid_t pid, uint64_t start, uint32_t after);
+
 struct hf_owner_info {
         pid_t pid;
         uint64_t start;
+        uint64_t client;
         uint64_t since;
         const uint8_t *uuid; /* 16 bytes */
         const char *name;
@@ -257,7 +270,10 @@ void hf_table_remove_owner(struct hf_table *table, uint32_t owner);
 int hf_table_set_monitor(struct hf_table *table, uint32_t owner, const char *path);
 const char *hf_table_monitor(struct hf_table *table, uint32_t owner);
 
-/* First hold by that name, and the next one after it; 0 where there is none. */
+/*
+ * First hold by that name, and the next one after it; 0 where there is none. Holds of metadata
+ * locks have names for people only, and are not among them.
+ */
 uint32_t hf_table_find_name(struct hf_table *table, uint32_t lockspace, const char *name);
 uint32_t hf_table_next_name(struct hf_table *table, uint32_t hold);
 
@@ -268,7 +284,10 @@ uint32_t hf_table_next_name(struct hf_table *table, uint32_t hold);
 uint32_t hf_table_find_file(struct hf_table *table, const struct hf_thing *file, uint32_t after);
 uint32_t hf_table_find_thing(struct hf_table *table, const struct hf_thing *thing, uint32_t after);
 
-/* The lock takes fd over: whoever removes the lock closes it. */
+/*
+ * The lock takes fd over: whoever removes the lock closes it. With HF_LOCK_METADATA fd is -1,
+ * file of kind HF_THING_METADATA, and thing none.
+ */
 int hf_table_add_lock(struct hf_table *table, const struct hf_thing *file,
                       const struct hf_thing *thing, int fd, uint32_t flags, uint32_t *ret);
 /* Notes that the lock's release has begun, by one store. */
@@ -298,6 +317,7 @@ struct hf_hold_info {
         const char *name;
         const char *via;
         uint64_t since;
+        uint64_t set;
 };
 
 /* In all chains, but it claims nothing yet. -ENOSPC when the table is full, -ENAMETOOLONG. */
@@ -307,6 +327,11 @@ int hf_table_add_hold(struct hf_table *table, const struct hf_hold_info *info, u
  * chain, and may be repeated; a record that cannot be read claims nothing.
  */
 void hf_table_claim_hold(struct hf_table *table, uint32_t hold);
+/*
+ * Makes claims of a hold and of all that are chained to it by next_in_set; may be repeated. Whoever
+ * reads the table when that was cut off, and does not repeat it, finds none of them.
+ */
+void hf_table_claim_set(struct hf_table *table, uint32_t first);
 void hf_table_remove_hold(struct hf_table *table, uint32_t hold);
 
 /* Counts of what is in use. */

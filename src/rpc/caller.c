@@ -197,6 +197,16 @@ static int send_call(struct hf_caller *caller, const struct hf_rpc_header *heade
         return send_all(caller, buf, (size_t)len, deadline);
 }
 
+/* What is no answer: a message of this call, of another one, or of the keepalive program. */
+static void pass_on(const struct hf_rpc_header *sent, const struct hf_call *call,
+                    const struct hf_rpc_header *got, const uint8_t *message, size_t len)
+{
+        if (call->message && got->type == HF_RPC_MESSAGE && got->prog == sent->prog &&
+            got->serial == sent->serial)
+                call->message(call->message_ctx, got->proc, message + HF_RPC_HEADER_SIZE,
+                              len - HF_RPC_HEADER_SIZE);
+}
+
 static int read_answer(struct hf_caller *caller, const struct hf_rpc_header *sent,
                        const struct hf_call *call, int64_t deadline, struct hf_error *err)
 {
@@ -206,7 +216,7 @@ static int read_answer(struct hf_caller *caller, const struct hf_rpc_header *sen
         size_t len;
         int r;
 
-        do {
+        for (;;) {
                 free(hf_steal_ptr(message));
                 r = receive_message(caller, deadline, call->ret_fd ? &fd : NULL, &message, &len);
                 if (r == -ECONNRESET)
@@ -216,7 +226,10 @@ static int read_answer(struct hf_caller *caller, const struct hf_rpc_header *sen
                 if (r < 0)
                         return broken(caller, -r, err, "sent an answer that cannot be read");
                 hf_rpc_get_header(message, &got);
-        } while (got.type != HF_RPC_REPLY);
+                if (got.type == HF_RPC_REPLY)
+                        break;
+                pass_on(sent, call, &got, message, len);
+        }
         if (got.serial != sent->serial || got.prog != sent->prog || got.proc != sent->proc)
                 return broken(caller, EBADMSG, err, "answered a call that was not made");
         if (got.status == HF_RPC_ERROR)

@@ -55,13 +55,20 @@ struct hf_call {
         xdrproc_t get; /* NULL: the reply has no body */
         void *ret;     /* zeroed; freed by the caller with hf_rpc_free */
         int *ret_fd;   /* a descriptor that came with the reply, or -1; NULL: none is wanted */
+        /*
+         * Gets each message of the call's program and serial that comes before the answer:
+         * its procedure, and its payload, for hf_rpc_get_payload. NULL: nobody wants them.
+         * It must not use the caller.
+         */
+        void (*message)(void *ctx, int proc, const uint8_t *payload, size_t len);
+        void *message_ctx;
 };
 
 /*
  * Sends a call and waits for its answer. An error answer is returned as
  * hf_rpc_get_error does. -ETIMEDOUT when the deadline passed, -ECONNRESET when
  * the daemon closed the connection. *ret_fd is set on success only, and
- * close-on-exec.
+ * close-on-exec. The deadline is the same however many messages come.
  */
 int hf_caller_call(struct hf_caller *caller, const struct hf_call *call, struct hf_error *err);
 

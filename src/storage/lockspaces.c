@@ -35,6 +35,7 @@ static const struct hf_conf_key holdfast_keys[] = {
         {"keep_descriptors", HF_CONF_KIND_OTHERS},
         {"on_lost", HF_CONF_KIND_OTHERS},
         {"monitor", HF_CONF_KIND_OTHERS},
+        {"libvirt_metadata_lock", HF_CONF_KIND_OTHERS},
 };
 
 static void clear_said(struct said *said)

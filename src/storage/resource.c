@@ -14,6 +14,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Not in linux/magic.h, where they are the filesystem's own affair. */
@@ -40,7 +41,7 @@
 /* What try_take says when the file was replaced meanwhile. */
 #define REPLACED 1
 
-static int set_lock(int fd, short type)
+static int set_lock_by(int command, int fd, short type)
 {
         struct flock lock = {
                 .l_type = type,
@@ -49,9 +50,14 @@ static int set_lock(int fd, short type)
                 .l_len = LOCK_LENGTH,
         };
 
-        if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+        if (fcntl(fd, command, &lock) < 0)
                 return errno == EACCES ? -EAGAIN : -errno;
         return 0;
+}
+
+static int set_lock(int fd, short type)
+{
+        return set_lock_by(F_OFD_SETLK, fd, type);
 }
 
 /* Whether path still leads to the file that is open as fd. */
@@ -158,6 +164,80 @@ void hf_resource_take(const struct hf_resource_request *request, struct hf_resou
         *ret = (struct hf_resource_result){.fd = -1};
         do
                 ret->status = try_take(request, ret);
+        while ((ret->status == REPLACED && ++tries < AUTOCREATE_TRIES) ||
+               (ret->status == -ESTALE && ++stale < STALE_TRIES));
+        if (ret->status == REPLACED)
+                ret->status = -EAGAIN;
+}
+
+/* By looking again and again, at first soon. */
+static int poll_lock(int fd, short type)
+{
+        uint64_t pause = HF_RESOURCE_POLL_FIRST_USEC;
+        int r;
+
+        while ((r = set_lock(fd, type)) == -EAGAIN) {
+                (void)usleep((useconds_t)pause);
+                pause = hf_resource_next_pause(pause);
+        }
+        return r;
+}
+
+/* What a filesystem says that has locks, but nobody to wake who waits for one. */
+static bool cannot_wait(int r)
+{
+        return r == -EAGAIN || r == -ENOLCK || r == -EINVAL || r == -EOPNOTSUPP || r == -ENOSYS;
+}
+
+static int wait_for_lock(int fd, short type)
+{
+        int r;
+
+        do
+                r = set_lock_by(F_OFD_SETLKW, fd, type);
+        while (r == -EINTR);
+        return cannot_wait(r) ? poll_lock(fd, type) : r;
+}
+
+/* One try, however long it takes. Returns REPLACED as try_take. */
+static int try_await(const struct hf_resource_request *request, struct hf_resource_result *ret)
+{
+        hf_cleanup_fd int fd = open_to_lock(request);
+        struct timespec now;
+        struct stat st;
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        r = hf_thing_of(&st, &ret->file);
+        if (r >= 0)
+                r = wait_for_lock(fd, request->shared ? F_RDLCK : F_WRLCK);
+        if (r < 0)
+                return r;
+        (void)clock_gettime(CLOCK_BOOTTIME, &now);
+        ret->proved = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+        /* What a file server has said last may have been long ago. */
+        r = hf_resource_prove(fd, request->shared);
+        if (r < 0)
+                return r == -EIO || r == -EAGAIN ? REPLACED : r;
+        if (request->autocreate)
+                r = check_name(request, fd, &ret->file);
+        else if (S_ISREG(st.st_mode) && !still_named(request->path, &st))
+                r = REPLACED;
+        if (r == 0)
+                ret->fd = hf_steal_fd(&fd);
+        return r;
+}
+
+void hf_resource_await(const struct hf_resource_request *request, struct hf_resource_result *ret)
+{
+        int tries = 0, stale = 0;
+
+        *ret = (struct hf_resource_result){.fd = -1};
+        do
+                ret->status = try_await(request, ret);
         while ((ret->status == REPLACED && ++tries < AUTOCREATE_TRIES) ||
                (ret->status == -ESTALE && ++stale < STALE_TRIES));
         if (ret->status == REPLACED)

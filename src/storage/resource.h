@@ -31,6 +31,8 @@ struct hf_resource_result {
         int status; /* 0 locked; -EAGAIN held by another descriptor; else a negative errno */
         int fd;     /* the locked descriptor, or -1 */
         struct hf_thing file; /* set when the file could be opened */
+        uint64_t proved; /* of one that was waited for: when it was seen to stand, CLOCK_BOOTTIME
+                            microseconds */
 };
 
 /*
@@ -43,6 +45,26 @@ struct hf_resource_result {
  * moment before. -ESTALE: again and again the server does not know what it has named.
  */
 void hf_resource_take(const struct hf_resource_request *request, struct hf_resource_result *ret);
+
+/*
+ * What nobody can wake us for is looked at again after a pause, of these microseconds at first
+ * and twice as long each time, up to the most.
+ */
+#define HF_RESOURCE_POLL_FIRST_USEC UINT64_C(10000)
+#define HF_RESOURCE_POLL_MOST_USEC  UINT64_C(1000000)
+
+static inline uint64_t hf_resource_next_pause(uint64_t pause)
+{
+        return 2 * pause < HF_RESOURCE_POLL_MOST_USEC ? 2 * pause : HF_RESOURCE_POLL_MOST_USEC;
+}
+
+/*
+ * The same, but waits for as long as somebody else has the lock: asleep in the kernel, where the
+ * filesystem can wake us, else by another look after a while. When it is had, path leads to
+ * the locked file; one that was replaced meanwhile is waited for in its place. -EAGAIN: it is
+ * replaced again and again.
+ */
+void hf_resource_await(const struct hf_resource_request *request, struct hf_resource_result *ret);
 
 /*
  * Sees to it that a descriptor that should have the lock has it: -EAGAIN, somebody

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from hftest.command import Cli
+from hftest.labels import Place
 
 
 @pytest.fixture
@@ -20,3 +21,11 @@ def lonely(nursery, folder):
     alone = Cli(nursery, folder, os.path.join(folder, "nowhere"))
     alone.env["HOLDFAST_DAEMON"] = os.path.join(folder, "no-such-daemon")
     return alone
+
+
+@pytest.fixture(params=["attribute", "table"])
+def place(request, cli, nursery, folder):
+    """A folder for images that are given to users, by where that is remembered."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: images are given to other users")
+    return Place(cli, nursery, folder, request.param)

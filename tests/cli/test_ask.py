@@ -21,6 +21,7 @@ def test_ps_tells_vm_pid_state_means_and_locks(cli, disk):
     assert vm["state"] == "running" and vm["via"] == "holdfast run"
     assert vm["locks"] == [{"name": path, "lockspace": None, "mode": "exclusive",
                             "guarantee": "host", "by_name_only": False, "lease": "none",
+                            "metadata": False,
                             "guarantee_reason": vm["locks"][0]["guarantee_reason"],
                             "since": vm["locks"][0]["since"]}]
     assert vm["locks"][0]["guarantee_reason"]

@@ -50,6 +50,16 @@ def ask(user, *words):
     return user(*words, prefix=user.prefix)
 
 
+def test_lock_and_run_meet_at_the_place_of_the_settings(user):
+    user.configure('file_lockspace_dir = "SPACE"\n')
+    path = user.disk("disk.img")
+    child = user.start("lock", path, *UP, prefix=user.prefix, stdout=-1)
+    assert child.stdout.readline() == "up\n"
+    assert os.listdir(user.space) == [hashlib.sha256(path.encode()).hexdigest()]
+    answer = ask(user, "run", f"--disk={path}", "--", "true")
+    assert answer.returncode == 75 and "holdfast lock" in answer.stderr
+
+
 @pytest.mark.parametrize("file", ["holdfast/holdfast.conf", "libvirt/qemu-lockd.conf"])
 def test_a_disk_behind_a_hash_is_refused_told_and_checked_by_its_path(user, file):
     path = user.disk("disk.img")

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from hftest.files import lock_on_first_byte
+from hftest.line import clients, is_granted
 from hftest.processes import until
 from hftest.wire import AUTOCREATE, SHARED, Owner
 
@@ -336,3 +337,17 @@ def test_the_lease_of_a_hash_goes_with_its_vm(daemon, nursery, disk, space):
     until(lambda: not os.listdir(space), "the lease is unlinked")
     two = start(nursery, daemon, "two", path, "descriptor")
     assert lock_by_hash(daemon, two, path, space).ok
+
+
+def test_who_waits_for_a_name_is_woken_when_only_the_name_is_given_back(daemon, nursery, disk,
+                                                                        folder):
+    name, other = disk(), os.path.join(folder, "other.img")
+    os.link(name, other)
+    vm = nursery.vm("web1").own_connection(daemon)
+    assert vm.acquire(name).ok and vm.acquire(other).ok
+    os.rename(disk("new.img"), name)
+    waiter, = clients(daemon, 1)
+    waiter.ask(name)
+    assert vm.release(name).ok
+    assert is_granted(waiter.hear()), "it is another file now"
+    assert lock_on_first_byte(name) == lock_on_first_byte(other) == "write lock"

@@ -10,7 +10,9 @@ import tempfile
 import pytest
 from hftest import wire
 from hftest.files import lock_on_first_byte
-from hftest.wire import Owner, Proc
+from hftest.line import clients, is_granted
+from hftest.own_program import GRANTED, want
+from hftest.wire import AUTOCREATE, Owner, Proc
 
 LOCKS = 10000
 CONNECTIONS = 1000
@@ -196,3 +198,15 @@ def test_a_vm_that_cannot_be_watched_for_want_of_descriptors_is_not_registered(
     assert own.acquire(own_image).ok
     own.close()
     assert vm.ending() == signal.SIGTERM, "the connection is known as the VM's own"
+
+
+def test_more_than_a_filesystem_has_in_its_queue_wait_for_it(daemon, folder):
+    space = os.path.join(folder, "space")
+    holder, *waiting = clients(daemon, 101)
+    assert holder.connection.create_lockspace(space).ok
+    many = [want(f"{number}", space, AUTOCREATE) for number in range(len(waiting))]
+    assert holder.take(*many).granted == GRANTED
+    for client, wanted in zip(waiting, many):
+        client.ask(wanted)
+    holder.release()
+    assert all([is_granted(client.hear()) for client in waiting])

@@ -17,7 +17,7 @@ import threading
 import time
 
 import pytest
-from hftest import wire
+from hftest import own_program, wire
 from hftest.command import Cli
 from hftest.daemons import REPO
 from hftest.fdstore import FdStore
@@ -91,6 +91,24 @@ def test_a_lock_that_was_given_up_is_lost_and_its_vm_stays_stopped(still, inside
     assert leases(cli, "web1") == ["lost"]
     time.sleep(2)
     assert is_stopped(machine.pid)
+
+
+def test_who_stands_for_himself_is_only_warned_of_unless_he_asked_for_more(still, inside, nursery):
+    warned, paused = nursery.vm("warned"), nursery.vm("paused")
+    connections = []
+    for vm, path in ((warned, "one"), (paused, "two")):
+        connection = vm.connect(inside.socket)
+        assert own_program.client(connection, vm.name).ok
+        assert connection.acquire(still.make(path)).ok
+        connections.append(connection)
+    assert own_program.guard(connections[1], PAUSE).ok
+    still.stop()
+    until(lambda: is_stopped(paused.pid), "who asked for it is stopped", LEASE + 1)
+    until(lambda: f"warned (pid {warned.pid}) runs on" in inside.log(), "the other is warned of")
+    assert not is_stopped(warned.pid)
+    still.go()
+    until(lambda: not is_stopped(paused.pid), "it runs", SOON)
+    assert warned.alive
 
 
 def test_a_vm_that_is_traced_is_not_taken_for_one_that_somebody_stopped(still, inside, nursery):

@@ -10,9 +10,10 @@ import sys
 import time
 
 import pytest
+from hftest import events, own_program
 from hftest.files import lock_on_first_byte
 from hftest.processes import until
-from hftest.wire import SHARED, Owner
+from hftest.wire import SHARED, Owner, string, u32, u64
 
 BUSY = (87, 51)
 # virtlockd makes everybody wait for seconds while it kills. Far above what is expected of
@@ -136,6 +137,23 @@ def test_a_vm_whose_lock_another_connection_took_is_ended_as_well(daemon, nurser
     own.close()
     assert vm.ending() == signal.SIGTERM
     until(unlocked(path), "the lock of the dead VM is gone")
+
+
+def test_who_is_restricted_learns_nothing_of_others(daemon, nursery, disk):
+    """The connection of a VM is root's, the VM need not be."""
+    path = disk()
+    with nursery.vm("one").own_connection(daemon) as other, \
+            nursery.vm("two").own_connection(daemon) as own:
+        assert other.acquire(path).ok and own.restrict().ok
+        for proc, payload in ((own_program.Own.LIST_OWNERS, u32(0) * 2),
+                              (own_program.Own.LIST_LOCKS, u32(0) * 2),
+                              (own_program.LIST_WAITERS, u32(0) * 2),
+                              (own_program.Own.WHO,
+                               string(path) + u32(0) + u64(0) * 2 + u32(0) * 2),
+                              (events.METRICS, b""), (events.EVENTS, u64(0) + u32(0))):
+            answer = own_program.call(own, proc, payload)
+            assert not answer.ok and "restricted" in answer.error.message, (proc, answer)
+        assert own.ping().ok
 
 
 def test_a_vm_without_locks_may_close_its_connection(daemon, nursery, disk):

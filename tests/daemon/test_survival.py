@@ -423,7 +423,7 @@ def test_damaged_connections_cost_themselves_only(daemon, nursery, disk, seed):
     daemon.signal(signal.SIGSTOP)
     with open(f"/proc/{daemon.server_pid}/mem", "r+b", buffering=0) as memory:
         memory.seek(begin)
-        content = memory.read(4 << 20)
+        content = memory.read(8 << 20)
         # Their names are in the records.
         places = [match.start() for match in re.finditer(b"web2", content)]
         assert places
@@ -478,7 +478,7 @@ def damage_pidfd(daemon, pid):
                   if f"Pid:\t{pid}\n" in open(f"/proc/{server}/fdinfo/{fd}").read())
     with open(f"{daemon.run_dir}/holdfast/holdfastd.state", "r+b") as state:
         data = state.read(64 << 20)
-        record = re.search(re.escape(struct.pack("i", pid)) + b".{68}" +
+        record = re.search(re.escape(struct.pack("i", pid)) + b".{76}" +
                            re.escape(struct.pack("i", number)), data, re.S)
         assert record, "the layout of an owner has changed"
         state.seek(record.end() - 4)

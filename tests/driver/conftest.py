@@ -34,24 +34,31 @@ def sanitizer():
 class Peer:
     """A process with libholdfast in it; its methods are the functions of peer.py."""
 
-    def __init__(self, nursery, env, uid=None):
+    def __init__(self, nursery, env, uid=None, prefix=()):
         command = [sys.executable, "-I", "-S", os.path.join(os.path.dirname(__file__), "peer.py"),
                    LIBRARY]
         if uid is not None:
             command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--",
                        *command]
         self.process = nursery.spawn(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [*prefix, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={"PATH": "/usr/bin:/bin", "HOLDFAST_DRIVER_DIR": DRIVERS, **sanitizer(), **env})
 
     @property
     def pid(self):
         return self.process.pid
 
-    def ask(self, verb, **arguments):
+    def begin(self, verb, **arguments):
+        """Asks; the answer is waited for later."""
         self.process.stdin.write(json.dumps([verb, arguments]).encode() + b"\n")
         self.process.stdin.flush()
+
+    def ask(self, verb, **arguments):
+        self.begin(verb, **arguments)
         return self.answer(verb)
+
+    def has_answered(self, within=0):
+        return bool(select.select([self.process.stdout], [], [], within)[0])
 
     def answer(self, verb):
         ready, _, _ = select.select([self.process.stdout], [], [], ANSWER_DEADLINE)
@@ -85,8 +92,8 @@ def plain_build():
 @pytest.fixture
 def peer(nursery, folder):
     """Makes such a process; env and uid as given."""
-    def make(env, uid=None):
-        return Peer(nursery, {"HOME": folder, **env}, uid)
+    def make(env, uid=None, prefix=()):
+        return Peer(nursery, {"HOME": folder, **env}, uid, prefix)
     return make
 
 
@@ -110,9 +117,9 @@ def image(folder):
 @pytest.fixture
 def vmm(peer):
     """Makes a VMM on a daemon: a process with a VM object that has the given disks."""
-    def make(daemon, name, *disks, via=None, flags=0):
+    def make(daemon, name, *disks, via=None, flags=0, **how):
         made = peer({"HOLDFAST_RUN_DIR": daemon.run_dir})
-        made.must("new", name=name, driver="lockd", via=via)
+        made.must("new", name=name, driver="lockd", via=via, **how)
         for path in disks:
             made.must("disk", what="add", path=path, flags=flags)
         return made
@@ -122,9 +129,9 @@ def vmm(peer):
 @pytest.fixture
 def manager(peer):
     """Makes another process for a VM that runs in `of`."""
-    def make(daemon, name, of, *disks):
+    def make(daemon, name, of, *disks, **how):
         made = peer({"HOLDFAST_RUN_DIR": daemon.run_dir})
-        made.must("new", name=name, driver="lockd", pid=of.pid)
+        made.must("new", name=name, driver="lockd", pid=of.pid, **how)
         for path in disks:
             made.must("disk", what="add", path=path)
         return made

@@ -10,8 +10,11 @@ import ctypes as c
 import fcntl
 import json
 import os
+import resource
 import signal
+import subprocess
 import sys
+import threading
 
 
 class Error(c.Structure):
@@ -21,25 +24,35 @@ class Error(c.Structure):
 WARN = c.CFUNCTYPE(None, c.c_void_p, c.c_char_p)
 
 
-class Params(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("name", c.c_char_p), ("uuid", c.c_ubyte * 16),
-                ("id", c.c_uint32), ("pid", c.c_int), ("via", c.c_char_p),
-                ("driver", c.c_char_p), ("config", c.c_char_p), ("timeout_ms", c.c_int),
-                ("on_lost", c.c_uint), ("warn", WARN), ("warn_ctx", c.c_void_p),
-                ("monitor", c.c_char_p), ("flags", c.c_uint)]
-
-
 class Holder(c.Structure):
     _fields_ = [("size", c.c_size_t), ("name", c.c_char * 256), ("uuid", c.c_ubyte * 16),
                 ("pid", c.c_int), ("host", c.c_char * 256), ("since", c.c_uint64),
                 ("via", c.c_char * 64), ("resource", c.c_char * 4096), ("shared", c.c_uint)]
 
 
+class Waiting(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("position", c.c_uint), ("since", c.c_uint64),
+                ("resource", c.c_char_p), ("text", c.c_char_p), ("holder", c.POINTER(Holder))]
+
+
+WAITING = c.CFUNCTYPE(None, c.c_void_p, c.POINTER(Waiting))
+
+
+class Params(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("name", c.c_char_p), ("uuid", c.c_ubyte * 16),
+                ("id", c.c_uint32), ("pid", c.c_int), ("via", c.c_char_p),
+                ("driver", c.c_char_p), ("config", c.c_char_p), ("timeout_ms", c.c_int),
+                ("on_lost", c.c_uint), ("warn", WARN), ("warn_ctx", c.c_void_p),
+                ("monitor", c.c_char_p), ("flags", c.c_uint), ("wait_ms", c.c_int),
+                ("waiting", WAITING), ("waiting_ctx", c.c_void_p)]
+
+
 class VmInfo(c.Structure):
     _fields_ = [("size", c.c_size_t), ("name", c.c_char_p), ("uuid", c.c_ubyte * 16),
                 ("id", c.c_uint32), ("pid", c.c_int), ("start", c.c_uint64), ("state", c.c_uint),
                 ("since", c.c_uint64), ("via", c.c_char_p), ("locks", c.c_uint),
-                ("n_connections", c.c_size_t), ("connections", c.POINTER(c.c_uint64))]
+                ("n_connections", c.c_size_t), ("connections", c.POINTER(c.c_uint64)),
+                ("paused", c.c_uint), ("client", c.c_uint)]
 
 
 class Thing(c.Structure):
@@ -49,7 +62,24 @@ class Thing(c.Structure):
 class LockInfo(c.Structure):
     _fields_ = [("size", c.c_size_t), ("lockspace", c.c_char_p), ("name", c.c_char_p),
                 ("file", Thing), ("thing", Thing), ("shared", c.c_uint), ("guarantee", c.c_uint),
-                ("since", c.c_uint64), ("vm", c.POINTER(VmInfo))]
+                ("since", c.c_uint64), ("vm", c.POINTER(VmInfo)), ("lease", c.c_uint),
+                ("metadata", c.c_uint)]
+
+
+class WaiterInfo(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("ticket", c.c_uint64), ("position", c.c_uint),
+                ("lockspace", c.c_char_p), ("name", c.c_char_p), ("thing", Thing),
+                ("shared", c.c_uint), ("metadata", c.c_uint), ("since", c.c_uint64),
+                ("until", c.c_uint64), ("vm", c.POINTER(VmInfo))]
+
+
+class WaiterList(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("n", c.c_size_t),
+                ("waiters", c.POINTER(c.POINTER(WaiterInfo)))]
+
+
+class Target(c.Structure):
+    _fields_ = [("path", c.c_char_p), ("fd", c.c_int)]
 
 
 class VmList(c.Structure):
@@ -74,6 +104,9 @@ libc = c.CDLL(None)
 vm = c.c_void_p()
 said = []
 warn = WARN(lambda ctx, text: said.append(text.decode()))
+waited_for = []
+waiting = WAITING(lambda ctx, what: waited_for.append(plain(what)))
+metadata = {}
 
 
 def plain(value):
@@ -104,15 +137,20 @@ def text(value):
 
 
 def new(name, uuid="", driver=None, config=None, via=None, timeout_ms=0, pid=0, id=0, size=None,
-        flags=0, monitor=None):
+        flags=0, monitor=None, wait_ms=0):
     params = Params(size=c.sizeof(Params) if size is None else size, name=text(name), id=id,
                     pid=pid, via=text(via), driver=text(driver), config=text(config),
-                    timeout_ms=timeout_ms, flags=flags, monitor=text(monitor), warn=warn)
+                    timeout_ms=timeout_ms, flags=flags, monitor=text(monitor), warn=warn,
+                    wait_ms=wait_ms, waiting=waiting)
     params.uuid[:] = list(bytes.fromhex(uuid).ljust(16, b"\0"))
     answer = call(lib.holdfast_vm_new, c.byref(params), c.byref(vm))
     if answer["r"] >= 0:
         answer["driver"] = lib.holdfast_vm_driver(vm).decode()
     return answer
+
+
+def size_of_params():
+    return {"r": 0, "without_wait": Params.wait_ms.offset}
 
 
 def warnings():
@@ -205,6 +243,123 @@ def locks_of(function, *arguments):
 
 def locks():
     return locks_of(lib.holdfast_list_locks)
+
+
+def waiters():
+    found = c.POINTER(WaiterList)()
+    answer = call(lib.holdfast_list_waiters, c.c_uint(0), c.byref(found))
+    if answer["r"] >= 0:
+        answer["waiters"] = [plain(found.contents.waiters[i]) for i in range(found.contents.n)]
+        lib.holdfast_waiter_list_free(found)
+    return answer
+
+
+def waits():
+    return {"r": len(waited_for), "said": waited_for}
+
+
+def lock_metadata(targets, timeout_ms=0):
+    """targets: paths, or numbers of descriptors."""
+    array = (Target * len(targets))(*[
+        Target(path=None, fd=t) if isinstance(t, int) else Target(path=os.fsencode(t), fd=-1)
+        for t in targets])
+    held = c.c_void_p()
+    answer = call(lib.holdfast_metadata_lock, array, c.c_size_t(len(targets)), c.c_int(timeout_ms),
+                  c.byref(held))
+    if answer["r"] >= 0:
+        metadata[held.value] = len(targets)
+        answer["held"] = held.value
+    return answer
+
+
+def unlock_metadata(held):
+    lib.holdfast_metadata_unlock(c.c_void_p(held))
+    metadata.pop(held, None)
+    return {"r": 0}
+
+
+def metadata_fds(held):
+    """Of each target: number, inode, whether it goes through exec and is a mere place."""
+    found = []
+    for i in range(metadata[held]):
+        fd = lib.holdfast_metadata_fd(c.c_void_p(held), c.c_size_t(i))
+        found.append({"fd": fd, "ino": os.fstat(fd).st_ino,
+                      "cloexec": bool(fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC),
+                      "path": bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH)})
+    return {"r": 0, "found": found}
+
+
+def open_file(path, flags=os.O_RDONLY):
+    return {"r": os.open(path, flags)}
+
+
+def lock_record(path):
+    """A POSIX lock, which the process loses when it closes any descriptor of the file."""
+    fd = os.open(path, os.O_RDWR)
+    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return {"r": fd}
+
+
+def is_alone(path):
+    """Whether nobody else has the file's guard meanwhile."""
+    try:
+        os.close(os.open(path + ".guard", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    os.unlink(path + ".guard")
+    return True
+
+
+def cross(sets, rounds, timeout_ms=0):
+    """A thread for each set locks it again and again; tells of each fault."""
+    faults = []
+
+    def work(paths):
+        for _ in range(rounds):
+            error, held = Error(), c.c_void_p()
+            array = (Target * len(paths))(*[Target(path=text(p), fd=-1) for p in paths])
+            if lib.holdfast_metadata_lock(array, c.c_size_t(len(paths)), c.c_int(timeout_ms),
+                                          c.byref(held), c.byref(error)) < 0:
+                faults.append(error.text.decode())
+                return
+            faults.extend(p for p in paths if not is_alone(p))
+            lib.holdfast_metadata_unlock(held)
+    threads = [threading.Thread(target=work, args=(paths,)) for paths in sets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"r": len(faults), "faults": faults}
+
+
+def hold_again_and_again(paths):
+    while True:
+        held = lock_metadata(paths)
+        if held["r"] < 0:
+            return held
+        unlock_metadata(held["held"])
+
+
+def more_files(n):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+    return {"r": 0}
+
+
+def start_program():
+    # All that is not close-on-exec goes with it.
+    return {"r": subprocess.Popen(["sleep", "600"], close_fds=False,
+                                  stdout=subprocess.DEVNULL).pid}
+
+
+def fork_idle():
+    """A child that has all descriptors and objects, and does nothing until it is killed."""
+    pid = os.fork()
+    if pid == 0:
+        libc.prctl(1, signal.SIGKILL)
+        os.close(1)
+        while True:
+            signal.pause()
+    return {"r": pid}
 
 
 def who(path):

@@ -15,6 +15,7 @@ LENSES = os.path.join(REPO, "data", "augeas")
 
 OURS = {
     "lock_manager": "nop", "keep_descriptors": "0", "on_lost": "kill", "monitor": "0",
+    "libvirt_metadata_lock": "1",
     "auto_disk_leases": "0", "require_lease_for_disks": "1", "file_lockspace_dir": "/x",
     "lvm_lockspace_dir": "/y", "scsi_lockspace_dir": "/z",
 }

@@ -7,12 +7,17 @@ number of times, and after(). A scene makes what they need, with names that are 
 
 import fcntl
 import os
+import select
 import struct
 
-from hftest import wire
+from hftest import own_program, wire
+from hftest.events import Listener
 from hftest.files import lock_on_first_byte
 from hftest.processes import until
 from hftest.wire import AUTOCREATE, SHARED, Owner, Proc
+
+from base_kind import Kind
+from set_kinds import SET_KINDS
 
 BUSY = (87, 51)
 
@@ -23,6 +28,7 @@ class Scene:
     def __init__(self, daemon, nursery, folder):
         self.daemon, self.nursery, self.folder = daemon, nursery, folder
         self.count = 0
+        self.left = []  # what a request that failed leaves open
         self.owner, self.other = nursery.sleeper(), nursery.sleeper()
         self.client = daemon.connect_as(Owner("web1", self.owner.pid))
         self.rival = daemon.connect_as(Owner("web2", self.other.pid))
@@ -40,6 +46,8 @@ class Scene:
 
     def give_up(self):
         """Whatever a request that failed has left, all that is held can be released."""
+        while self.left:
+            self.left.pop().close()
         for client in (self.client, self.rival):
             for name in (self.disk, self.alias):
                 client.release(name)
@@ -47,22 +55,24 @@ class Scene:
                 client.release(name, self.space)
         assert os.listdir(self.space) == []
 
+    def stand(self):
+        """A connection that stands for itself."""
+        connection = self.daemon.connect()
+        self.left.append(connection)
+        answer = own_program.client(connection, "backup")
+        assert answer.ok, answer
+        return connection
+
+    def stranger(self):
+        """Somebody has the lock of the disk who is in nobody's table."""
+        file = open(self.disk, "r+b")
+        self.left.append(file)
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK,
+                    struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))
+        return file
+
     def is_free(self):
         return lock_on_first_byte(self.disk) == "unlocked"
-
-
-class Kind:
-    # Whether it may be refused when the daemon has no memory.
-    may_fail = True
-
-    def __init__(self, scene):
-        self.scene, self.client, self.disk = scene, scene.client, scene.disk
-
-    def before(self):
-        pass
-
-    def after(self):
-        pass
 
 
 class Acquire(Kind):
@@ -112,16 +122,14 @@ class AcquireOfAnothers(Kind):
 
 class AcquireOfAStrangers(Kind):
     def before(self):
-        self.file = open(self.disk, "r+b")
-        fcntl.fcntl(self.file, fcntl.F_OFD_SETLK,
-                    struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))
+        self.stranger = self.scene.stranger()
 
     def act(self):
         answer = self.client.acquire(self.disk)
         assert answer.verdict == BUSY, answer
 
     def after(self):
-        self.file.close()
+        self.stranger.close()
         assert self.client.acquire(self.disk).ok and self.client.release(self.disk).ok
 
 
@@ -346,8 +354,93 @@ class HalfARequest(Kind):
         assert self.scene.is_free()
 
 
+class ClientLeaves(Kind):
+    """A connection that stands for itself, from its begin to its end."""
+
+    most = 150
+
+    def act(self):
+        self.late = self.scene.stand()
+        assert self.late.acquire(self.disk).ok
+        self.late.close()
+        until(self.scene.is_free, "the lock of the client is free")
+
+    def after(self):
+        assert self.scene.is_free()
+        self.scene.left.clear()
+
+
+class WaitForAStranger(Kind):
+    # Its waiting for the helper is points too, by the thousand.
+    most = 60
+
+    def before(self):
+        self.stranger = self.scene.stranger()
+        self.late = self.scene.stand()
+
+    def wait(self):
+        own_program.send_set(self.late, self.disk, timeout=own_program.FOREVER)
+        refusal = select.poll()
+        refusal.register(self.late.transport.sock, select.POLLIN)
+        until(lambda: self.scene.daemon.workers or refusal.poll(0), "a helper waits")
+        assert self.scene.daemon.workers, self.late.receive()
+
+    def act(self):
+        self.wait()
+        self.stranger.close()
+        answer = own_program.read_set(self.late.receive())
+        assert isinstance(answer, own_program.Set) and answer.granted, answer
+
+    def after(self):
+        assert lock_on_first_byte(self.disk) == "write lock"
+        self.late.close()
+        until(self.scene.is_free, "it is free")
+        until(lambda: not self.scene.daemon.workers, "no helper is left")
+        self.scene.left.clear()
+
+
+class WaitNoMoreForAStranger(WaitForAStranger):
+    """The stranger lets go at the moment at which nobody wants it any more."""
+
+    def act(self):
+        self.wait()
+        self.late.close()
+        self.stranger.close()
+        until(lambda: not self.scene.daemon.workers, "no helper is left")
+
+    def after(self):
+        until(self.scene.is_free, "it is free")
+        self.scene.left.clear()
+
+
+class ToldOfEvents(Kind):
+    """Whoever listens is told of everything, perhaps twice."""
+
+    most = 300
+
+    def before(self):
+        self.listener = Listener(self.scene.daemon.own_socket_ro)
+
+    def act(self):
+        try:
+            assert self.client.acquire(self.disk).ok and self.client.release(self.disk).ok
+            self.listener.until(lambda events: any(event.kind == "released" for event in events))
+        except AssertionError:
+            self.listener.close()
+            raise
+
+    def after(self):
+        numbers = {event.number for event in self.listener.events}
+        assert self.listener.missed == 0
+        assert len(numbers) == max(numbers) - min(numbers) + 1, self.listener.events
+        told = [event.kind for event in self.listener.events if event.kind != "started"]
+        assert told[0] == "acquired" and set(told) == {"acquired", "released"}, told
+        self.listener.close()
+
+
 KINDS = [Acquire, AcquireShared, AcquireAgain, AcquireByAnotherName, AcquireOfAnothers,
          AcquireOfAStrangers, AcquireAutocreate, Release, ReleaseAutocreate, ReleaseOneName,
          ReleaseOfNothing, Register, Restrict, NewLockspace, CreateResource, DeleteResource, Ping,
          Connect, Disconnect, ListLocks, VmDies, VmCutsItsConnection, SayWhatBecomes,
-         HalfARequest]
+         HalfARequest, ClientLeaves, WaitForAStranger, WaitNoMoreForAStranger,
+         ToldOfEvents, *SET_KINDS]

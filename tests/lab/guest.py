@@ -143,10 +143,12 @@ def wire(path):
 
 
 class Guest:
-    """One guest with one job; `arguments` are for the job, `nets` are ends of wires."""
+    """One guest with one job; `arguments` are for the job, `nets` are ends of wires, `words` more
+    of the kernel's command line."""
 
-    def __init__(self, machine, nursery, folder, job, arguments=None, nets=()):
+    def __init__(self, machine, nursery, folder, job, arguments=None, nets=(), words=""):
         self.name, self.folder = job, folder
+        self.words = f"{KERNEL_WORDS} {words}".strip()
         os.makedirs(folder)
         self.share = os.path.join(folder, "share")
         os.makedirs(self.share)
@@ -183,7 +185,7 @@ class Guest:
         return [program("qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max",
                 "-smp", "2", "-m", str(MEMORY_MIB), "-nodefaults", "-display", "none",
                 "-no-reboot", "-serial", f"file:{self.console}", "-kernel", machine.kernel,
-                "-initrd", machine.initramfs, "-append", KERNEL_WORDS, *share, *host, *wires]
+                "-initrd", machine.initramfs, "-append", self.words, *share, *host, *wires]
 
     def read(self, name):
         """What the guest has written into a file of the shared folder so far, or ""."""

@@ -4,9 +4,9 @@
  * How holdfastd survives, as a model that spin searches completely.
  *
  * Two clients want one resource (SCENE 1), count (2), or one does this and one that
- * (3); each client is its VM's own connection. A competitor takes the kernel's lock
- * whenever it is free. Supervisor and server are killed at any step, KILLS times in
- * all. What ends both at once is beyond this model (daemon/recover.c): such a run
+ * (3); or one counts, and is told of its progress by messages (4). Each client is its VM's
+ * own connection. A competitor takes the kernel's lock whenever it is free. Supervisor
+ * and server are killed at any step, KILLS times in all. What ends both at once is beyond this model (daemon/recover.c): such a run
  * stops where that happens, and it must have taken two kills.
  *
  * At each MAY_DIE the process may end, for ever. What stands between two of them
@@ -18,6 +18,7 @@
  * What is proven, in every order of events:
  *   answers    each request gets one answer, whole, in order, the right one;
  *              a refusal only while somebody else had the resource  answer_acquire, answer_count
+ *   messages   come before the answer of the request that they belong to   answer
  *   one holder the resource is never granted to two                 answer_acquire
  *   no loss    the kernel's lock is ours while a hold is claimed or
  *              a client was told that it has it                     competitor, adopt
@@ -34,6 +35,7 @@
  *   prepare, commit           | daemon/session-serve.c set_answer, keeper/receipt.c hf_exchange_commit
  *   apply                     | daemon/intent.c hf_intent_carry_out
  *   give                      | daemon/release.c hf_give, lockspace/table-locks.c RELEASING
+ *   tell, told                | daemon/session-serve.c hf_session_tell, keeper/receipt.c hf_exchange_told
  *   send, rest, consume       | keeper/receipt.c hf_exchange_send, hf_exchange_consume
  *   turn, PENDING to OPEN     | daemon/listener.c: accept; daemon/session.c hf_session_new
  *   depart                    | daemon/session.c hf_session_close, daemon/departure.c
@@ -94,9 +96,9 @@ bit gone; /* both dead: the model ends */
 
 mtype = { ACQUIRE, RELEASE, COUNT };
 typedef session {
-        bit reply, closing; /* of the word, which one store changes; RX and TX: see TURN_RX */
+        bit reply, message, closing; /* of the word, which one store changes; RX and TX: see TURN_RX */
         byte first[2], base[2], came[2]; /* receive slots: number of the first part; receipt */
-        byte tbase[2], tlen[2]; /* send slots: what went before; receipt */
+        byte tbase[2], tlen[2], tend[2]; /* send slots: what went before; receipt; all that goes */
         byte answer;
         mtype intent;
         byte arg; /* of the intent: the descriptor or the number */
@@ -178,8 +180,10 @@ inline close_fd(fd)
 #define TURN_TX(c) \
         s[c].tbase[0] = s[c].tbase[1]; \
         s[c].tlen[0] = s[c].tlen[1]; \
+        s[c].tend[0] = s[c].tend[1]; \
         s[c].tbase[1] = 0; \
-        s[c].tlen[1] = 0
+        s[c].tlen[1] = 0; \
+        s[c].tend[1] = 0
 
 inline receive()
 {
@@ -256,10 +260,20 @@ inline apply()
 #endif
 }
 
+/* An answer is two parts, and so is a message; an answer goes behind a message that has not gone. */
 inline prepare(result, what, with)
 {
         s[c].answer = result;
+#ifdef BUG_ANSWER_FORGETS_MESSAGE
         s[c].tbase[1] = 0;
+        s[c].tend[1] = 2;
+#else
+        s[c].tbase[1] = (s[c].message -> GONE_OUT(c) : 0);
+        s[c].tend[1] = 2 * s[c].message + 2;
+#endif
+#ifdef BUG_END_IN_PLACE
+        s[c].tend[0] = s[c].tend[1];
+#endif
         s[c].tlen[1] = 0;
         MAY_DIE;
         s[c].intent = what;
@@ -270,6 +284,7 @@ inline commit()
 {
         MAY_DIE;
         s[c].reply = 1;
+        s[c].message = 0;
         TURN_TX(c);
         if
         :: s[c].intent == ACQUIRE -> SOMEBODY_HAS_IT(1 - c)
@@ -278,6 +293,10 @@ inline commit()
         MAY_DIE
 }
 
+/* Who waits for a number may be told so first. */
+#define MAY_TELL(c) (SCENE == 4)
+
+#define TOLD    31
 #define OK      1
 #define REFUSED 2
 #define NUMBER  3 /* and up: the answer to COUNT */
@@ -296,6 +315,31 @@ inline acquire()
                 :: klock != FREE -> fds[n] = 0; MAY_DIE; prepare(REFUSED, 0, 0)
                 fi
         fi
+}
+
+/* Before its answer: a message, which takes the place where an answer would be. */
+inline tell()
+{
+        s[c].tbase[1] = 0;
+        s[c].tlen[1] = 0;
+        s[c].tend[1] = 2;
+        MAY_DIE;
+        s[c].message = 1;
+        TURN_TX(c)
+}
+
+/* It has gone. */
+inline told()
+{
+#ifdef BUG_MESSAGE_ENDS_REQUEST
+        s[c].message = 0;
+        consume()
+#else
+        s[c].message = 0;
+        s[c].tbase[0] = 0;
+        s[c].tlen[0] = 0;
+        s[c].tend[0] = 0
+#endif
 }
 
 /* A request that is not committed changed nothing that matters. */
@@ -332,11 +376,16 @@ committed:
         fi
 }
 
+/* What stands ends with the two parts of an answer, or is a message. */
+#define IS_TOLD(c, at) (!s[c].reply || (at) + 2 < s[c].tend[0])
+#define PART(c, at)    (s[c].first[0] + (IS_TOLD(c, at) -> (at) : (at) + 2 - s[c].tend[0]))
+#define SAYS(c, at)    (IS_TOLD(c, at) -> TOLD : s[c].answer)
+
 inline send_part(i)
 {
         if
-        :: c == 0 -> out0 ! s[c].first[0] + GONE_OUT(c) + i, s[c].answer
-        :: else -> out1 ! s[c].first[0] + GONE_OUT(c) + i, s[c].answer
+        :: c == 0 -> out0 ! PART(c, GONE_OUT(c) + i), SAYS(c, GONE_OUT(c) + i)
+        :: else -> out1 ! PART(c, GONE_OUT(c) + i), SAYS(c, GONE_OUT(c) + i)
         fi
 }
 
@@ -346,7 +395,7 @@ inline send()
         send_part(0);
         n = 1;
         if
-        :: GONE_OUT(c) == 0 && OUT_ROOM(c) -> send_part(1); n = 2
+        :: GONE_OUT(c) + 1 < s[c].tend[0] && OUT_ROOM(c) -> send_part(1); n = 2
         :: true
         fi;
 #ifdef BUG_OUTPUT_WITHOUT_RECEIPT
@@ -365,6 +414,7 @@ inline rest()
 #else
         s[c].tbase[1] = GONE_OUT(c);
         s[c].tlen[1] = 0;
+        s[c].tend[1] = s[c].tend[0];
         MAY_DIE;
         TURN_TX(c)
 #endif
@@ -384,7 +434,8 @@ inline consume()
         TURN_RX(c);
         s[c].answer = 0;
         s[c].tbase[0] = 0;
-        s[c].tlen[0] = 0
+        s[c].tlen[0] = 0;
+        s[c].tend[0] = 0
 }
 
 inline end_vm()
@@ -402,9 +453,11 @@ inline close_connection()
         MAY_DIE;
         s[c].closing = 0;
         s[c].reply = 0;
+        s[c].message = 0;
         s[c].answer = 0;
         s[c].tbase[0] = 0;
         s[c].tlen[0] = 0;
+        s[c].tend[0] = 0;
         s[c].first[0] = 0;
         s[c].base[0] = 0;
         s[c].came[0] = 0;
@@ -425,11 +478,13 @@ inline depart()
 #endif
 }
 
+#define ALL_GONE(c) (GONE_OUT(c) == s[c].tend[0])
+#define STANDS(c) (s[c].reply || s[c].message)
 #define HUNG_UP(c) (closed[c] && (s[c].reply || !WHOLE(c) && sent[c] == taken[c]))
 #define READY(c) \
         (conn[c] == PENDING || \
          conn[c] == OPEN && (HUNG_UP(c) || \
-                             s[c].reply && (GONE_OUT(c) == 2 || s[c].tlen[0] || OUT_ROOM(c)) || \
+                             s[c].reply && (ALL_GONE(c) || s[c].tlen[0] || OUT_ROOM(c)) || \
                              !s[c].reply && (WHOLE(c) || sent[c] > taken[c])) || \
          conn[c] == GONE && claim == c + 1 && !vm[c])
 
@@ -447,9 +502,11 @@ inline turn()
                 depart()
         :: conn[c] == OPEN && !HUNG_UP(c) ->
                 if
-                :: s[c].reply && GONE_OUT(c) == 2 -> consume()
-                :: s[c].reply && GONE_OUT(c) < 2 && s[c].tlen[0] -> rest()
-                :: s[c].reply && GONE_OUT(c) < 2 && !s[c].tlen[0] -> send()
+                :: s[c].reply && ALL_GONE(c) -> consume()
+                :: s[c].message && ALL_GONE(c) -> told()
+                :: STANDS(c) && !ALL_GONE(c) && s[c].tlen[0] -> rest()
+                :: STANDS(c) && !ALL_GONE(c) && !s[c].tlen[0] && OUT_ROOM(c) -> send()
+                :: !STANDS(c) && MAY_TELL(c) && WHOLE(c) -> tell()
                 :: !s[c].reply && WHOLE(c) -> judge()
                 :: !s[c].reply && !WHOLE(c) -> receive()
                 fi
@@ -747,7 +804,16 @@ inline hear(half)
 
 inline answer()
 {
-        atomic { hear(0); first = r }
+        do
+        :: atomic {
+                hear(0);
+                if
+                :: r == TOLD -> k = 0; r = 0
+                :: else -> first = r; break
+                fi
+           }
+           atomic { hear(1); assert(r == TOLD); k = 0; r = 0 }
+        od;
         atomic {
                 hear(1);
                 assert(r == first);
@@ -851,6 +917,10 @@ init {
 #elif SCENE == 2
                 run teller(0);
                 run teller(1)
+#elif SCENE == 4
+                conn[1] = GONE;
+                finished[1] = 1;
+                run teller(0)
 #else
                 run locker(0);
                 run teller(1)

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/sized.h"
+#include "driver/lockd/set.h"
 #include "driver/lockd/uses.h"
 
 #include <fcntl.h>
@@ -39,7 +40,8 @@ static int open_connection(struct hf_lockd_connection *connection, const struct 
  * own, whose end frees everything. Where that fails too, the lock stays until
  * the VM ends.
  */
-static void roll_back(struct hf_lockd_connection *connection, struct hf_lockd_vm *vm, size_t n)
+static void roll_back(struct hf_lockd_connection *connection, struct hf_lockd_vm *vm, size_t n,
+                      const struct hf_lockd_set *set)
 {
         bool no_daemon;
 
@@ -53,6 +55,7 @@ static void roll_back(struct hf_lockd_connection *connection, struct hf_lockd_vm
                 vm->resources[n].taken = false;
                 hf_close_fd(&vm->resources[n].fd);
         }
+        hf_lockd_set_release(connection, set);
 }
 
 /* Names all, before anything is taken: to find a name may take long. */
@@ -89,9 +92,9 @@ static int announce_all(struct hf_lockd_connection *connection, const struct hf_
         return r;
 }
 
-static int take_all(struct hf_lockd_connection *connection, struct hf_lockd_vm *vm,
-                    unsigned int *ret_guarantee, struct hf_lock_holder *holder,
-                    struct hf_error *err)
+static int take_each(struct hf_lockd_connection *connection, struct hf_lockd_vm *vm,
+                     const struct hf_lockd_set *set, unsigned int *ret_guarantee,
+                     struct hf_lock_holder *holder, struct hf_error *err)
 {
         unsigned int weakest = HF_GUARANTEE_NONE;
 
@@ -102,7 +105,7 @@ static int take_all(struct hf_lockd_connection *connection, struct hf_lockd_vm *
                 if (r < 0) {
                         /* It may have been granted by an answer that was not waited for. */
                         vm->resources[i].taken = r == -ETIMEDOUT;
-                        roll_back(connection, vm, i + 1);
+                        roll_back(connection, vm, i + 1, set);
                         return r;
                 }
                 if (i == 0 || guarantee < weakest)
@@ -110,6 +113,25 @@ static int take_all(struct hf_lockd_connection *connection, struct hf_lockd_vm *
         }
         *ret_guarantee = weakest;
         return 0;
+}
+
+static bool is_to_wait(const struct hf_lock_acquire *acquire)
+{
+        return HF_HAS(acquire, waiting_ctx) && acquire->wait_until;
+}
+
+static int take_all(struct hf_lockd_connection *connection, struct hf_lockd_vm *vm,
+                    const struct hf_lock_acquire *acquire, struct hf_lockd_set *set,
+                    struct hf_lock_result *result, struct hf_error *err)
+{
+        int r = announce_all(connection, vm, err);
+
+        if (r >= 0 && vm->n > 0 && is_to_wait(acquire))
+                r = hf_lockd_set_wait(connection, vm, acquire, result->holder, set, err);
+        if (r < 0)
+                return r;
+        r = take_each(connection, vm, set, &result->guarantee, result->holder, err);
+        return r == -EBUSY && set->unknown ? hf_lockd_set_refuse(connection, err) : r;
 }
 
 /* Takes the socket out of the connection, open across exec. */
@@ -138,40 +160,41 @@ static void leave_duplicates(struct hf_lockd_vm *vm)
         }
 }
 
+/* What becomes of the VM that loses a lock; a client is none. */
+static int set_guard(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
+                     const struct hf_lock_acquire *acquire, struct hf_error *err)
+{
+        if (!acquire->want_connection || !connection->ours || (vm->flags & HF_LOCK_VM_CLIENT))
+                return 0;
+        return hf_lockd_guard(connection, vm, acquire->action, err);
+}
+
 /* The part of acquire that has locks to lose: undone as a whole when it fails. */
 static int acquire_on(struct hf_lockd_connection *connection, struct hf_lockd_vm *vm,
                       const struct hf_lock_acquire *acquire, struct hf_lock_result *result,
                       struct hf_error *err)
 {
         bool register_only = acquire->flags & HF_LOCK_ACQUIRE_REGISTER_ONLY;
-        unsigned int guarantee = HF_GUARANTEE_NONE;
+        struct hf_lock_result taken = {.holder = result->holder, .guarantee = HF_GUARANTEE_NONE};
+        struct hf_lockd_set set = {0};
         hf_cleanup_fd int fd = -1;
-        int r;
+        int r = set_guard(connection, vm, acquire, err);
 
-        if (acquire->want_connection && connection->ours) {
-                r = hf_lockd_guard(connection, vm, acquire->action, err);
-                if (r < 0)
-                        return r;
-        }
-        if (!register_only) {
-                r = announce_all(connection, vm, err);
-                if (r < 0)
-                        return r;
-                r = take_all(connection, vm, &guarantee, result->holder, err);
-                if (r < 0)
-                        return r;
-        }
+        if (r >= 0 && !register_only)
+                r = take_all(connection, vm, acquire, &set, &taken, err);
+        if (r < 0)
+                return r;
         r = acquire->want_connection ? hand_out(connection, &fd, err) : 0;
         if (r >= 0 && (acquire->flags & HF_LOCK_ACQUIRE_RESTRICT))
                 r = hf_lockd_restrict(connection, err);
         if (r < 0) {
                 if (!register_only)
-                        roll_back(connection, vm, vm->n);
+                        roll_back(connection, vm, vm->n, &set);
                 return r;
         }
         leave_duplicates(vm);
         result->fd = hf_steal_fd(&fd);
-        result->guarantee = guarantee;
+        result->guarantee = taken.guarantee;
         return 0;
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-static uint64_t now_ns(void)
+uint64_t hf_lockd_now(void)
 {
         struct timespec now;
 
@@ -29,7 +29,7 @@ static int limit(struct hf_lockd_connection *connection, const char *path, struc
 
         if (!connection->deadline)
                 return 0;
-        now = now_ns();
+        now = hf_lockd_now();
         if (now >= connection->deadline)
                 return hf_error_set(err, ETIMEDOUT, HF_ERR_RPC, HF_FROM_LOCKING,
                                     "the time to get an answer from %s has passed", path);
@@ -83,6 +83,38 @@ static int greet(struct hf_lockd_connection *connection, const struct hf_lockd_v
         return 1;
 }
 
+/* That no VM asks, but whoever has the connection open. */
+static int say_client(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
+                      struct hf_error *err)
+{
+        struct hf_holdfast_client_args args = {.name = vm->name, .pid = (unsigned int)vm->pid};
+        const struct hf_call call = {
+                .prog = HF_HOLDFAST_PROGRAM,
+                .vers = HF_HOLDFAST_VERSION,
+                .proc = HF_HOLDFAST_CLIENT,
+                .put = (xdrproc_t)xdr_hf_holdfast_client_args,
+                .args = &args,
+        };
+        struct hf_error error = {0};
+        int r = -EPROTO;
+
+        memcpy(args.uuid, vm->uuid, sizeof(args.uuid));
+        if (connection->ours)
+                r = hf_lockd_call(connection, &call, &error);
+        /* To a daemon that knows VMs alone the end of the connection would be that of a VM. */
+        if (!connection->ours ||
+            (r < 0 && error.code == HF_ERR_RPC && connection->caller.fd >= 0 && r != -ETIMEDOUT))
+                return hf_error_set(
+                        err, EOPNOTSUPP, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_LOCKING,
+                        "the lock daemon at %s %s, and %s is none", connection->caller.path,
+                        connection->ours ? "is of a version that knows VMs only"
+                                         : "is libvirt's virtlockd, which knows VMs only",
+                        vm->name);
+        if (r < 0 && err)
+                *err = error;
+        return r;
+}
+
 static int say_who(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
                    struct hf_error *err)
 {
@@ -119,7 +151,8 @@ int hf_lockd_connect(struct hf_lockd_connection *connection, const struct hf_loc
         if (r < 0)
                 return r;
         connection->ours = r > 0;
-        return say_who(connection, vm, err);
+        return vm->flags & HF_LOCK_VM_CLIENT ? say_client(connection, vm, err)
+                                             : say_who(connection, vm, err);
 }
 
 /* RESTART is not among them: nobody here can start a VM again. */

@@ -114,7 +114,7 @@ static void vm_free(void *data)
 static int fill_newer(struct hf_lockd_vm *vm, const struct hf_lock_vm_params *params,
                       struct hf_lock_error *err)
 {
-        const uint32_t known = HF_LOCK_VM_HAS_LEASES | HF_LOCK_VM_LOCKS_IMAGES;
+        const uint32_t known = HF_LOCK_VM_HAS_LEASES | HF_LOCK_VM_LOCKS_IMAGES | HF_LOCK_VM_CLIENT;
 
         if (HF_HAS(params, flags)) {
                 if (params->flags & ~known)
@@ -166,7 +166,7 @@ __attribute__((visibility("default"))) const struct hf_lock_driver hf_lock_drive
         .abi = HF_LOCK_DRIVER_ABI,
         .capabilities = HF_LOCK_CAP_CONNECTION | HF_LOCK_CAP_HOLDER | HF_LOCK_CAP_LEASES |
                         HF_LOCK_CAP_SHARED | HF_LOCK_CAP_DEADLINE | HF_LOCK_CAP_ACTION |
-                        HF_LOCK_CAP_DESCRIPTORS,
+                        HF_LOCK_CAP_DESCRIPTORS | HF_LOCK_CAP_WAIT | HF_LOCK_CAP_CLIENTS,
         .name = "lockd",
         .description = "locks through holdfastd, or through libvirt's virtlockd",
         .init = driver_init,

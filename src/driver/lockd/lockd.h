@@ -114,6 +114,9 @@ int hf_lockd_announce(struct hf_lockd_connection *connection,
 int hf_lockd_give(struct hf_lockd_connection *connection, const struct hf_lockd_resource *resource,
                   struct hf_error *err);
 
+/* Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t hf_lockd_now(void);
+
 /* The callbacks. */
 int hf_lockd_acquire(void *vm, const struct hf_lock_acquire *acquire, struct hf_lock_result *result,
                      struct hf_lock_error *err);

@@ -4,7 +4,7 @@
 #include "storage/resource.h"
 #include "base/cleanup.h"
 #include "driver/lockd/call.h"
-#include "rpc/holdfast.h"
+#include "driver/lockd/set.h"
 #include "rpc/lock.h"
 #include "storage/guarantee.h"
 
@@ -14,9 +14,6 @@ _Static_assert((int)HF_LEVEL_NONE == HF_GUARANTEE_NONE && (int)HF_LEVEL_HOST == 
                        (int)HF_LEVEL_CLUSTER_ADVISORY == HF_GUARANTEE_CLUSTER_ADVISORY &&
                        (int)HF_LEVEL_CLUSTER_FENCED == HF_GUARANTEE_CLUSTER_FENCED,
                "what the daemon says of a lock has the numbers of the drivers");
-
-/* As in the answer of HOLDFAST's acquire: the owner had the resource by this name before. */
-#define GRANTED_BEFORE 2
 
 /*
  * A stock daemon refuses a lockspace that it was not told of. Telling it again
@@ -67,8 +64,8 @@ static const char *kind_of(const struct hf_lockd_resource *resource)
 }
 
 /* What is known without asking: what was refused, and where the daemon is. */
-static void begin_holder(const struct hf_lockd_connection *connection,
-                         const struct hf_lockd_resource *resource, struct hf_lock_holder *holder)
+static void end_holder(const struct hf_lockd_connection *connection,
+                       const struct hf_lockd_resource *resource, struct hf_lock_holder *holder)
 {
         if (!*holder->host)
                 (void)snprintf(holder->host, sizeof(holder->host), "%s", connection->host);
@@ -99,7 +96,7 @@ static void free_acquired(struct hf_holdfast_acquire_ret *ret)
         hf_rpc_free((xdrproc_t)xdr_hf_holdfast_acquire_ret, ret);
 }
 
-static void fill_holder(const struct hf_holdfast_lock *from, struct hf_lock_holder *to)
+static void fill_here(const struct hf_holdfast_lock *from, struct hf_lock_holder *to)
 {
         (void)snprintf(to->name, sizeof(to->name), "%s", from->owner.name);
         (void)snprintf(to->via, sizeof(to->via), "%s", from->owner.via);
@@ -121,16 +118,39 @@ static void fill_elsewhere(const struct hf_holdfast_record *from, struct hf_lock
         to->shared = from->shared;
 }
 
-static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
-                     unsigned int *ret_guarantee, struct hf_lock_holder *holder,
-                     struct hf_error *err)
+void hf_lockd_fill_holder(const struct hf_lockd_connection *connection,
+                          const struct hf_lockd_resource *resource,
+                          const struct hf_holdfast_lock *here,
+                          const struct hf_holdfast_record *elsewhere, struct hf_lock_holder *ret)
 {
-        struct hf_holdfast_acquire_args args = {
+        if (here)
+                fill_here(here, ret);
+        else if (elsewhere)
+                fill_elsewhere(elsewhere, ret);
+        end_holder(connection, resource, ret);
+}
+
+struct hf_holdfast_acquire_args hf_lockd_want(const struct hf_lockd_resource *resource)
+{
+        struct hf_holdfast_acquire_args want = {
                 .path = resource->lockspace,
                 .name = resource->name,
                 .flags = flags_of(resource),
                 .image = (char *)(uintptr_t)image_of(resource),
         };
+        struct hf_thing thing = {0};
+
+        /* Where it cannot be told here, the daemon finds out, or says why not. */
+        if (resource->type == HF_LOCK_DISK && hf_resource_identify(resource->label, &thing) >= 0)
+                want.thing = (struct hf_holdfast_thing){thing.kind, thing.dev, thing.ino};
+        return want;
+}
+
+static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
+                     unsigned int *ret_guarantee, struct hf_lock_holder *holder,
+                     struct hf_error *err)
+{
+        struct hf_holdfast_acquire_args args = hf_lockd_want(resource);
         hf_cleanup(free_acquired) struct hf_holdfast_acquire_ret ret = {0};
         struct hf_call call = {
                 .prog = HF_HOLDFAST_PROGRAM,
@@ -141,30 +161,30 @@ static int take_ours(struct hf_lockd_connection *connection, struct hf_lockd_res
                 .get = (xdrproc_t)xdr_hf_holdfast_acquire_ret,
                 .ret = &ret,
         };
-        struct hf_thing thing = {0};
         int r;
 
         if (connection->duplicates) {
                 args.flags |= HF_HOLDFAST_ACQUIRE_DESCRIPTOR;
                 call.ret_fd = &resource->fd;
         }
-        /* Where it cannot be told here, the daemon finds out, or says why not. */
-        if (resource->type == HF_LOCK_DISK && hf_resource_identify(resource->label, &thing) >= 0)
-                args.thing = (struct hf_holdfast_thing){thing.kind, thing.dev, thing.ino};
         r = hf_lockd_call(connection, &call, err);
         if (r < 0)
                 return r;
         if (!ret.granted) {
-                if (holder && ret.holder)
-                        fill_holder(ret.holder, holder);
-                else if (holder && ret.elsewhere)
-                        fill_elsewhere(ret.elsewhere, holder);
+                if (holder)
+                        hf_lockd_fill_holder(connection, resource, ret.holder, ret.elsewhere,
+                                             holder);
                 return hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_LOCKSPACE, "%s",
                                     ret.text);
         }
-        resource->taken = ret.granted != GRANTED_BEFORE;
+        resource->taken = ret.granted != HF_HOLDFAST_HAD;
         *ret_guarantee = ret.guarantee;
         return 0;
+}
+
+void hf_lockd_prefix(const struct hf_lockd_resource *resource, struct hf_error *err)
+{
+        hf_error_prefix(err, "cannot lock %s %s", kind_of(resource), resource->label);
 }
 
 int hf_lockd_take(struct hf_lockd_connection *connection, struct hf_lockd_resource *resource,
@@ -174,9 +194,9 @@ int hf_lockd_take(struct hf_lockd_connection *connection, struct hf_lockd_resour
                                  : take_stock(connection, resource, ret_guarantee, err);
 
         if (r == -EBUSY && holder)
-                begin_holder(connection, resource, holder);
+                end_holder(connection, resource, holder);
         if (r < 0)
-                hf_error_prefix(err, "cannot lock %s %s", kind_of(resource), resource->label);
+                hf_lockd_prefix(resource, err);
         return r;
 }
 

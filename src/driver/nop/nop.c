@@ -62,7 +62,8 @@ static int nop_state(void *vm, char **ret_state, struct hf_lock_error *err)
 const struct hf_lock_driver hf_nop_driver = {
         .size = sizeof(struct hf_lock_driver),
         .abi = HF_LOCK_DRIVER_ABI,
-        .capabilities = HF_LOCK_CAP_LEASES | HF_LOCK_CAP_SHARED | HF_LOCK_CAP_DEADLINE,
+        .capabilities = HF_LOCK_CAP_LEASES | HF_LOCK_CAP_SHARED | HF_LOCK_CAP_DEADLINE |
+                        HF_LOCK_CAP_WAIT | HF_LOCK_CAP_CLIENTS,
         .name = "nop",
         .description = "locks nothing",
         .init = nop_init,

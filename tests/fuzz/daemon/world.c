@@ -92,6 +92,12 @@ void hf_resource_take(const struct hf_resource_request *request, struct hf_resou
         }
 }
 
+/* For workers alone, of which there are none here. */
+void hf_resource_await(const struct hf_resource_request *request, struct hf_resource_result *ret)
+{
+        hf_resource_take(request, ret);
+}
+
 /* What is not in memory ends in "~". */
 bool hf_resource_take_cached(const struct hf_resource_request *request,
                              struct hf_resource_result *ret)
@@ -326,6 +332,11 @@ void world_end_process(unsigned int pid)
 
         if (!world_is_dead(ended[pid]))
                 FUZZ_PROMISE(write(ended[pid], &one, sizeof(one)) == sizeof(one));
+}
+
+bool hf_process_is_ending(pid_t pid)
+{
+        return pid >= 1 && pid < WORLD_PROCESSES && world_is_dead(ended[pid]);
 }
 
 int hf_process_pidfd_is_dead(int pidfd)

@@ -113,7 +113,8 @@ class Cli:
         how.setdefault("stdin", subprocess.DEVNULL)
         child = self.nursery.spawn([*prefix, HOLDFAST, *words], env={**self.env, **(env or {})},
                                    cwd=self.folder, text=True, **how)
-        if "--exec" not in words:
+        becomes = "--exec" in words or ("lock" in words[:1] and "--close" not in words)
+        if not becomes:
             self.nursery.at_end(lambda: end(child))
         return child
 

@@ -75,6 +75,10 @@ def u32(value):
     return struct.pack(">I", value & 0xFFFFFFFF)
 
 
+def u64(value):
+    return struct.pack(">Q", value)
+
+
 def pad(data):
     return data + bytes(-len(data) % 4)
 

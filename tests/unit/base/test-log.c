@@ -272,6 +272,26 @@ static void the_journal_gets_fields(void **state)
         assert_string_equal(receive(journal, text, sizeof(text)), wanted);
 }
 
+static void the_journal_gets_what_belongs_to_a_message(void **state)
+{
+        hf_cleanup_fd int journal = listen_datagrams();
+        const struct hf_log_field fields[] = {
+                {"HOLDFAST_VM", "web1"}, {"HOLDFAST_PID", ""}, {"HOLDFAST_RESOURCE", "a\nB=c"}};
+        char text[1024], wanted[512];
+
+        (void)state;
+        assert_int_equal(hf_log_set_outputs("1:journald", NULL), 0);
+        hf_log_fields(HF_LOG_INFO, "event", "0123456789abcdef0123456789abcdef", fields, 3, "low");
+        hf_log_fields(HF_LOG_ERROR, "event", "0123456789abcdef0123456789abcdef", fields, 3,
+                      "100%s lost");
+        (void)snprintf(wanted, sizeof(wanted),
+                       "MESSAGE=100%%s lost\nPRIORITY=3\nSYSLOG_IDENTIFIER=test\nSYSLOG_PID=%d\n"
+                       "HOLDFAST_MODULE=event\nMESSAGE_ID=0123456789abcdef0123456789abcdef\n"
+                       "HOLDFAST_VM=web1\nHOLDFAST_RESOURCE=a\n",
+                       getpid());
+        assert_string_equal(receive(journal, text, sizeof(text)), wanted);
+}
+
 static void syslog_gets_priority_name_and_pid(void **state)
 {
         hf_cleanup_fd int daemon = listen_datagrams();
@@ -395,6 +415,7 @@ int main(void)
                 LOG_TEST(control_characters_cannot_forge_a_line),
                 LOG_TEST(long_text_is_cut_and_still_one_line),
                 LOG_TEST(the_journal_gets_fields),
+                LOG_TEST(the_journal_gets_what_belongs_to_a_message),
                 LOG_TEST(syslog_gets_priority_name_and_pid),
                 LOG_TEST(a_journal_that_does_not_read_stops_nobody),
                 LOG_TEST(a_journal_that_is_away_and_comes_back_is_used_again),

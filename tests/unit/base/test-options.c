@@ -19,6 +19,7 @@ struct given {
         const char *config;
         char **disks;
         char letter;
+        const char *wait;
 };
 
 static int take_letter(const struct hf_option *option, const char *argument, void *out,
@@ -31,6 +32,17 @@ static int take_letter(const struct hf_option *option, const char *argument, voi
                 return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_NONE,
                                     "\"%s\" is no letter", argument);
         given->letter = argument[0];
+        return 0;
+}
+
+static int take_wait(const struct hf_option *option, const char *argument, void *out,
+                     struct hf_error *err)
+{
+        struct given *given = out;
+
+        (void)option;
+        (void)err;
+        given->wait = argument ? argument : "none";
         return 0;
 }
 
@@ -50,6 +62,8 @@ static const struct hf_option table[] = {
         {0, "disk", "PATH[:ro|:shared]", "lock this disk as well", HF_OPTION_STRINGS,
          offsetof(struct given, disks)},
         {0, "a-very-long-option-name", "VALUE", "a letter", HF_OPTION_CALL, .call = take_letter},
+        {'w', "wait", "SECONDS", "perhaps for so long", HF_OPTION_CALL, .call = take_wait,
+         .optional = true},
         {'q', NULL, "N", "short only", HF_OPTION_INT, offsetof(struct given, timeout), 0, 9},
 };
 
@@ -97,6 +111,24 @@ static void every_kind_of_option_reaches_its_field(void **state)
         assert_int_equal(given.letter, 'z');
         assert_string_equal(argv[first], "file");
         hf_strv_free(given.disks);
+}
+
+static void an_optional_argument_is_what_is_joined_to_its_option(void **state)
+{
+        static const struct {
+                const char *option, *argument;
+        } cases[] = {{"--wait", "none"}, {"--wait=5", "5"}, {"-w", "none"}, {"-w5", "5"}};
+
+        (void)state;
+        for (size_t i = 0; i < HF_ARRAY_LEN(cases); i++) {
+                const char *argv[] = {"prog", cases[i].option, "file", NULL};
+                struct given given = {0};
+                int first;
+
+                assert_int_equal(parse(&options, argv, &given, &first, NULL), 0);
+                assert_string_equal(given.wait, cases[i].argument);
+                assert_string_equal(argv[first], "file");
+        }
 }
 
 static void fields_of_options_not_given_keep_their_values(void **state)
@@ -219,6 +251,7 @@ static void the_help_is_aligned_and_80_columns_wide(void **state)
                 "  --disk=PATH[:ro|:shared]  lock this disk as well\n"
                 "  --a-very-long-option-name=VALUE\n"
                 "                            a letter\n"
+                "  -w, --wait[=SECONDS]      perhaps for so long\n"
                 "  -q N                      short only\n");
 }
 
@@ -235,6 +268,7 @@ static void the_dump_lists_visible_options_one_a_line(void **state)
                                   "-f, --config=FILE\n"
                                   "--disk=PATH[:ro|:shared]\n"
                                   "--a-very-long-option-name=VALUE\n"
+                                  "-w, --wait[=SECONDS]\n"
                                   "-q N\n");
 }
 
@@ -242,6 +276,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_kind_of_option_reaches_its_field),
+                cmocka_unit_test(an_optional_argument_is_what_is_joined_to_its_option),
                 cmocka_unit_test(fields_of_options_not_given_keep_their_values),
                 cmocka_unit_test(options_after_a_file_name_are_options_too),
                 cmocka_unit_test(stopping_early_leaves_the_rest_alone),

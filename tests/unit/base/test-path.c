@@ -54,6 +54,7 @@ static void root_gets_the_paths_of_the_system_daemon(void **state)
         assert_string_equal(paths.socket_ro, "/run/holdfast/holdfast-sock-ro");
         assert_string_equal(paths.virtlockd_pid_file, "/run/virtlockd.pid");
         assert_string_equal(paths.pid_file, "/run/holdfast/holdfastd.pid");
+        assert_non_null(strstr(paths.label_dir, "/lib/holdfast/labels"));
         assert_non_null(strstr(paths.virtlockd_config, "/libvirt/virtlockd.conf"));
         assert_non_null(strstr(paths.daemon_config, "/holdfast/holdfastd.conf"));
 }
@@ -114,6 +115,7 @@ static void the_run_directory_can_be_moved(void **state)
         assert_int_equal(hf_paths_init(&paths, NULL), 0);
         assert_string_equal(paths.socket, "/tmp/x/holdfast/holdfast-sock");
         assert_string_equal(paths.virtlockd_socket, "/tmp/x/libvirt/virtlockd-sock");
+        assert_string_equal(paths.label_dir, "/tmp/x/holdfast/labels");
 }
 
 static void a_relative_path_in_the_environment_is_refused(void **state)

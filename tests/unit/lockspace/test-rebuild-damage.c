@@ -75,6 +75,7 @@ static void fill(void)
                                                            HF_LOCK_SHARED, &hold.lock),
                                          0);
                 hold.lockspace = spaces[i % 3];
+                hold.set = (uint64_t)(i % 4);
                 assert_int_equal(hf_table_add_hold(table, &hold, &holds[i]), 0);
                 hf_table_claim_hold(table, holds[i]);
         }
@@ -120,10 +121,10 @@ static bool is_untouched(struct hf_table *a, struct hf_table *b, uint32_t i)
 
         return h->check == h2->check && h->lock == h2->lock && h->owner == h2->owner &&
                h->lockspace == h2->lockspace && h->name == h2->name && h->since == h2->since &&
-               !strcmp(h->via, h2->via) && o->pid == o2->pid && o->start == o2->start &&
-               o->since == o2->since && !memcmp(o->uuid, o2->uuid, sizeof(uuid)) &&
-               o->name == o2->name && o->id == o2->id && l->fd == l2->fd &&
-               !memcmp(&l->file, &l2->file, sizeof(l->file)) &&
+               h->set == h2->set && !strcmp(h->via, h2->via) && o->pid == o2->pid &&
+               o->start == o2->start && o->client == o2->client && o->since == o2->since &&
+               !memcmp(o->uuid, o2->uuid, sizeof(uuid)) && o->name == o2->name && o->id == o2->id &&
+               l->fd == l2->fd && !memcmp(&l->file, &l2->file, sizeof(l->file)) &&
                (l->flags & modes) == (l2->flags & modes) && same_string(a, b, h->name) &&
                same_string(a, b, o->name) && path == b->map->lockspaces[h->lockspace].path &&
                same_string(a, b, path);

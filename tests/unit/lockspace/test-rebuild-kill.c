@@ -33,7 +33,7 @@ static unsigned long every = 37;
 
 /* ---- the changes ---- */
 
-enum { STAYS, FIRST, SECOND, JOINS, N_CLAIMS };
+enum { STAYS, FIRST, SECOND, JOINS, CLIENT, ONE, OTHER, N_CLAIMS };
 
 /* Pid, inode number of the file and descriptor go together. */
 static const struct {
@@ -44,12 +44,16 @@ static const struct {
         [FIRST] = {2, "two", "/bbbb-and-a-name-of-more-than-one-grain"},
         [SECOND] = {3, "three-has-a-longer-name-than-others", "/cccc"},
         [JOINS] = {4, "four", "dddd"},
+        [CLIENT] = {5, "five", "/aaaa"},
+        [ONE] = {6, "six", "/eeee"},
+        [OTHER] = {7, "seven", "/ffff"},
 };
 
 /* Which claims must be there, and which can be, whatever instruction is the last one. */
 static struct {
         volatile unsigned int must, may;
         volatile bool space_must, space_may;
+        volatile bool together; /* ONE and OTHER are there both, or neither */
 } * model;
 
 struct records {
@@ -66,6 +70,7 @@ static void add_owner(int which, struct records *r)
 {
         struct hf_owner_info info = {.pid = claims[which].pid,
                                      .start = (uint64_t)claims[which].pid * 10,
+                                     .client = which == CLIENT ? 55 : 0,
                                      .since = 5,
                                      .uuid = uuid,
                                      .name = claims[which].vm,
@@ -89,11 +94,34 @@ static void add_hold(int which, uint32_t lockspace, struct records *r)
         model->must |= 1U << which;
 }
 
+static void prepare_hold(int which, struct records *r)
+{
+        struct hf_hold_info info = {.owner = r->owner,
+                                    .lock = r->lock,
+                                    .lockspace = HF_LOCKSPACE_DEFAULT,
+                                    .name = claims[which].name,
+                                    .via = "test",
+                                    .since = 6,
+                                    .set = 88};
+
+        need(hf_table_add_hold(table, &info, &r->hold) == 0);
+}
+
 static void add_lock(int which, uint32_t flags, struct records *r)
 {
         struct hf_thing file = thing((uint64_t)claims[which].pid);
 
         need(hf_table_add_lock(table, &file, &none, (int)claims[which].pid, flags, &r->lock) == 0);
+}
+
+/* A client that has the metadata of what another one has the content of, by the same name. */
+static void add_client(struct records *r)
+{
+        struct hf_thing file = {HF_THING_METADATA, 7, 1};
+
+        add_owner(CLIENT, r);
+        need(hf_table_add_lock(table, &file, &none, -1, HF_LOCK_METADATA, &r->lock) == 0);
+        add_hold(CLIENT, HF_LOCKSPACE_DEFAULT, r);
 }
 
 static void add(int which, uint32_t lockspace, uint32_t flags, struct records *r)
@@ -118,11 +146,32 @@ static void remove_all(int which, const struct records *r)
         hf_table_remove_owner(table, r->owner);
 }
 
+/* Prepared one after the other, and claimed together. */
+static void add_set(struct records *one, struct records *other)
+{
+        const unsigned int both = 1U << ONE | 1U << OTHER;
+
+        add_owner(ONE, one);
+        add_lock(ONE, 0, one);
+        prepare_hold(ONE, one);
+        add_owner(OTHER, other);
+        add_lock(OTHER, 0, other);
+        prepare_hold(OTHER, other);
+        hf_table_hold(table, one->hold)->next_in_set = other->hold;
+        model->together = true;
+        model->may |= both;
+        hf_table_claim_set(table, one->hold);
+        /* A successor does it again, before anybody is told. */
+        hf_table_claim_set(table, one->hold);
+        model->must |= both;
+        model->together = false;
+}
+
 /* They follow one another in the same records and strings. */
 static void change(void)
 {
         struct hf_thing behind = thing(99);
-        struct records one, two, joins;
+        struct records one, two, joins, client, other;
         uint32_t space;
 
         need(hf_table_add_lockspace(table, "/space", &space) == 0);
@@ -139,7 +188,12 @@ static void change(void)
         remove_all(FIRST, &one);
         add(SECOND, space, 0, &two);
         hf_table_set_thing(table, two.lock, &behind);
+        add_client(&client);
         remove_all(SECOND, &two);
+        remove_all(CLIENT, &client);
+        add_set(&one, &other);
+        remove_all(ONE, &one);
+        remove_all(OTHER, &other);
         add(FIRST, HF_LOCKSPACE_DEFAULT, 0, &one);
         remove_all(FIRST, &one);
 }
@@ -170,7 +224,11 @@ static unsigned int claim_at(struct hf_table *after, uint32_t hold)
         assert_string_equal(claim.name, claims[which].name);
         assert_string_equal(claim.vm, claims[which].vm);
         assert_int_equal(claim.start, claim.pid * 10);
-        assert_int_equal(claim.fd, claims[which == JOINS ? FIRST : which].pid);
+        if (which == CLIENT)
+                assert_int_equal(claim.fd, -1);
+        else
+                assert_int_equal(claim.fd, claims[which == JOINS ? FIRST : which].pid);
+        assert_int_equal(claim.client, which == CLIENT ? 55 : 0);
         assert_true(claim.thing.kind == HF_THING_NONE || claim.thing.ino == 99);
         return 1U << which;
 }
@@ -185,6 +243,8 @@ static void check_content(struct hf_table *after, bool used)
                 there |= claim_at(after, i);
         assert_int_equal(there & model->must, model->must);
         assert_int_equal(there & ~model->may, 0);
+        if (model->together)
+                assert_int_equal(!(there & 1U << ONE), !(there & 1U << OTHER));
         assert_true(space || !model->space_must);
         assert_true(!space || model->space_may);
         for (uint32_t i = 0; (i = hf_table_next_owner(after, i)); owners++) {

@@ -289,6 +289,41 @@ static void of_processes_with_one_pid_the_last_one_is_still_found_first(void **s
         assert_int_equal(hf_table_find_owner(table, 7, 0), new);
 }
 
+static void what_has_no_descriptor_is_a_metadata_lock_and_nothing_else(void **state)
+{
+        struct hf_thing keys[] = {{HF_THING_METADATA, 7, 1}, {HF_THING_METADATA, 7, 2}};
+        uint32_t content = add_claim(1), client, locks[2], holds[2];
+        struct hf_owner_info info = {
+                .pid = 1, .start = 5, .client = 3, .uuid = uuid, .name = "", .via = ""};
+
+        (void)state;
+        assert_int_equal(hf_table_add_owner(table, &info, &client), 0);
+        for (int i = 0; i < 2; i++) {
+                assert_int_equal(
+                        hf_table_add_lock(table, &keys[i], &none, -1, HF_LOCK_METADATA, &locks[i]),
+                        0);
+                holds[i] = add_hold(client, locks[i], HF_LOCKSPACE_DEFAULT, "/disk");
+                hf_table_claim_hold(table, holds[i]);
+        }
+        /* Not covered by a check of its own. */
+        hf_table_lock(table, locks[0])->flags = 0;
+        rebuild();
+        assert_int_equal(rebuilt.kept, 3);
+        assert_int_equal(rebuilt.damaged + rebuilt.unfinished, 0);
+        assert_int_equal(hf_table_lock(table, locks[0])->flags, HF_LOCK_METADATA);
+        assert_int_equal(hf_table_find_name(table, HF_LOCKSPACE_DEFAULT, "/disk"), content);
+        assert_int_equal(hf_table_next_name(table, content), 0);
+        assert_int_equal(hf_table_find_client(table, 1, 5, 3), client);
+        assert_true(hf_table_find_owner(table, 1, 5) != client);
+        hf_table_lock(table, locks[0])->fd = 40;
+        hf_table_claim_hold(table, holds[0]);
+        hf_table_lock(table, locks[1])->file.kind = HF_THING_FILE;
+        hf_table_claim_hold(table, holds[1]);
+        rebuild();
+        assert_int_equal(rebuilt.kept, 1);
+        assert_int_equal(rebuilt.damaged, 2);
+}
+
 static void a_descriptor_of_something_else_stays_the_callers(void **state)
 {
         hf_cleanup_fd int fd = memfd_create("test", MFD_CLOEXEC);
@@ -358,6 +393,7 @@ int main(void)
                 REBUILD_TEST(the_default_lockspace_is_always_there),
                 REBUILD_TEST(a_damaged_block_costs_no_string_behind_it),
                 REBUILD_TEST(of_processes_with_one_pid_the_last_one_is_still_found_first),
+                REBUILD_TEST(what_has_no_descriptor_is_a_metadata_lock_and_nothing_else),
                 REBUILD_TEST(a_descriptor_of_something_else_stays_the_callers),
                 REBUILD_TEST(keeping_a_table_in_memory_gives_no_storage_to_the_rest),
                 REBUILD_TEST(looking_at_a_table_gives_no_storage_to_it),

@@ -330,6 +330,31 @@ static void a_hold_is_found_by_owner_and_name(void **state)
         assert_int_equal(hf_rules_hold_of(table, a, space, "/x"), 0);
 }
 
+static void metadata_and_content_of_a_file_have_nothing_to_do_with_one_another(void **state)
+{
+        struct hf_thing key = hf_rules_metadata_key(disk.dev, disk.ino);
+        struct hf_request request = {
+                .owner = b, .lockspace = HF_LOCKSPACE_DEFAULT, .name = "/x", .file = disk};
+        uint32_t lock, of_a;
+
+        (void)state;
+        assert_int_equal(hf_rules_metadata(table, &disk), 0);
+        (void)held(a, HF_LOCKSPACE_DEFAULT, "/x", other, other, false);
+        assert_int_equal(hf_rules_metadata(table, &other), 0);
+        assert_int_equal(hf_table_add_lock(table, &key, &none, -1, HF_LOCK_METADATA, &lock), 0);
+        of_a = hold(a, lock, HF_LOCKSPACE_DEFAULT, "/y");
+        assert_int_equal(hf_rules_metadata(table, &disk), of_a);
+        assert_int_equal(hf_rules_metadata(table, &key), of_a);
+        assert_int_equal(hf_rules_metadata(table, &other), 0);
+        assert_int_equal(hf_rules_hold_of(table, a, HF_LOCKSPACE_DEFAULT, "/y"), 0);
+        request.name = "/y";
+        assert_int_equal(hf_rules_by_name(table, &request).kind, HF_VERDICT_FREE);
+        assert_int_equal(hf_rules_by_thing(table, &request).kind, HF_VERDICT_FREE);
+        hf_table_remove_hold(table, of_a);
+        hf_table_remove_lock(table, lock);
+        assert_int_equal(hf_rules_metadata(table, &disk), 0);
+}
+
 static void a_name_that_leaves_its_directory_is_refused(void **state)
 {
         static const char *const bad[] = {"", ".", "..", "/", "/x", "x/", "x/y", "../x"};
@@ -368,6 +393,7 @@ int main(void)
                 TEST(one_owner_may_have_a_thing_through_two_stand_ins),
                 TEST(a_conflict_behind_a_lock_to_join_is_seen),
                 TEST(a_hold_is_found_by_owner_and_name),
+                TEST(metadata_and_content_of_a_file_have_nothing_to_do_with_one_another),
                 TEST(a_name_that_leaves_its_directory_is_refused),
         };
 

@@ -331,6 +331,35 @@ static void names_that_come_and_go_for_long_do_not_use_the_room_up(void **state)
         assert_counts(0, 1, 0);
 }
 
+static void client_owners_of_a_process_are_found_by_number_and_never_as_the_process(void **state)
+{
+        struct hf_owner_info info = {.pid = 7, .start = 5, .uuid = uuid, .name = "c", .via = ""};
+        uint32_t vm, clients[3], seen = 0;
+
+        (void)state;
+        for (int i = 0; i < 3; i++) {
+                info.client = (uint64_t)i + 1;
+                assert_int_equal(hf_table_add_owner(table, &info, &clients[i]), 0);
+        }
+        info.start = 6;
+        info.client = 9;
+        assert_int_equal(hf_table_add_owner(table, &info, &vm), 0);
+        assert_int_equal(hf_table_find_owner(table, 7, 5), 0);
+        assert_int_equal(hf_table_find_owner(table, 7, 0), 0);
+        vm = add_owner(7, 5, "vm");
+        assert_int_equal(hf_table_find_owner(table, 7, 5), vm);
+        assert_int_equal(hf_table_find_owner(table, 7, 0), vm);
+        for (uint32_t i = 0; (i = hf_table_next_client(table, 7, 5, i)); seen++)
+                assert_true(i == clients[0] || i == clients[1] || i == clients[2]);
+        assert_int_equal(seen, 3);
+        assert_int_equal(hf_table_find_client(table, 7, 5, 2), clients[1]);
+        assert_int_equal(hf_table_find_client(table, 7, 5, 9), 0);
+        assert_int_equal(hf_table_find_client(table, 7, 5, 0), 0);
+        hf_table_remove_owner(table, clients[1]);
+        assert_int_equal(hf_table_find_client(table, 7, 5, 2), 0);
+        assert_int_equal(hf_table_find_client(table, 7, 5, 3), clients[2]);
+}
+
 static void a_full_table_refuses_owners_and_takes_them_again_when_one_left(void **state)
 {
         struct hf_owner_info info = {.pid = 1, .uuid = uuid, .name = "more", .via = ""};
@@ -381,6 +410,7 @@ int main(void)
                 TEST(a_thing_that_becomes_known_is_found_from_then_on),
                 TEST(holds_leave_the_chains_of_lock_and_owner_from_any_place),
                 TEST(names_that_come_and_go_for_long_do_not_use_the_room_up),
+                TEST(client_owners_of_a_process_are_found_by_number_and_never_as_the_process),
                 TEST(a_full_table_refuses_owners_and_takes_them_again_when_one_left),
                 TEST(a_full_table_refuses_locks),
         };

@@ -73,6 +73,12 @@ static void forget_chains(uint8_t *seen)
                         seen[i] = NOT_SEEN;
 }
 
+static uint32_t find_owner(struct hf_table *table, const struct hf_owner *owner)
+{
+        return owner->client ? hf_table_find_client(table, owner->pid, owner->start, owner->client)
+                             : hf_table_find_owner(table, owner->pid, owner->start);
+}
+
 static const char *check_owners(struct hf_table *table)
 {
         const struct hf_map *map = table->map;
@@ -88,9 +94,10 @@ static const char *check_owners(struct hf_table *table)
                 if (owners[i] == FREE)
                         continue;
                 /* Damage may have made two of one process. */
-                found = &map->owners[hf_table_find_owner(table, owner->pid, owner->start)];
+                found = &map->owners[find_owner(table, owner)];
                 MUST(owner->pid && found->pid == owner->pid);
                 MUST(!owner->start || found->start == owner->start);
+                MUST(found->client == owner->client);
                 CHECK_CHAIN(map, owner->first_hold, hold, next_in_owner, holds, of_owner);
                 for (uint32_t h = owner->first_hold; h; prev = h, h = map->holds[h].next_in_owner)
                         MUST(map->holds[h].owner == i && map->holds[h].prev_in_owner == prev);
@@ -154,7 +161,10 @@ static const char *check_locks(struct hf_table *table)
                 MUST(of_lock && of_lock == lock->holds);
                 held += of_lock;
                 for (uint32_t other = 1; other < i; other++)
-                        MUST(locks[other] == FREE || map->locks[other].fd != lock->fd);
+                        MUST(locks[other] == FREE || map->locks[other].fd != lock->fd ||
+                             lock->fd == -1);
+                MUST((lock->fd == -1) == (lock->file.kind == HF_THING_METADATA));
+                MUST((lock->fd == -1) == !!(lock->flags & HF_LOCK_METADATA));
         }
         MUST(held == map->hold_pool.count);
         forget_chains(holds);
@@ -164,11 +174,10 @@ static const char *check_locks(struct hf_table *table)
 static const char *check_holds(struct hf_table *table)
 {
         const struct hf_map *map = table->map;
-        uint32_t n = 0;
+        uint32_t n = 0, unnamed = 0;
 
         for (size_t i = 0; i < HF_MAP_BUCKETS; i++)
                 CHECK_CHAIN(map, map->hold_by_name[i], hold, next, holds, n);
-        MUST(n == map->hold_pool.count);
         for (uint32_t i = 1; i <= map->hold_pool.used; i++) {
                 const struct hf_hold *hold = &map->holds[i];
                 struct hf_claim claim;
@@ -181,8 +190,10 @@ static const char *check_holds(struct hf_table *table)
                 at = hf_table_find_name(table, hold->lockspace, claim.name);
                 while (at && at != i)
                         at = hf_table_next_name(table, at);
-                MUST(at);
+                MUST(!at == (map->locks[hold->lock].fd == -1));
+                unnamed += !at;
         }
+        MUST(n + unnamed == map->hold_pool.count);
         return NULL;
 }
 

@@ -180,6 +180,65 @@ static void messages_that_answer_nothing_are_passed_over(void **state)
         assert_int_equal(hf_caller_call(&caller, &call, NULL), 0);
 }
 
+struct heard {
+        unsigned int n;
+        int proc;
+        size_t len;
+};
+
+static void hear(void *ctx, int proc, const uint8_t *payload, size_t len)
+{
+        struct heard *heard = ctx;
+
+        (void)payload;
+        heard->n++;
+        heard->proc = proc;
+        heard->len = len;
+}
+
+static void messages_of_a_pending_call_are_handed_over_until_its_answer(void **state)
+{
+        struct hf_rpc_header message = answer_to(0);
+        struct heard heard = {0};
+        struct hf_call listening = call;
+        uint8_t buf[1024];
+
+        (void)state;
+        listening.message = hear;
+        listening.message_ctx = &heard;
+        message.type = HF_RPC_MESSAGE;
+        message.proc = HF_LOCK_NEW;
+        for (int i = 0; i < 3; i++)
+                say(buf, (size_t)hf_rpc_put(buf, sizeof(buf), &message, call.put, call.args));
+        /* Of another call, and of another program. */
+        message.serial = 77;
+        answer(message);
+        message.serial = 0;
+        message.prog = HF_KEEPALIVE_PROGRAM;
+        answer(message);
+        answer(answer_to(0));
+        assert_int_equal(hf_caller_call(&caller, &listening, NULL), 0);
+        assert_int_equal(heard.n, 3);
+        assert_int_equal(heard.proc, HF_LOCK_NEW);
+        assert_int_equal(heard.len, 4 + 8);
+}
+
+static void messages_do_not_move_the_deadline_of_a_call(void **state)
+{
+        struct hf_rpc_header message = answer_to(0);
+        struct heard heard = {0};
+        struct hf_call listening = call;
+
+        (void)state;
+        listening.message = hear;
+        listening.message_ctx = &heard;
+        message.type = HF_RPC_MESSAGE;
+        answer(message);
+        caller.timeout_ms = SHORT_MS;
+        assert_int_equal(hf_caller_call(&caller, &listening, NULL), -ETIMEDOUT);
+        assert_int_equal(heard.n, 1);
+}
+
 static void an_answer_to_another_call_breaks_the_connection(void **state)
 {
         (void)state;
@@ -336,6 +395,8 @@ int main(void)
                 TEST(an_answer_in_single_bytes_is_put_together),
                 TEST(a_refusal_leaves_the_connection_usable),
                 TEST(messages_that_answer_nothing_are_passed_over),
+                TEST(messages_of_a_pending_call_are_handed_over_until_its_answer),
+                TEST(messages_do_not_move_the_deadline_of_a_call),
                 TEST(an_answer_to_another_call_breaks_the_connection),
                 TEST(an_answer_of_another_procedure_breaks_the_connection),
                 TEST(a_length_out_of_bounds_breaks_the_connection),
