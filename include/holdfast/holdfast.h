@@ -467,6 +467,10 @@ struct holdfast_metadata_target {
  * seconds more. May be called by several threads at once. Starts the session's lock daemon if
  * that is needed.
  *
+ * Ask for all files by one call: each call stands for itself, so two threads or processes that ask
+ * for one file while they have another, in crossed order, wait for each other until their time is
+ * up.
+ *
  * -EBUSY when time is up, with the holder's name in the text; -ESTALE when a path leads elsewhere
  * now than when the call began. -E2BIG, and what opening a path may give.
  *

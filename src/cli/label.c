@@ -184,6 +184,7 @@ static int list_all(const struct hf_label_scene *scene, bool json)
 struct repair {
         struct hf_label_scene scene;
         struct json_object *rows;
+        unsigned int told; /* of so many records */
         bool json, failed;
 };
 
@@ -219,6 +220,7 @@ static void tell(void *ctx, const struct hf_label_told *told)
         struct json_object *object;
 
         repair->failed |= told->error != NULL;
+        repair->told++;
         if (!repair->json) {
                 print_told(told);
                 return;
@@ -240,24 +242,31 @@ static int repair_path(struct repair *repair, const char *given, bool forget)
 {
         hf_cleanup_free char *path = hf_lookaside_absolute(given);
         const char *paths[] = {path};
+        unsigned int told = repair->told;
         struct hf_error error = {0};
+        int missing, r = 0;
         struct stat st;
-        int r = 0;
 
         if (!path) {
                 hf_message("cannot tell where %s is: %s", given, strerror(errno));
                 return HF_EXIT_SYSTEM;
         }
+        missing = stat(path, &st) < 0 ? errno : 0;
         if (forget)
                 r = hf_label_drop(&repair->scene, path, &error);
-        else if (stat(path, &st) == 0)
+        else if (!missing)
                 r = hf_label_settle(&repair->scene, path, tell, repair, &error);
         if (r >= 0 && !forget)
                 r = hf_label_settle_absent(&repair->scene, paths, 1, tell, repair, &error);
-        if (r >= 0)
+        if (r < 0) {
+                hf_message("%s", error.text);
+                return hf_relabel_status(r);
+        }
+        if (!missing || forget || repair->told > told)
                 return HF_EXIT_OK;
-        hf_message("%s", error.text);
-        return hf_relabel_status(r);
+        hf_message("%s: %s, and nothing is known of an image that was there", given,
+                   strerror(missing));
+        return HF_EXIT_NO_IMAGE;
 }
 
 /* The first fault decides; what is behind it is repaired all the same. */

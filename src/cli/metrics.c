@@ -100,11 +100,9 @@ static void put_all(FILE *file, const struct holdfast_metric_list *list)
 }
 
 /* Whoever reads the file has all of the old one or all of the new one. */
-static int write_beside(const char *path, const char *beside,
-                        const struct holdfast_metric_list *list)
+static int write_beside(const char *path, char *beside, const struct holdfast_metric_list *list)
 {
-        hf_cleanup_fd int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-                                    0600);
+        hf_cleanup_fd int fd = mkostemp(beside, O_CLOEXEC);
         FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
         int r;
 
@@ -125,12 +123,12 @@ static int write_file(const char *path, const struct holdfast_metric_list *list)
         hf_cleanup_free char *beside = NULL;
         int r;
 
-        if (asprintf(&beside, "%s.%d.tmp", path, (int)getpid()) < 0) {
+        if (asprintf(&beside, "%s.XXXXXX", path) < 0) {
                 beside = NULL;
                 r = -ENOMEM;
         } else {
                 r = write_beside(path, beside, list);
-                if (r < 0 && r != -EEXIST)
+                if (r < 0)
                         (void)unlink(beside);
         }
         if (r >= 0)

@@ -97,6 +97,14 @@ def test_a_vanished_image_is_reported_and_does_not_stop_the_rest(place, left):
     place.nothing_is_left()
 
 
+def test_a_path_that_was_mistyped_is_said_to_be_nothing(place, left):
+    one = left("one.img")
+    answer = place.label("repair", one + "x", one)
+    assert answer.returncode == 66 and "No such file" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert place.owner(one) == "5:6"
+
+
 def test_an_image_made_anew_is_not_touched(place, left):
     path = left()
     os.unlink(place.outside(path))
