@@ -2,6 +2,7 @@
 #include "base/program.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -13,7 +14,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 /* The watcher has nothing to wait for but us: killed, it is gone at once. */
 #define WATCHER_ENDS_MS 1000
@@ -154,11 +154,8 @@ static int start_watcher(const struct plan *plan, int *ret_pidfd)
 /* Milliseconds until the deadline, rounded up; 0 when it has passed. */
 static int time_left(uint64_t deadline)
 {
-        struct timespec now;
-        uint64_t at, left;
+        uint64_t at = hf_clock_nsec(CLOCK_MONOTONIC), left;
 
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        at = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
         left = at < deadline ? (deadline - at - 1) / 1000000 + 1 : 0;
         return left > INT_MAX ? INT_MAX : (int)left;
 }

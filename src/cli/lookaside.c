@@ -4,13 +4,13 @@
 #include "cli/reach.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/path.h"
 #include "storage/lockspaces.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 /* For who looks, that is long; the programs that may be asked need some tenths of a second. */
 #define NAMING_NS (10 * 1000000000ULL)
@@ -62,10 +62,7 @@ char *hf_lookaside_absolute(const char *path)
 
 static uint64_t deadline(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + NAMING_NS;
+        return hf_clock_nsec(CLOCK_MONOTONIC) + NAMING_NS;
 }
 
 static int find(const struct hf_lockspaces *settings, const char *path, struct hf_lookaside *ret,

@@ -4,6 +4,7 @@
 #include "cli/message.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -14,7 +15,6 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 
 /* Before it is said that something does not answer; who is there for it wants to know. */
 #define SAY_MS 5000
@@ -33,10 +33,7 @@ static struct waiting {
 
 static uint64_t now_ms(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+        return (uint64_t)hf_clock_msec(CLOCK_MONOTONIC);
 }
 
 void hf_patience_begin(const char *what)

@@ -6,11 +6,11 @@
 #include "cli/message.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 /* Back to the first column, and nothing behind. */
 #define CLEAR_LINE "\r\033[K"
@@ -78,10 +78,7 @@ static void rewrite(const char *text)
 
 static uint64_t now_ms(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+        return (uint64_t)hf_clock_msec(CLOCK_MONOTONIC);
 }
 
 /* Who is in the way, in words; what the daemon says where it is nobody that has a name. */

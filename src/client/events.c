@@ -7,12 +7,12 @@
 #include "client/query.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "rpc/errors.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 
 /* How long the daemon may take to say that it has begun to tell. */
 #define BEGIN_TIMEOUT_MS 10000
@@ -77,10 +77,7 @@ HF_PUBLIC int holdfast_events_fd(const struct holdfast_events *events)
 
 static int64_t now_ms(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+        return hf_clock_msec(CLOCK_MONOTONIC);
 }
 
 /* What the stream ends with. */

@@ -11,12 +11,12 @@
 #include "client/metadata.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "client/query.h"
 
 #include <limits.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 /* Where the caller sets none: as long as libvirt waited. */
 #define DEFAULT_TIMEOUT_MS 60000
@@ -42,10 +42,7 @@ struct holdfast_metadata {
 
 static int64_t now_ms(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+        return hf_clock_msec(CLOCK_MONOTONIC);
 }
 
 static int call(struct holdfast_metadata *held, const struct hf_call *wanted, int timeout_ms,

@@ -7,9 +7,9 @@
 #include "client/vm.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <string.h>
-#include <time.h>
 
 struct operation {
         const struct hf_lock_driver *ops;
@@ -107,13 +107,9 @@ static int need_pid(const struct holdfast_vm *vm, struct holdfast_error *err)
 
 static uint64_t deadline_in(int timeout_ms)
 {
-        struct timespec now;
-
         if (timeout_ms < 0)
                 return UINT64_MAX;
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return ((uint64_t)now.tv_sec * 1000 + (uint64_t)timeout_ms) * 1000000 +
-               (uint64_t)now.tv_nsec;
+        return hf_clock_nsec(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000000;
 }
 
 static void fill_holder(const struct hf_lock_holder *from, struct holdfast_holder *ret)

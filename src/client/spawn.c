@@ -11,6 +11,7 @@
 #include "client/client.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/path.h"
 #include "base/socket.h"
 
@@ -31,10 +32,7 @@ extern char **environ;
 
 static int64_t now_ms(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+        return hf_clock_msec(CLOCK_MONOTONIC);
 }
 
 static void pause_before_retry(void)

@@ -3,11 +3,12 @@
 /* Noting what happened: counted, in the ring, in the journal. event-tell.c tells of it. */
 #include "daemon/event-private.h"
 
+#include "base/clock.h"
+
 #include "daemon/area.h"
 
 #include <holdfast/messages.h>
 #include <string.h>
-#include <time.h>
 
 #define MODULE "daemon.event"
 
@@ -52,10 +53,7 @@ static const struct {
 
 void hf_event_init(struct hf_event_log *log)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_REALTIME, &now);
-        log->first = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+        log->first = hf_clock_usec(CLOCK_REALTIME);
         log->next = log->first;
 }
 

@@ -2,6 +2,7 @@
 #include "daemon/guard-private.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/guard-run.h"
 #include "daemon/lease-clock.h"
@@ -10,7 +11,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #define MODULE "daemon.guard"
 
@@ -54,11 +54,8 @@ static const char *point_of(struct hf_server *server, uint64_t dev)
 /* How long the machine has slept since its boot. */
 static uint64_t slept_usec(void)
 {
-        uint64_t with = hf_work_boottime(), without;
-        struct timespec now;
+        uint64_t with = hf_work_boottime(), without = hf_clock_usec(CLOCK_MONOTONIC);
 
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        without = (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec / 1000;
         return with > without ? with - without : 0;
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/learn.h"
 
+#include "base/clock.h"
+
 #include "storage/behind.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /*
  * All searches for the things of hot-plugged disks may take one part in so many
@@ -20,10 +21,7 @@
 
 static uint64_t monotonic_usec(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+        return hf_clock_usec(CLOCK_MONOTONIC);
 }
 
 static pid_t pid_of(struct hf_server *server, const struct hf_lock *lock)

@@ -6,17 +6,15 @@
  */
 #include "daemon/work-private.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <sys/pidfd.h>
-#include <time.h>
 
 uint64_t hf_work_boottime(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_BOOTTIME, &now);
-        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+        return hf_clock_usec(CLOCK_BOOTTIME);
 }
 
 static struct hf_place *find_place(struct hf_works *works, struct hf_place_key where)

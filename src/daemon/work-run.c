@@ -4,6 +4,7 @@
  * What a worker does. It may wait here for ever, so it touches nothing of the
  * server but its own record.
  */
+#include "base/clock.h"
 #include "base/path.h"
 #include "daemon/guard-run.h"
 #include "daemon/work.h"
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 void hf_work_end_with_supervisor(struct hf_keeper *keeper)
@@ -75,10 +75,7 @@ static void run_take(struct hf_worker *worker, struct hf_keeper *keeper)
 
 static uint64_t wall_clock(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_REALTIME, &now);
-        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+        return hf_clock_usec(CLOCK_REALTIME);
 }
 
 /* Who has it since now. That it cannot be written costs nobody the lock. */

@@ -4,6 +4,7 @@
 #include "daemon/work-private.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/acquire.h"
 #include "daemon/holder.h"
@@ -14,7 +15,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 
 #define MODULE "daemon.work"
 
@@ -23,10 +23,7 @@
 
 uint64_t hf_work_now_usec(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+        return hf_clock_usec(CLOCK_MONOTONIC);
 }
 
 /* What could not be done is tried again after a while. */

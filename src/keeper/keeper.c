@@ -2,10 +2,10 @@
 #include "keeper/keeper-private.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 
 /*
  * The way of a program into the keeper: as a first one, or in the place of one
@@ -156,10 +156,7 @@ int hf_keeper_listen_fds(const struct hf_keeper *keeper)
 
 void hf_keeper_ready(struct hf_keeper *keeper)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        keeper->header->ready_at = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+        keeper->header->ready_at = hf_clock_nsec(CLOCK_MONOTONIC);
         keeper->header->ready = 1;
 }
 

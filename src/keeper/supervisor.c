@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keeper/keeper-private.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -73,10 +75,7 @@ void hf_keeper_mask_server(void)
 
 static uint64_t now_ns(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+        return hf_clock_nsec(CLOCK_MONOTONIC);
 }
 
 /* Reaps whoever has ended; true if the server is among them. */

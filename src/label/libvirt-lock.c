@@ -2,6 +2,7 @@
 #include "label/libvirt-lock.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -10,7 +11,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define BYTE 1
 
@@ -39,11 +39,8 @@ static _Noreturn void wait_in_child(int fd, pid_t parent)
 
 static int time_left(int64_t deadline)
 {
-        struct timespec now;
-        int64_t left;
+        int64_t left = deadline - hf_clock_msec(CLOCK_MONOTONIC);
 
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        left = deadline - ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
         return left > 0 ? (int)left : 0;
 }
 

@@ -6,9 +6,9 @@
 #include "label/scene.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <string.h>
-#include <time.h>
 
 /* For libvirt's lock, beside what the daemon's may take: as long as that by default. */
 #define LIBVIRT_TIMEOUT_MS 60000
@@ -64,7 +64,6 @@ static int by_path(const void *a, const void *b)
 static int lock_for_libvirt(struct hf_label_locked *locked, struct hf_error *err)
 {
         hf_cleanup_free const struct hf_label_image **order = calloc(locked->n, sizeof(*order));
-        struct timespec now;
         int64_t deadline;
         int r = 0;
 
@@ -76,8 +75,7 @@ static int lock_for_libvirt(struct hf_label_locked *locked, struct hf_error *err
                 order[i] = &locked->images[i];
         }
         qsort(order, locked->n, sizeof(*order), by_path);
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        deadline = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + LIBVIRT_TIMEOUT_MS;
+        deadline = hf_clock_msec(CLOCK_MONOTONIC) + LIBVIRT_TIMEOUT_MS;
         for (size_t i = 0; i < locked->n && r >= 0; i++)
                 r = hf_libvirt_lock(order[i]->fd, order[i]->path, deadline, &locked->libvirt[i],
                                     err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "rpc/caller.h"
 
+#include "base/clock.h"
 #include "base/socket.h"
 #include "rpc/errors.h"
 
@@ -8,17 +9,13 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 /* The largest answer that we read: an error with long strings, or a page of a list. */
 #define ANSWER_MAX (1024 * 1024)
 
 static int64_t now_ms(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+        return hf_clock_msec(CLOCK_MONOTONIC);
 }
 
 int hf_caller_connect(struct hf_caller *caller, const char *path, struct hf_error *err)

@@ -10,6 +10,7 @@
 #include "storage/record.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "storage/guarantee.h"
 #include "storage/resource.h"
 
@@ -17,7 +18,6 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define FOLDER ".holdfast"
 #define SUFFIX ".holder"
@@ -151,10 +151,7 @@ bool hf_record_is_wanted(int fd)
 
 static uint64_t wall_clock(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_REALTIME, &now);
-        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+        return hf_clock_usec(CLOCK_REALTIME);
 }
 
 int hf_record_write(int fd, bool inside, const struct hf_record *record)

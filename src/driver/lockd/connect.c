@@ -2,19 +2,16 @@
 #include "driver/lockd/lockd.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "driver/lockd/call.h"
 #include "rpc/holdfast.h"
 #include "rpc/lock.h"
 
 #include <string.h>
-#include <time.h>
 
 uint64_t hf_lockd_now(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+        return hf_clock_nsec(CLOCK_MONOTONIC);
 }
 
 void hf_lockd_connection_done(struct hf_lockd_connection *connection)

@@ -6,7 +6,6 @@
 
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 /* As a call to the daemon, where the caller sets nothing. */
 #define NAMING_TIMEOUT_NS (30 * 1000000000ULL)
@@ -185,10 +184,7 @@ static int name_disk(const struct hf_lockd_vm *vm, struct hf_lockd_resource *res
 
 uint64_t hf_lockd_naming_deadline(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + NAMING_TIMEOUT_NS;
+        return hf_lockd_now() + NAMING_TIMEOUT_NS;
 }
 
 int hf_lockd_name(struct hf_lockd_vm *vm, size_t i, uint64_t deadline, struct hf_error *err)
