@@ -2,6 +2,7 @@
 #include "storage/resource.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "storage/nfs-lease.h"
 #include "storage/record.h"
 
@@ -14,7 +15,6 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Not in linux/magic.h, where they are the filesystem's own affair. */
@@ -134,18 +134,28 @@ static int open_to_lock(const struct hf_resource_request *request)
         return fd;
 }
 
+/* Opens it, and finds out what it is. */
+static int open_thing(const struct hf_resource_request *request, int *ret_fd, struct stat *ret_st,
+                      struct hf_thing *ret)
+{
+        hf_cleanup_fd int fd = open_to_lock(request);
+        int r;
+
+        if (fd < 0 || fstat(fd, ret_st) < 0)
+                return -errno;
+        r = hf_thing_of(ret_st, ret);
+        if (r >= 0)
+                *ret_fd = hf_steal_fd(&fd);
+        return r;
+}
+
 /* One try. Returns REPLACED when the lock file was replaced meanwhile and a new try is due. */
 static int try_take(const struct hf_resource_request *request, struct hf_resource_result *ret)
 {
-        hf_cleanup_fd int fd = open_to_lock(request);
+        hf_cleanup_fd int fd = -1;
         struct stat st;
-        int r;
+        int r = open_thing(request, &fd, &st, &ret->file);
 
-        if (fd < 0)
-                return -errno;
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        r = hf_thing_of(&st, &ret->file);
         if (r < 0)
                 return r;
         r = set_lock(fd, request->shared ? F_RDLCK : F_WRLCK);
@@ -157,17 +167,25 @@ static int try_take(const struct hf_resource_request *request, struct hf_resourc
         return r;
 }
 
-void hf_resource_take(const struct hf_resource_request *request, struct hf_resource_result *ret)
+/* Until a try tells more than that another one is due. */
+static void try_until(int (*one_try)(const struct hf_resource_request *request,
+                                     struct hf_resource_result *ret),
+                      const struct hf_resource_request *request, struct hf_resource_result *ret)
 {
         int tries = 0, stale = 0;
 
         *ret = (struct hf_resource_result){.fd = -1};
         do
-                ret->status = try_take(request, ret);
+                ret->status = one_try(request, ret);
         while ((ret->status == REPLACED && ++tries < AUTOCREATE_TRIES) ||
                (ret->status == -ESTALE && ++stale < STALE_TRIES));
         if (ret->status == REPLACED)
                 ret->status = -EAGAIN;
+}
+
+void hf_resource_take(const struct hf_resource_request *request, struct hf_resource_result *ret)
+{
+        try_until(try_take, request, ret);
 }
 
 /* By looking again and again, at first soon. */
@@ -202,22 +220,15 @@ static int wait_for_lock(int fd, short type)
 /* One try, however long it takes. Returns REPLACED as try_take. */
 static int try_await(const struct hf_resource_request *request, struct hf_resource_result *ret)
 {
-        hf_cleanup_fd int fd = open_to_lock(request);
-        struct timespec now;
+        hf_cleanup_fd int fd = -1;
         struct stat st;
-        int r;
+        int r = open_thing(request, &fd, &st, &ret->file);
 
-        if (fd < 0)
-                return -errno;
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        r = hf_thing_of(&st, &ret->file);
         if (r >= 0)
                 r = wait_for_lock(fd, request->shared ? F_RDLCK : F_WRLCK);
         if (r < 0)
                 return r;
-        (void)clock_gettime(CLOCK_BOOTTIME, &now);
-        ret->proved = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+        ret->proved = hf_clock_usec(CLOCK_BOOTTIME);
         /* What a file server has said last may have been long ago. */
         r = hf_resource_prove(fd, request->shared);
         if (r < 0)
@@ -233,15 +244,7 @@ static int try_await(const struct hf_resource_request *request, struct hf_resour
 
 void hf_resource_await(const struct hf_resource_request *request, struct hf_resource_result *ret)
 {
-        int tries = 0, stale = 0;
-
-        *ret = (struct hf_resource_result){.fd = -1};
-        do
-                ret->status = try_await(request, ret);
-        while ((ret->status == REPLACED && ++tries < AUTOCREATE_TRIES) ||
-               (ret->status == -ESTALE && ++stale < STALE_TRIES));
-        if (ret->status == REPLACED)
-                ret->status = -EAGAIN;
+        try_until(try_await, request, ret);
 }
 
 int hf_resource_prove(int fd, bool shared)
