@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from hftest import daemons, wire
+from hftest import daemons, ways, wire
 from hftest.command import Cli
 from hftest.competitor import Competitor
 from hftest.fdstore import FdStore
@@ -23,6 +23,8 @@ from hftest.wire import AUTOCREATE, SHARED, Owner
 BUSY = (87, 51)
 HOLDFAST_PROGRAM = 0x486F6C64
 RELEASE_ALL = 6
+
+WAYS = [ways.kill_server, ways.upgrade, ways.kill_supervisor]
 
 # How long nobody of ours lives.
 DEAD_SECONDS = 0.15
@@ -73,25 +75,6 @@ def die_and_return(daemon, store, competitor):
     _, got_now = competitor.count()
     got.update(got_now)
     return got
-
-
-def replace_server(daemon):
-    old = daemon.server_pid
-    os.kill(old, signal.SIGKILL)
-    until(lambda: daemon.server_pid not in (old, daemon.pid), "there is another server")
-
-
-def upgrade(daemon):
-    old = daemon.server_pid
-    daemon.signal(signal.SIGUSR1)
-    until(lambda: daemon.server_pid not in (old, daemon.pid), "there is another server")
-
-
-def kill_supervisor(daemon):
-    daemon.expected_to_live = False
-    old = daemon.process.pid
-    os.kill(old, signal.SIGKILL)
-    until(lambda: daemon.pid != old and daemon.server_pid != daemon.pid, "the server took its place")
 
 
 def test_no_lock_is_free_while_everything_of_ours_is_dead(kept, store, nursery, disk):
@@ -171,7 +154,7 @@ def test_vms_of_holdfast_run_keep_their_locks_themselves(cli, daemon, nursery, d
           "the locks of the dead VM are gone")
 
 
-@pytest.mark.parametrize("event", [replace_server, upgrade, kill_supervisor])
+@pytest.mark.parametrize("event", WAYS)
 def test_what_vms_carry_is_known_to_every_server(cli, daemon, nursery, disk, event):
     path, shared = disk(), disk("shared.img")
     cli.hold("web0", f"--disk={path}", f"--disk={shared}:shared")
@@ -305,7 +288,7 @@ def test_a_released_disk_is_not_kept_open_and_the_rest_is_not_lost(kept, store, 
     assert len(store.names) == 1
 
 
-@pytest.mark.parametrize("event", [replace_server, upgrade, kill_supervisor])
+@pytest.mark.parametrize("event", WAYS)
 def test_a_lot_outlives_one_of_our_processes(kept, store, nursery, disk, event):
     before, after, vm = disk("before.img"), disk("after.img"), nursery.sleeper()
     take(kept, "web1", vm, before)

@@ -12,6 +12,7 @@ from hftest import own_program, wire
 from hftest.command import Cli
 from hftest.files import lock_on_first_byte
 from hftest.processes import is_there, until
+from hftest.ways import kill_server, kill_supervisor, upgrade
 from hftest.wire import AUTOCREATE, SHARED, Owner
 
 BUSY = (87, 51)
@@ -57,19 +58,6 @@ def owner_of(daemon, name):
     with daemon.connect() as looker:
         found = [owner for owner in own_program.owners(looker) if owner.name == name]
     return found[0] if found else None
-
-
-def replace_server(daemon):
-    old = daemon.server_pid
-    os.kill(old, signal.SIGKILL)
-    until(lambda: daemon.server_pid not in (old, daemon.pid), "there is another server")
-
-
-def kill_supervisor(daemon):
-    daemon.expected_to_live = False
-    old = daemon.process.pid
-    os.kill(old, signal.SIGKILL)
-    until(lambda: daemon.pid != old and daemon.server_pid != daemon.pid, "the server took its place")
 
 
 # ---- the connection ends ----
@@ -285,7 +273,7 @@ def test_a_kill_of_the_server_changes_nothing(daemon, nursery, disk):
     connections = [stand_as(vm, daemon, f"client{number}") for number in range(3)]
     for connection, path in zip(connections, paths):
         take(connection, path)
-    replace_server(daemon)
+    kill_server(daemon)
     assert all(is_locked(path) for path in paths)
     assert connections[0].release(paths[0]).ok
     assert is_free(paths[0])
@@ -316,15 +304,14 @@ def test_the_end_of_the_supervisor_and_an_upgrade_change_nothing(daemon, nursery
     vm = nursery.vm("script")
     connection = stand_as(vm, daemon)
     take(connection, path)
-    old = daemon.server_pid
-    daemon.signal(signal.SIGUSR1)
-    until(lambda: daemon.server_pid not in (old, daemon.pid), "there is another server")
+    upgrade(daemon)
     assert is_locked(path)
     kill_supervisor(daemon)
     assert is_locked(path) and owner_of(daemon, "backup").client
     connection.close()
     freed(path)
     assert vm.alive
+    daemon.expected_to_live = False
     daemon.signal(signal.SIGTERM)
     until(lambda: not daemon.alive, "the daemon has ended")
 
@@ -357,7 +344,7 @@ def test_what_was_held_again_stays_so_over_the_next_kills(daemon, nursery, disk)
     take(stand_as(vm, daemon), path)
     daemon.kill()
     daemon.start()
-    replace_server(daemon)
+    kill_server(daemon)
     assert is_locked(path)
     daemon.kill()
     daemon.start()
@@ -439,7 +426,7 @@ def test_metadata_locks_go_with_their_connection_and_survive_all_kills(daemon, n
     connection, gone = stand_as(vm, daemon, "script"), stand_as(dead, daemon, "dead")
     token = note(connection, one)
     assert note(gone, two)
-    replace_server(daemon)
+    kill_server(daemon)
     assert {name: owner.name for name, owner in metadata(daemon).items()} == {
         one: "script", two: "dead"}
     daemon.kill()
@@ -464,7 +451,7 @@ def test_a_metadata_lock_stays_with_the_child_that_has_the_connection(daemon, nu
     child = vm.fork_carrier()
     vm.kill()
     until(lambda: metadata(daemon)[path].state == CARRIED, "the child carries it")
-    replace_server(daemon)
+    kill_server(daemon)
     assert path in metadata(daemon)
     os.kill(child, signal.SIGKILL)
     until(lambda: not metadata(daemon), "it went with the last who had the connection")

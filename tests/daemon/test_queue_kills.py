@@ -16,35 +16,10 @@ from hftest import own_program as own
 from hftest.files import lock_on_first_byte
 from hftest.line import Client, clients, hand_over, is_granted, nothing_is_held
 from hftest.own_program import FOREVER, GRANTED, METADATA, REFUSED, metadata_of, want
-from hftest.processes import children, is_there, until
+from hftest.processes import until
+from hftest.ways import kill_server, kill_supervisor, replaced, upgrade
 
 F_OFD_SETLK = 37
-
-
-def replaced(daemon, before):
-    def there():
-        servers = children(daemon.pid)
-        return servers and servers[0] != before and is_there(servers[0])
-    until(there, "another server")
-
-
-def kill_server(daemon):
-    server = daemon.server_pid
-    os.kill(server, signal.SIGKILL)
-    replaced(daemon, server)
-
-
-def kill_supervisor(daemon):
-    server = daemon.server_pid
-    os.kill(daemon.pid, signal.SIGKILL)
-    until(lambda: daemon.pid == server, "the server in the supervisor's place")
-    replaced(daemon, server)
-
-
-def upgrade(daemon):
-    server = daemon.server_pid
-    daemon.signal(signal.SIGUSR1)
-    replaced(daemon, server)
 
 
 def reload(daemon):
