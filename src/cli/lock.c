@@ -123,16 +123,11 @@ static int run_beside(struct hf_plan *plan, int connection)
 
         if (connection >= 0)
                 (void)fcntl(connection, F_SETFD, FD_CLOEXEC);
-        hf_supervise_begin(&how);
-        child = fork();
-        if (child < 0) {
-                hf_message("cannot make a process: %s", strerror(errno));
+        child = hf_supervise_fork(&how);
+        if (child < 0)
                 return HF_EXIT_SYSTEM;
-        }
-        if (child == 0) {
-                hf_supervise_release(&how);
+        if (child == 0)
                 _exit(hf_launch_exec(plan));
-        }
         return hf_supervise(&how, child);
 }
 

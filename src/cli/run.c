@@ -104,17 +104,12 @@ static int supervised(struct hf_plan *plan, struct holdfast_vm *vm,
         pid_t parent = getpid(), child;
         int status;
 
-        hf_supervise_begin(&how);
-        child = fork();
-        if (child < 0) {
-                hf_message("cannot make a process: %s", strerror(errno));
+        child = hf_supervise_fork(&how);
+        if (child < 0)
                 return HF_EXIT_SYSTEM;
-        }
-        if (child == 0) {
-                hf_supervise_release(&how);
+        if (child == 0)
                 _exit(wait_with(parent, plan) ? hf_launch_become(plan, vm, relabel)
                                               : HF_EXIT_SYSTEM);
-        }
         hf_monitor_handed_on(monitor);
         status = hf_supervise(&how, child);
         hf_relabel_leave(relabel);

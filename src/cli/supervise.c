@@ -13,16 +13,18 @@
 
 #include "cli/supervise.h"
 
+#include "cli/message.h"
 #include "cli/verb.h"
 
 #include "base/cleanup.h"
 
+#include <string.h>
 #include <sys/wait.h>
 
 static const int forwarded[] = {SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM,
                                 SIGUSR1, SIGUSR2, SIGWINCH, SIGALRM};
 
-void hf_supervise_begin(struct hf_supervise *how)
+static void begin(struct hf_supervise *how)
 {
         /* Ignored, as some programs leave it, the child's status would be thrown away. */
         struct sigaction usual = {.sa_handler = SIG_DFL};
@@ -35,10 +37,25 @@ void hf_supervise_begin(struct hf_supervise *how)
         (void)sigaction(SIGCHLD, &usual, &how->chld);
 }
 
-void hf_supervise_release(const struct hf_supervise *how)
+static void release(const struct hf_supervise *how)
 {
         (void)sigaction(SIGCHLD, &how->chld, NULL);
         (void)sigprocmask(SIG_SETMASK, &how->mask, NULL);
+}
+
+pid_t hf_supervise_fork(struct hf_supervise *how)
+{
+        pid_t child;
+
+        begin(how);
+        child = fork();
+        if (child < 0) {
+                child = -errno;
+                hf_message("cannot make a process: %s", strerror(-child));
+        }
+        if (child == 0)
+                release(how);
+        return child;
 }
 
 static bool child_has_it(const siginfo_t *info, pid_t child)
