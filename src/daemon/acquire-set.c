@@ -11,6 +11,27 @@
 #include <errno.h>
 #include <string.h>
 
+int hf_set_member_job(const struct hf_set *set, size_t member, struct hf_acquire_job **ret)
+{
+        const struct hf_holdfast_acquire_args *want = hf_set_want(set, member);
+        const struct hf_acquire acquire = {
+                .lockspace = want->path,
+                .name = want->name,
+                .image = want->image,
+                .shared = want->flags & HF_LOCK_ACQUIRE_SHARED,
+                .autocreate = want->flags & HF_LOCK_ACQUIRE_AUTOCREATE,
+                .thing = hf_set_thing_of(want),
+        };
+        uint32_t lockspace = hf_table_find_lockspace(set->server->table, want->path);
+        int r = lockspace ? hf_acquire_job_new(set->server, set->session->owner, &acquire,
+                                               lockspace, ret)
+                          : -ENOENT;
+
+        if (r >= 0)
+                (*ret)->via = set->session->via;
+        return r;
+}
+
 /* ---- the end ---- */
 
 /* Of a part that this try has entered, as long as nobody else has given it back. */

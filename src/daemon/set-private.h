@@ -89,6 +89,9 @@ static inline bool hf_set_is_of_metadata(const struct hf_set *set)
 
 /* acquire-set.c: the begin and the end */
 
+/* The acquire of a member, as if it was asked for alone. -ENOENT: no such lockspace; -ENOMEM. */
+int hf_set_member_job(const struct hf_set *set, size_t member, struct hf_acquire_job **ret);
+
 /* Gives back all that the try has; then the set ends, waits, or tries again. */
 void hf_set_give_back(struct hf_set *set);
 

@@ -58,31 +58,19 @@ static int enter_metadata(struct hf_set *set, size_t member, struct hf_acquired 
 
 static int begin_member(struct hf_set *set, size_t member, struct hf_acquired *ret)
 {
-        const struct hf_holdfast_acquire_args *want = hf_set_want(set, member);
-        struct hf_session *session = set->session;
-        const struct hf_acquire acquire = {
-                .lockspace = want->path,
-                .name = want->name,
-                .image = want->image,
-                .shared = want->flags & HF_LOCK_ACQUIRE_SHARED,
-                .autocreate = want->flags & HF_LOCK_ACQUIRE_AUTOCREATE,
-                .thing = hf_set_thing_of(want),
-        };
-        uint32_t lockspace;
         int r;
 
         if (hf_set_is_of_metadata(set))
                 return enter_metadata(set, member, ret);
-        lockspace = hf_table_find_lockspace(set->server->table, want->path);
-        r = hf_acquire_job_new(set->server, session->owner, &acquire, lockspace, &set->member);
+        r = hf_set_member_job(set, member, &set->member);
         if (r < 0) {
-                ret->status = hf_error_sys(&ret->error, -r, "cannot lock %s", want->name);
+                ret->status = hf_error_sys(&ret->error, -r, "cannot lock %s",
+                                           hf_set_want(set, member)->name);
                 return HF_ANSWERED;
         }
-        set->member->session = session;
+        set->member->session = set->session;
         set->member->set = set;
         set->member->number = set->number;
-        set->member->via = session->via;
         set->member->since = hf_server_wall_clock(set->server);
         if (set->got.fd >= 0 && set->got_for == member) {
                 set->member->result = set->got;
