@@ -19,6 +19,17 @@ void hf_wire_owner(struct hf_server *server, uint32_t owner, struct hf_holdfast_
 void hf_wire_lock(struct hf_server *server, uint32_t hold, struct hf_holdfast_lock *ret);
 void hf_wire_record(const struct hf_record *record, struct hf_holdfast_record *ret);
 
+/* What stands against a request: a hold of the table, or 0, and what a record says, or NULL. */
+struct hf_wire_obstacle {
+        struct hf_holdfast_lock *holder;      /* of the call's answer; NULL: there is none */
+        struct hf_holdfast_record *elsewhere; /* the same */
+        struct hf_holdfast_lock lock;
+        struct hf_holdfast_record record;
+};
+
+void hf_wire_obstacle(struct hf_server *server, uint32_t hold, const struct hf_record *record,
+                      struct hf_wire_obstacle *ret);
+
 /* The next hold that somebody has: not one that is only being acquired with others. */
 uint32_t hf_wire_next_hold(struct hf_server *server, uint32_t after);
 

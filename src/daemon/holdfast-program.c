@@ -285,6 +285,17 @@ void hf_wire_record(const struct hf_record *record, struct hf_holdfast_record *r
         memcpy(ret->uuid, record->uuid, sizeof(ret->uuid));
 }
 
+void hf_wire_obstacle(struct hf_server *server, uint32_t hold, const struct hf_record *record,
+                      struct hf_wire_obstacle *ret)
+{
+        ret->holder = hold ? &ret->lock : NULL;
+        if (hold)
+                hf_wire_lock(server, hold, &ret->lock);
+        ret->elsewhere = record ? &ret->record : NULL;
+        if (record)
+                hf_wire_record(record, &ret->record);
+}
+
 static void answer_acquire(struct hf_session *session, const struct hf_acquired *acquired)
 {
         struct hf_holdfast_acquire_ret ret = {
@@ -293,21 +304,16 @@ static void answer_acquire(struct hf_session *session, const struct hf_acquired 
                                                 : HF_HOLDFAST_GRANTED,
                 .text = (char *)(uintptr_t)acquired->error.text,
         };
-        struct hf_holdfast_lock holder;
-        struct hf_holdfast_record elsewhere;
+        struct hf_wire_obstacle obstacle;
 
         if (acquired->status < 0 && acquired->status != -EBUSY) {
                 hf_session_answer_error(session, &acquired->error);
                 return;
         }
-        if (acquired->status < 0 && acquired->hold) {
-                hf_wire_lock(session->server, acquired->hold, &holder);
-                ret.holder = &holder;
-        }
-        if (acquired->elsewhere) {
-                hf_wire_record(acquired->elsewhere, &elsewhere);
-                ret.elsewhere = &elsewhere;
-        }
+        hf_wire_obstacle(session->server, acquired->status < 0 ? acquired->hold : 0,
+                         acquired->elsewhere, &obstacle);
+        ret.holder = obstacle.holder;
+        ret.elsewhere = obstacle.elsewhere;
         if (acquired->status >= 0)
                 ret.guarantee = guarantee_of(session->server, &acquired->file);
         attach_descriptor(session, acquired);

@@ -10,19 +10,12 @@
 
 #include <errno.h>
 
-/* What stands in the way, as far as somebody can be named. The structs are the caller's. */
-static void put_holder(struct hf_server *server, const struct hf_set_acquired *acquired,
-                       struct hf_holdfast_lock *lock, struct hf_holdfast_record *record,
-                       struct hf_holdfast_lock **ret_lock, struct hf_holdfast_record **ret_record)
+/* What stands in the way, as far as somebody can be named. */
+static void fill_obstacle(struct hf_server *server, const struct hf_set_acquired *acquired,
+                          struct hf_wire_obstacle *ret)
 {
-        if (acquired->status < 0 && acquired->hold) {
-                hf_wire_lock(server, acquired->hold, lock);
-                *ret_lock = lock;
-        }
-        if (acquired->elsewhere) {
-                hf_wire_record(acquired->elsewhere, record);
-                *ret_record = record;
-        }
+        hf_wire_obstacle(server, acquired->status < 0 ? acquired->hold : 0, acquired->elsewhere,
+                         ret);
 }
 
 static void answer_acquire_set(struct hf_session *session, const struct hf_set_acquired *acquired)
@@ -37,14 +30,15 @@ static void answer_acquire_set(struct hf_session *session, const struct hf_set_a
                 .refused = (unsigned int)acquired->refused,
                 .text = (char *)(uintptr_t)acquired->error.text,
         };
-        struct hf_holdfast_lock holder;
-        struct hf_holdfast_record elsewhere;
+        struct hf_wire_obstacle obstacle;
 
         if (acquired->status < 0 && acquired->status != -EBUSY) {
                 hf_session_answer_error(session, &acquired->error);
                 return;
         }
-        put_holder(session->server, acquired, &holder, &elsewhere, &ret.holder, &ret.elsewhere);
+        fill_obstacle(session->server, acquired, &obstacle);
+        ret.holder = obstacle.holder;
+        ret.elsewhere = obstacle.elsewhere;
         hf_session_answer(session, (xdrproc_t)xdr_hf_holdfast_acquire_set_ret, &ret);
 }
 
@@ -108,11 +102,11 @@ bool hf_wire_tell_waiting(const struct hf_set *set)
                 .since = wall_clock_of(set->server, set->begun),
                 .text = (char *)(uintptr_t)set->outcome.error.text,
         };
-        struct hf_holdfast_lock holder;
-        struct hf_holdfast_record elsewhere;
+        struct hf_wire_obstacle obstacle;
 
-        put_holder(set->server, &set->outcome, &holder, &elsewhere, &waiting.holder,
-                   &waiting.elsewhere);
+        fill_obstacle(set->server, &set->outcome, &obstacle);
+        waiting.holder = obstacle.holder;
+        waiting.elsewhere = obstacle.elsewhere;
         return hf_session_tell(set->session, HF_HOLDFAST_WAITING,
                                (xdrproc_t)xdr_hf_holdfast_waiting, &waiting);
 }
