@@ -223,22 +223,23 @@ def guarantee():
             "name": lib.holdfast_guarantee_name(lib.holdfast_vm_guarantee(vm)).decode()}
 
 
-def vms():
-    found = c.POINTER(VmList)()
-    answer = call(lib.holdfast_list_vms, c.c_uint(0), c.byref(found))
+def listed(kind, member, free, function, *arguments):
+    """What the library lists: a struct with an array by that name, and n."""
+    found = c.POINTER(kind)()
+    answer = call(function, *arguments, c.c_uint(0), c.byref(found))
     if answer["r"] >= 0:
-        answer["vms"] = [plain(found.contents.vms[i]) for i in range(found.contents.n)]
-        lib.holdfast_vm_list_free(found)
+        entries = getattr(found.contents, member)
+        answer[member] = [plain(entries[i]) for i in range(found.contents.n)]
+        free(found)
     return answer
+
+
+def vms():
+    return listed(VmList, "vms", lib.holdfast_vm_list_free, lib.holdfast_list_vms)
 
 
 def locks_of(function, *arguments):
-    found = c.POINTER(LockList)()
-    answer = call(function, *arguments, c.c_uint(0), c.byref(found))
-    if answer["r"] >= 0:
-        answer["locks"] = [plain(found.contents.locks[i]) for i in range(found.contents.n)]
-        lib.holdfast_lock_list_free(found)
-    return answer
+    return listed(LockList, "locks", lib.holdfast_lock_list_free, function, *arguments)
 
 
 def locks():
@@ -246,12 +247,7 @@ def locks():
 
 
 def waiters():
-    found = c.POINTER(WaiterList)()
-    answer = call(lib.holdfast_list_waiters, c.c_uint(0), c.byref(found))
-    if answer["r"] >= 0:
-        answer["waiters"] = [plain(found.contents.waiters[i]) for i in range(found.contents.n)]
-        lib.holdfast_waiter_list_free(found)
-    return answer
+    return listed(WaiterList, "waiters", lib.holdfast_waiter_list_free, lib.holdfast_list_waiters)
 
 
 def waits():
