@@ -47,3 +47,9 @@ def test_a_guest_that_takes_too_long_is_ended(guests):
     with pytest.raises(guest.Broken, match="did not within 0 s"):
         started.finish(timeout=0)
     assert started.qemu.poll() is not None
+
+
+def test_a_host_that_joins_cuts_no_other_one_off_from_the_server(guests):
+    joined = guests.run("joining")
+    joined.proves("a host reaches the server")
+    joined.proves("it still does when another host has joined")

@@ -15,11 +15,10 @@ import sys
 import time
 
 from hftest import wire
+from lab.inside import locks
 
 # A holder has nothing to do; sometimes it stays for a moment, so that others come in between.
 STAY_S = 0.004
-# Long enough for whatever NFS has to wait for, short of a lease.
-TIMEOUT = 30.0
 
 
 def maker(token):
@@ -47,10 +46,10 @@ def words(answer):
 
 def hammer(socket, space, name, token, seconds, me):
     found, odd, doubles = (collections.Counter() for _ in range(3))
-    with wire.Connection(wire.Transport(socket), timeout=TIMEOUT) as connection:
+    with wire.Connection(wire.Transport(socket), timeout=locks.TIMEOUT) as connection:
         answer = connection.register(wire.Owner(me, os.getpid()))
         assert answer.ok, f"register: {words(answer)}"
-        connection.create_lockspace(space)
+        locks.announce(connection, space)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             answer = connection.acquire(name, space, wire.AUTOCREATE)

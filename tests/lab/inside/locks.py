@@ -15,13 +15,21 @@ NAMES = {
     "scsi": "36001405a1b2c3d4e5f60718293a4b5c6",
 }
 
-# A lock on NFS takes some round trips, and all machines here are slow.
-TIMEOUT = 30.0
+# A lock on NFS takes some round trips, and all machines here are slow. More than the daemon waits
+# for a filesystem (30 s): of one that is silent it then says so itself.
+TIMEOUT = 45.0
 # What needs no lease to run out, on a machine that is slow or busy.
 SOON = 20.0
 PAUSE = 0.05
 
 numbers = itertools.count(1)
+
+
+def announce(connection, space):
+    """The lockspace, which may be known already: virtlockd minds that."""
+    answer = connection.create_lockspace(space)
+    assert answer.ok or answer.code in (wire.Code.OPERATION_INVALID, wire.Code.BUSY,
+                                        wire.Code.INTERNAL), answer
 
 
 class Holder:
@@ -39,10 +47,7 @@ class Holder:
         answer = self.connection.register(self.vm.owner)
         assert answer.ok, answer
         if space:
-            answer = self.connection.create_lockspace(space)
-            # virtlockd minds that it knows the lockspace already.
-            assert answer.ok or answer.code in (wire.Code.OPERATION_INVALID, wire.Code.BUSY,
-                                                wire.Code.INTERNAL), answer
+            announce(self.connection, space)
 
     def acquire(self, flags=0):
         return self.connection.acquire(self.name, self.space, self.flags | flags)

@@ -34,7 +34,7 @@ def race(report, pair, hosts, served, seconds):
     for host, name, hammer in hammers:
         said, why = hammer.communicate(timeout=seconds + SLACK)
         if hammer.returncode:
-            raise RuntimeError(f"{label}: {name} broke off: {why}")
+            raise RuntimeError(f"{label}: {name} broke off: {why}\n{served[host].log()}")
         found = json.loads(said.splitlines()[-1])
         report.event(f"{label}: {name}: {found}")
         report.check(f"{label}: each VM has had it", found["granted"], name)
