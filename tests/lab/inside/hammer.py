@@ -4,7 +4,7 @@
 Who has the lock makes a symlink, in memory that all hosts of a guest see under the same path and
 that knows nothing of NFS. Only one can make it, and it leads nowhere but tells who did: whoever
 finds it there is a second holder.
-The last line printed is what it met, as JSON.
+The last line printed is what it met, as JSON; of one that broke off, why.
 """
 
 import collections
@@ -48,7 +48,8 @@ def words(answer):
 def hammer(socket, space, name, token, seconds, me):
     found, odd, doubles = (collections.Counter() for _ in range(3))
     with wire.Connection(wire.Transport(socket), timeout=TIMEOUT) as connection:
-        assert connection.register(wire.Owner(me, os.getpid())).ok
+        answer = connection.register(wire.Owner(me, os.getpid()))
+        assert answer.ok, f"register: {words(answer)}"
         connection.create_lockspace(space)
         end = time.monotonic() + seconds
         while time.monotonic() < end:

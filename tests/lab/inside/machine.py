@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Commands and kernel modules of the guest."""
+"""Commands, kernel modules and processes of the guest."""
 
+import glob
 import subprocess
 
 DEADLINE = 60
@@ -28,3 +29,21 @@ def put(path, text):
 
 def load(*modules):
     run("modprobe", "-a", *modules)
+
+
+def waiting():
+    """What each program that was started is waiting for in the kernel, for whoever asks why a job
+    broke off."""
+    said = []
+    for stack in glob.glob("/proc/[0-9]*/task/[0-9]*/stack"):
+        task = stack.removesuffix("/stack")
+        try:
+            with open(f"{task}/cmdline", "rb") as words, open(stack, encoding="ascii") as calls:
+                command = words.read().replace(b"\0", b" ").decode(errors="replace")
+                # The kernel's own threads have no command line.
+                if command:
+                    path = " < ".join(call.split()[1] for call in calls)
+                    said.append(f"{task.rpartition('/')[2]} {command}: {path}")
+        except OSError:
+            pass  # It has ended meanwhile.
+    return "\n".join(said)

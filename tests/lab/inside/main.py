@@ -9,6 +9,7 @@ import importlib
 import sys
 import traceback
 
+from lab.inside.machine import waiting
 from lab.inside.report import Report
 
 
@@ -18,8 +19,8 @@ def main():
     try:
         importlib.import_module(f"lab.jobs.{sys.argv[1]}").run(report)
     except Exception:  # Whatever it is, it is for the reader outside.
-        report.failure = traceback.format_exc()
-        traceback.print_exc()
+        report.failure = f"{traceback.format_exc()}{waiting()}"
+        print(report.failure)
     report.event("the job ends")
     report.write()
 

@@ -22,7 +22,7 @@ def start(host, daemon, space, seconds, number):
     return host.spawn(
         [sys.executable, "-B", "-m", "lab.inside.hammer", daemon.socket, space,
          locks.NAMES["file"], f"{nfs.SHARED}/token", str(seconds), f"{host.name}{number}"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def race(report, pair, hosts, served, seconds):
@@ -32,7 +32,9 @@ def race(report, pair, hosts, served, seconds):
                for h in pair for n in range(VMS_OF_A_HOST)]
     granted, doubles = 0, {}
     for host, name, hammer in hammers:
-        said, _ = hammer.communicate(timeout=seconds + SLACK)
+        said, why = hammer.communicate(timeout=seconds + SLACK)
+        if hammer.returncode:
+            raise RuntimeError(f"{label}: {name} broke off: {why}")
         found = json.loads(said.splitlines()[-1])
         report.event(f"{label}: {name}: {found}")
         report.check(f"{label}: each VM has had it", found["granted"], name)
