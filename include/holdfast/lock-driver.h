@@ -70,7 +70,8 @@ enum hf_lock_code {
         HF_LOCK_E_PROTOCOL = 7,
         HF_LOCK_E_UNSUPPORTED = 8,
         HF_LOCK_E_TIMEOUT = 9,
-        HF_LOCK_E_INTERNAL = 10
+        HF_LOCK_E_INTERNAL = 10,
+        HF_LOCK_E_STALE = 11 /* used by others since the state that was given: -ESTALE */
 };
 
 struct hf_lock_error {
@@ -99,6 +100,10 @@ struct hf_lock_holder {
         char via[64];
         char resource[4096]; /* as it was added */
         uint32_t shared;
+        /* Of hosts that know each other by numbers: */
+        uint32_t host_id;    /* 0: none */
+        uint64_t generation; /* how many times that host has joined */
+        char state[256]; /* for people: what is known of the holder or its host, and until when */
 };
 
 /* What a driver can do. */
@@ -259,6 +264,19 @@ struct hf_lock_result {
         struct hf_lock_holder *holder; /* may be NULL; filled when the call returns -EBUSY */
 };
 
+/* What is known of resources before anything is taken. */
+struct hf_lock_look {
+        size_t size; /* set by the caller */
+        uint32_t
+                guarantee; /* enum hf_guarantee: set to what a lock on all of them would be worth */
+        /*
+         * May be NULL. Called for each who holds one of the resources that were added; `resource`
+         * of the holder says which.
+         */
+        void (*holder)(void *ctx, const struct hf_lock_holder *holder);
+        void *holder_ctx;
+};
+
 struct hf_lock_driver {
         size_t size;             /* of this structure, as the driver was compiled */
         uint32_t abi;            /* HF_LOCK_DRIVER_ABI */
@@ -314,6 +332,13 @@ struct hf_lock_driver {
          * called acquire: calls `lost` for each lock that is gone.
          */
         int (*dispatch)(void *vm, struct hf_lock_error *err);
+
+        /*
+         * May be NULL. Looks at the resources that were added, changes nothing, and takes nothing.
+         * What would keep an acquire from being tried is told by warn, and is no error
+         * here; one is that nobody could be asked.
+         */
+        int (*look)(void *vm, struct hf_lock_look *look, struct hf_lock_error *err);
 };
 
 #ifdef __cplusplus

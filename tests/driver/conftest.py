@@ -12,7 +12,7 @@ import pytest
 from hftest.daemons import BUILD
 
 LIBRARY = os.path.join(BUILD, "src", "client", "libholdfast.so.0")
-DRIVERS = os.path.join(BUILD, "src", "driver", "lockd")
+DRIVERS = os.path.join(BUILD, "src", "driver")
 ANSWER_DEADLINE = 60.0
 
 

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Notes of VMs: what the killpath program, `holdfast who` and `holdfast sanlock` have to know
+ * of a VM whose leases are with sanlock, which keeps only its pid.
+ *
+ * A file RUN_DIR/sanlock/PID-START (mode 0600), in the format of our settings, written by the
+ * process that becomes the VMM before it registers. Its path is all that the killpath program gets,
+ * since sanlock crops what it passes on. When that program has paused a VM, the versions of its
+ * leases lie beside it, in PID-START.state. Notes of processes that are gone are removed by whoever
+ * finds them.
+ */
+
+#include "base/error.h"
+#include "base/path.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* sanlock keeps no more of the path of a killpath program, and of its arguments. */
+#define HF_SANLOCK_KILLPATH_MAX 126
+
+enum hf_sanlock_action {
+        HF_SANLOCK_ACTION_NONE, /* sanlock's own: SIGTERM, later SIGKILL */
+        HF_SANLOCK_ACTION_POWEROFF,
+        HF_SANLOCK_ACTION_PAUSE,
+};
+
+struct hf_sanlock_note {
+        char *path; /* of the note itself */
+        char *name;
+        char *uuid; /* in its usual form */
+        char *via;
+        char *monitor; /* absolute path of a QMP socket, or NULL */
+        char *run_dir; /* of the sanlock daemon: SANLOCK_RUN_DIR, or NULL */
+        pid_t pid;
+        uint64_t start; /* of the process, clock ticks since boot */
+        int action;     /* enum hf_sanlock_action */
+};
+
+/* Writes a note about this process; note->pid, start and path are set by it. Removes old notes. */
+int hf_sanlock_note_write(const struct hf_paths *paths, struct hf_sanlock_note *note,
+                          struct hf_error *err);
+int hf_sanlock_note_read(const char *path, struct hf_sanlock_note *ret, struct hf_error *err);
+void hf_sanlock_note_clear(struct hf_sanlock_note *note);
+
+/* The note of a pid, if that process lives and has one. Returns 1 or 0. */
+int hf_sanlock_note_find(const struct hf_paths *paths, pid_t pid, struct hf_sanlock_note *ret);
+
+/*
+ * Says what becomes of the process registered by sock, to sanlock: which program, with the note's
+ * path. -ENAMETOOLONG with words when one of the two does not fit.
+ */
+int hf_sanlock_note_arm(int sock, const struct hf_sanlock_note *note, struct hf_error *err);
