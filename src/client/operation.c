@@ -356,9 +356,13 @@ HF_PUBLIC int holdfast_vm_detach_lease(struct holdfast_vm *vm, const char *locks
 
 HF_PUBLIC int holdfast_vm_refusal(const struct holdfast_vm *vm, struct holdfast_holder *ret)
 {
+        struct holdfast_holder full = {.size = ret->size};
+
         if (!vm->refused || !HF_HAS(ret, shared))
                 return 0;
-        fill_holder(&vm->holder, ret);
+        fill_holder(&vm->holder, &full);
+        /* A caller of an older version has no room for all of it. */
+        memcpy(ret, &full, ret->size < sizeof(full) ? ret->size : sizeof(full));
         return 1;
 }
 

@@ -27,7 +27,8 @@ WARN = c.CFUNCTYPE(None, c.c_void_p, c.c_char_p)
 class Holder(c.Structure):
     _fields_ = [("size", c.c_size_t), ("name", c.c_char * 256), ("uuid", c.c_ubyte * 16),
                 ("pid", c.c_int), ("host", c.c_char * 256), ("since", c.c_uint64),
-                ("via", c.c_char * 64), ("resource", c.c_char * 4096), ("shared", c.c_uint)]
+                ("via", c.c_char * 64), ("resource", c.c_char * 4096), ("shared", c.c_uint),
+                ("host_id", c.c_uint32), ("generation", c.c_uint64), ("state", c.c_char * 256)]
 
 
 class Waiting(c.Structure):
@@ -212,10 +213,14 @@ def resume(state=None):
     return call(lib.holdfast_vm_resume, vm, text(state))
 
 
-def refusal():
-    holder = Holder(size=c.sizeof(Holder))
+def refusal(of_first_version=False):
+    """With the size that the structure had first, what lies behind it is a mark."""
+    mark = b"not yours"
+    holder = Holder(size=Holder.host_id.offset if of_first_version else c.sizeof(Holder),
+                    state=mark)
     known = lib.holdfast_vm_refusal(vm, c.byref(holder))
-    return {"r": known, **(plain(holder) if known else {})}
+    return {"r": known, "overrun": of_first_version and holder.state != mark,
+            **(plain(holder) if known else {})}
 
 
 def guarantee():
