@@ -33,12 +33,12 @@ static void append_holder(struct hf_lock_error *err, const struct hf_lock_holder
         char words[sizeof(holder->name) + sizeof(holder->state) + 64] = "";
 
         if (holder->pid)
-                (void)snprintf(words, sizeof(words), "%s%s(pid %d on this host)", holder->name,
+                (void)snprintf(words, sizeof(words), "by %s%s(pid %d)", holder->name,
                                *holder->name ? " " : "", holder->pid);
         else
                 (void)snprintf(words, sizeof(words), "%s", holder->state);
         if (*words)
-                append(err, "; it is with ", words);
+                append(err, "; ", words);
 }
 
 /* Fills *ret; whether anybody was found. */
