@@ -10,8 +10,15 @@
  * since sanlock crops what it passes on. When that program has paused a VM, the versions of its
  * leases lie beside it, in PID-START.state. Notes of processes that are gone are removed by whoever
  * finds them.
+ *
+ * Strings are written as in an address: %XX for a byte that could end one, or a line.
+ *
+ * A note is believed only where nobody but its owner could have written it: it and its directory
+ * are of one owner or root's, closed to the writing of others, and no links. Whether its owner
+ * may say anything of that process is for the reader to judge (see owner).
  */
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/path.h"
 
@@ -38,16 +45,43 @@ struct hf_sanlock_note {
         pid_t pid;
         uint64_t start; /* of the process, clock ticks since boot */
         int action;     /* enum hf_sanlock_action */
+        uid_t owner;    /* of the file: who says all this; set where it is read */
 };
 
-/* Writes a note about this process; note->pid, start and path are set by it. Removes old notes. */
+#define hf_cleanup_sanlock_note hf_cleanup(hf_sanlock_note_clear)
+
+/*
+ * Writes a note about this process; note->pid, start and path (freed by hf_sanlock_note_clear) are
+ * set by it. One that is there is replaced. Removes notes of processes that are gone.
+ */
 int hf_sanlock_note_write(const struct hf_paths *paths, struct hf_sanlock_note *note,
                           struct hf_error *err);
+
+/*
+ * -ENOENT: there is none. -EPERM: not to be believed, in words. -EINVAL: no note, or another
+ * process's than its name says. It may be of a process that is gone.
+ */
 int hf_sanlock_note_read(const char *path, struct hf_sanlock_note *ret, struct hf_error *err);
 void hf_sanlock_note_clear(struct hf_sanlock_note *note);
 
 /* The note of a pid, if that process lives and has one. Returns 1 or 0. */
 int hf_sanlock_note_find(const struct hf_paths *paths, pid_t pid, struct hf_sanlock_note *ret);
+
+/*
+ * The note of the living process that word names: a pid, or the name or uuid of a VM. -ENOENT with
+ * words; -ENOTUNIQ: several have that name.
+ */
+int hf_sanlock_note_named(const struct hf_paths *paths, const char *word,
+                          struct hf_sanlock_note *ret, struct hf_error *err);
+
+/* The path of the note's other file, freed with free(); NULL: no memory. */
+char *hf_sanlock_note_state_path(const struct hf_sanlock_note *note);
+
+/* Writes it, whole or not at all; and reads it: -ENOENT where there is none. */
+int hf_sanlock_note_state_write(const struct hf_sanlock_note *note, const char *state,
+                                struct hf_error *err);
+int hf_sanlock_note_state_read(const struct hf_sanlock_note *note, char **ret,
+                               struct hf_error *err);
 
 /*
  * Says what becomes of the process registered by sock, to sanlock: which program, with the note's
