@@ -325,9 +325,12 @@ def _group_name():
 
 
 class Cluster:
-    """Hosts on one lease directory. With join=False there is no lockspace yet."""
+    """Hosts on one lease directory. With join=False there is no lockspace yet.
 
-    def __init__(self, nursery, hosts=2, io_timeout=1, join=True):
+    Of the hosts only the first `started` have a daemon; the others are places for one.
+    """
+
+    def __init__(self, nursery, hosts=2, io_timeout=1, join=True, started=None):
         self.nursery = nursery
         # Who owns VMMs and raw clients: of a cluster that serves many tests, the test.
         self.guests = nursery
@@ -344,9 +347,9 @@ class Cluster:
         own(self.folder)
         self.lockspace = os.path.join(self.leases, DISKS)
         self.hosts = [Host(self, number) for number in range(hosts)]
-        for host in self.hosts:
+        for host in self.hosts[:started]:
             host.start(wait=False)
-        for host in self.hosts:
+        for host in self.hosts[:started]:
             host.await_answering()
         if join:
             self.make_lockspace()
