@@ -173,6 +173,15 @@ def test_a_paused_start_takes_nothing_until_it_is_resumed_from_outside(side):
     assert taken(side, disk)
 
 
+def test_the_vmm_itself_can_only_start(side):
+    disk = side.disk("a")
+    vm = side.started("vm", disk)
+    for verb in ("pause", "resume"):
+        answer = vm.ask(verb)
+        assert not side.keeps_out or answer["code"] == UNSUPPORTED
+    assert taken(side, disk)
+
+
 def test_pause_frees_everything_also_the_second_time(side, running):
     disks = [side.disk(name) for name in "ab"]
     vm, outside = running(*disks)

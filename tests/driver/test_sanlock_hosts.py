@@ -238,6 +238,20 @@ def test_of_many_disks_the_one_that_was_used_is_named_and_none_is_taken(cluster,
     assert here.holds(vm.pid) == {}
 
 
+def test_a_resume_that_another_disk_has_kept_back_is_made_up_for_later(cluster, here, there):
+    """What is taken and given back again by the refused one is not taken for used elsewhere."""
+    mine, new = cluster.disk(), cluster.disk()
+    vm = here.started("web", mine)
+    state = here.manager(vm, mine).must("pause")["state"]
+    taker = there.started("taker", new)
+    manager = here.manager(vm, mine, new)
+    assert manager.resume(state=state)["code"] == BUSY
+    end(taker)
+    until(lambda: there.owner(new) == 0, "it is given back")
+    manager.must("resume", state=state)
+    assert set(here.holds(vm.pid)) == {sanlock.key_of(mine), sanlock.key_of(new)}
+
+
 # ---- the daemon
 
 def unlocked(answer):

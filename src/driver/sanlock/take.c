@@ -18,15 +18,24 @@
 #define FORMAT_PATIENCE_NS (8 * 1000000000ULL)
 #define FORMAT_PAUSE_NS    100000000L
 
+/* The item of the state whose version is demanded of the lease, or NULL. */
+static const struct sanlk_resource *demanded(const struct hf_sanlock_take *take,
+                                             const struct hf_sanlock_lease *lease)
+{
+        const struct sanlk_resource *item;
+
+        if (!take->demand || lease->shared)
+                return NULL;
+        item = hf_sanlock_state_find(take->demand, lease->lockspace, lease->key);
+        return item && (item->flags & SANLK_RES_LVER) ? item : NULL;
+}
+
 static void demand_version(const struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease,
                            struct sanlk_resource *res)
 {
-        const struct sanlk_resource *item = take->demand ? hf_sanlock_state_find(take->demand,
-                                                                                 lease->lockspace,
-                                                                                 lease->key)
-                                                         : NULL;
+        const struct sanlk_resource *item = demanded(take, lease);
 
-        if (!item || lease->shared || !(item->flags & SANLK_RES_LVER))
+        if (!item)
                 return;
         res->flags |= SANLK_RES_LVER;
         res->lver = item->lver;
@@ -201,17 +210,41 @@ static int take_some(struct hf_sanlock_take *take, size_t first, size_t n,
         return r;
 }
 
-int hf_sanlock_take_all(struct hf_sanlock_take *take, struct hf_lock_error *err)
+static int take_in_calls(struct hf_sanlock_take *take, struct hf_lock_error *err)
 {
         size_t n = take->vm->n;
         int r = 0;
 
-        take->taken = calloc(n + 1, sizeof(*take->taken));
-        if (!take->taken)
-                return hf_driver_no_memory(err);
         for (size_t i = 0; i < n && r >= 0; i += HF_SANLOCK_CALL_MAX)
                 r = take_some(take, i, n - i < HF_SANLOCK_CALL_MAX ? n - i : HF_SANLOCK_CALL_MAX,
                               err);
+        return r;
+}
+
+/*
+ * What is given back after a refusal has a version one higher, as if it had been used: those of
+ * which a version is demanded come last, and each by itself.
+ */
+static int take_at_versions(struct hf_sanlock_take *take, struct hf_lock_error *err)
+{
+        int r = 0;
+
+        for (int with_version = 0; with_version <= 1; with_version++)
+                for (size_t i = 0; i < take->vm->n && r >= 0; i++)
+                        if (!demanded(take, &take->vm->leases[i]) == !with_version)
+                                r = take_one(take, i, err);
+        return r;
+}
+
+int hf_sanlock_take_all(struct hf_sanlock_take *take, struct hf_lock_error *err)
+{
+        int r;
+
+        take->taken = calloc(take->vm->n + 1, sizeof(*take->taken));
+        if (!take->taken)
+                return hf_driver_no_memory(err);
+        r = take->demand && take->demand->n > 0 ? take_at_versions(take, err)
+                                                : take_in_calls(take, err);
         if (r < 0)
                 hf_sanlock_take_undo(take);
         return r;
