@@ -67,14 +67,13 @@ static int give_or_tell(const struct hf_sanlock_vm *vm, bool give, char **ret_st
                 r = look(vm, &all, &own, err);
                 if (r >= 0)
                         r = hf_sanlock_state_text(&own, &text, err);
-                if (r >= 0 && give)
-                        r = hf_sanlock_state_release(vm->pid, &own, err);
                 if (r < 0)
                         return r;
         }
+        /* Set before anything is given back, and not lost where that fails half way. */
         if (ret_state)
                 *ret_state = hf_steal_ptr(text);
-        return 0;
+        return give && own.n > 0 ? hf_sanlock_state_release(vm->pid, &own, err) : 0;
 }
 
 int hf_sanlock_release(void *data, char **ret_state, struct hf_lock_error *err)

@@ -102,7 +102,7 @@ void hf_sanlock_state_clear(struct hf_sanlock_state *state)
 const struct sanlk_resource *hf_sanlock_state_find(const struct hf_sanlock_state *state,
                                                    const char *lockspace, const char *key)
 {
-        for (int i = 0; i < state->n; i++) {
+        for (int i = state->n; i-- > 0;) {
                 const struct sanlk_resource *item = state->items[i];
 
                 if (!strncmp(item->lockspace_name, lockspace, SANLK_NAME_LEN) &&

@@ -204,8 +204,10 @@ static int take_some(struct hf_sanlock_take *take, size_t first, size_t n,
 int hf_sanlock_take_all(struct hf_sanlock_take *take, struct hf_lock_error *err)
 {
         size_t n = take->vm->n;
-        int r = 0;
+        int r = hf_sanlock_take_look(take, err);
 
+        if (r < 0)
+                return r;
         take->taken = calloc(n + 1, sizeof(*take->taken));
         if (!take->taken)
                 return hf_driver_no_memory(err);

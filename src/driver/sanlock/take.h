@@ -32,6 +32,12 @@ struct hf_sanlock_take {
 /* take->taken is allocated here, and freed with hf_sanlock_take_done. */
 int hf_sanlock_take_all(struct hf_sanlock_take *take, struct hf_lock_error *err);
 
+/*
+ * Before that, where versions are demanded: refuses what is in the way of any of them, without
+ * touching one.
+ */
+int hf_sanlock_take_look(const struct hf_sanlock_take *take, struct hf_lock_error *err);
+
 /* Gives back what it has taken. */
 void hf_sanlock_take_undo(struct hf_sanlock_take *take);
 void hf_sanlock_take_done(struct hf_sanlock_take *take);
