@@ -34,6 +34,7 @@ GRACE = 40
 EARLIER = 3.5
 RESUME = os.path.join(BUILD, "src", "sanlock", "holdfast-sanlock")
 STALE, NOBODY_THERE = 65, 1
+PAUSED = ("goes-on", "stale", "managed")
 
 WRITER = """
 import os, signal, sys
@@ -235,7 +236,8 @@ def fill_mild(world):
     alpha = world.cluster[0]
     world.vms = {vm.name: vm for vm in (
         world.qemu(alpha, "off", "kill"), world.qemu(alpha, "goes-on", "pause"),
-        world.qemu(alpha, "stale", "pause"), world.plain(alpha, "default"),
+        world.qemu(alpha, "stale", "pause"), world.qemu(alpha, "managed", "pause"),
+        world.plain(alpha, "default"),
         world.plain(alpha, "off-plain", on_lost="kill"))}
     assert all(world.cluster[0].holds(vm.pid) for vm in world.vms.values())
     world.lose(*world.vms.values())
@@ -299,7 +301,7 @@ def wild(worlds):
 def healed(mild):
     """Storage is back, the first world's hosts join again, and a VM goes on."""
     for name in mild.vms:
-        mild.when(name, "paused" if name in ("goes-on", "stale") else "dead")
+        mild.when(name, "paused" if name in PAUSED else "dead")
     # A host leaves a lockspace that it has lost when nobody needs it any more.
     for host in mild.cluster.hosts:
         until(lambda h=host: left(h), f"{host.name} has left", DEADLINE)
@@ -316,7 +318,7 @@ def left(host):
 
 @pytest.mark.parametrize("name, state", [
     ("off", "dead"), ("off-plain", "dead"), ("default", "dead"), ("goes-on", "paused"),
-    ("stale", "paused")])
+    ("stale", "paused"), ("managed", "paused")])
 def test_each_action_is_carried_out_when_the_lockspace_has_failed_and_not_before(mild, name,
                                                                                state):
     assert LOSS - EARLIER <= mild.when(name, state) <= LOSS + SLACK
@@ -358,8 +360,25 @@ def test_a_paused_vm_whose_disk_was_used_elsewhere_does_not_go_on(healed):
     until(lambda: not healed.cluster[1].owner(vm.disk), "it is given back")
     for done in (while_used, vm.resume(str(vm.pid)), vm.resume()):
         assert done.returncode == STALE, done.stderr
-        assert "was used elsewhere" in done.stderr and "1 then, 2 now" in done.stderr
+        assert "was used elsewhere" in done.stderr and "version 1 then" in done.stderr
     assert vm.status() == "paused" and healed.cluster[0].holds(vm.pid) == {}
+
+
+def test_whoever_manages_a_paused_vm_cannot_let_it_go_on_where_its_disk_was_used(healed):
+    """He knows of no pause, and gives no state: what was noted then is demanded."""
+    alpha, beta = healed.cluster.hosts
+    vm, stale = healed.vms["managed"], healed.vms["stale"]
+    manager = alpha.manager(vm, vm.disk)
+    assert manager.resume()["r"] == 0
+    assert list(alpha.holds(vm.pid).values()) == [2]
+    assert not os.path.exists(vm.note + ".state")
+    other = beta.raw(registered=True)
+    other.must("acquire", healed.cluster.lease_of(stale.disk))
+    other.kill()
+    until(lambda: not beta.owner(stale.disk), "it is given back")
+    refused = alpha.manager(stale, stale.disk).resume()
+    assert refused["r"] == -errno.ESTALE, refused
+    assert os.path.exists(stale.note + ".state")
 
 
 def test_a_vm_whose_monitor_is_mute_is_stopped_and_then_killed(wild):
