@@ -271,11 +271,17 @@ int holdfast_vm_start(struct holdfast_vm *vm, unsigned int flags, int *ret_fd,
  * Releases everything. *ret_state (may be NULL) is a string for
  * holdfast_vm_resume, to be freed with free(), or NULL if the driver has none.
  * All resources are tried, also behind one that fails. What was not held is no
- * error.
+ * error, and what an earlier pause has released stays in the state.
+ *
+ * vm remembers the state until it is resumed or started, or has another pid.
  */
 int holdfast_vm_pause(struct holdfast_vm *vm, char **ret_state, struct holdfast_error *err);
 
-/* Takes everything again. state as pause or inquire gave it, or NULL. All or nothing. */
+/*
+ * Takes everything again. state as pause or inquire gave it; NULL: the one that vm remembers;
+ * "": none. All or nothing. -ESTALE and HOLDFAST_E_STALE: others have used a disk or lease since
+ * that state, and what the VM believes of it may be wrong. It must not go on.
+ */
 int holdfast_vm_resume(struct holdfast_vm *vm, const char *state, struct holdfast_error *err);
 
 /* The state that pause would give, releasing nothing; *ret_state as there. */

@@ -221,7 +221,11 @@ struct hf_lock_acquire {
         size_t size;
         uint32_t flags;    /* enum hf_lock_acquire_flags */
         uint32_t action;   /* enum hf_lock_action */
-        const char *state; /* as release gave it, or NULL */
+        /*
+         * As release gave it, or NULL; or several of them with a blank in between, of which the
+         * later one counts where both speak of a resource. -ESTALE: used since.
+         */
+        const char *state;
         /*
          * Latest end of the call, in nanoseconds of CLOCK_MONOTONIC; 0: as the
          * driver sees fit. It is kept if HF_LOCK_CAP_DEADLINE is offered.
@@ -317,7 +321,8 @@ struct hf_lock_driver {
          * Gives all back that were added. One that is not held is no error; one
          * that fails does not keep the rest from being released, and the first
          * failure is returned. *ret_state (ret_state may be NULL) is set to NULL
-         * by a driver without states.
+         * by a driver without states, or where nothing was held. It may be set by a call that
+         * fails as well, of what was held before.
          */
         int (*release)(void *vm, char **ret_state, struct hf_lock_error *err);
 

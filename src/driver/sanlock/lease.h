@@ -7,9 +7,12 @@
 
 #include "base/error.h"
 
-#include <sanlock.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+/* Does not include what it uses. */
+#include <sanlock.h>
 
 /* The lockspace of all leases that are made for disks; also the name of its file. From libvirt. */
 #define HF_SANLOCK_DISKS "__LIBVIRT__DISKS__"

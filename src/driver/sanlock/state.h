@@ -26,6 +26,7 @@ int hf_sanlock_state_parse(const char *text, struct hf_sanlock_state *ret,
 int hf_sanlock_state_of(pid_t pid, struct hf_sanlock_state *ret, struct hf_lock_error *err);
 void hf_sanlock_state_clear(struct hf_sanlock_state *state);
 
+/* The last one of that name, or NULL. */
 const struct sanlk_resource *hf_sanlock_state_find(const struct hf_sanlock_state *state,
                                                    const char *lockspace, const char *key);
 
