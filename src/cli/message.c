@@ -114,6 +114,8 @@ int hf_message_status(const struct holdfast_error *err)
                 return HF_EXIT_NO_DAEMON;
         case HOLDFAST_E_DENIED:
                 return HF_EXIT_DENIED;
+        case HOLDFAST_E_STALE:
+                return HF_EXIT_STALE;
         case HOLDFAST_E_CONFIG:
         case HOLDFAST_E_UNSUPPORTED:
                 return HF_EXIT_CONFIG;
