@@ -46,28 +46,68 @@ static const struct hf_option option_table[] = {
 static const struct hf_options options = {
         .program = "holdfast sanlock init",
         .usage = "[OPTION]...",
-        .summary = "Makes the lockspace of disks' leases in disk_lease_dir, or another one. What "
-                   "is there already is left alone.",
+        .summary = "Makes the lockspace of disks' leases in disk_lease_dir, or another one. "
+                   "One that is there already is left alone.",
         .table = option_table,
         .n = HF_ARRAY_LEN(option_table),
 };
 
-/* On a block device, if no lockspace and no lease is there. */
+/* Reads what is at the place. *ret_name is "" where there is no lockspace. */
+static int read_place(const struct hf_sanlock_lockspace *lockspace, char ret_name[static 49],
+                      unsigned int *ret_io_timeout, struct hf_lock_error *err)
+{
+        struct sanlk_lockspace ls = {.host_id_disk = {.offset = lockspace->offset}};
+        uint32_t io_timeout = 0;
+        int rv;
+
+        ret_name[0] = '\0';
+        (void)snprintf(ls.host_id_disk.path, sizeof(ls.host_id_disk.path), "%s", lockspace->path);
+        rv = sanlock_read_lockspace(&ls, 0, &io_timeout);
+        if (rv < 0 && hf_sanlock_code(HF_SANLOCK_JOIN, rv)->number == ENOMEDIUM)
+                return 0;
+        if (rv < 0)
+                return hf_sanlock_fail(err, HF_SANLOCK_READ, rv, "cannot look what is in %s",
+                                       lockspace->path);
+        (void)snprintf(ret_name, 49, "%.48s", ls.name);
+        *ret_io_timeout = io_timeout ? io_timeout : IO_TIMEOUT_USUAL;
+        return 0;
+}
+
+/* It is there already: fine, if it is what was wanted. wanted: 0, or an I/O timeout. */
+static int accept_place(struct hf_sanlock_lockspace *lockspace, unsigned int wanted,
+                        struct hf_lock_error *err)
+{
+        unsigned int io_timeout = 0;
+        char name[49];
+        int r = read_place(lockspace, name, &io_timeout, err);
+
+        if (r < 0)
+                return r;
+        if (!*name)
+                return hf_driver_refuse(err, EEXIST, HF_LOCK_E_CONFIG,
+                                        "%s is there already, and is no lockspace",
+                                        lockspace->path);
+        if (strcmp(name, lockspace->name) != 0)
+                return hf_driver_refuse(err, EEXIST, HF_LOCK_E_CONFIG,
+                                        "there is another lockspace, %s, in %s already", name,
+                                        lockspace->path);
+        if (wanted && wanted != io_timeout)
+                return hf_driver_refuse(err, EEXIST, HF_LOCK_E_CONFIG,
+                                        "the lockspace in %s is there already, with an I/O timeout "
+                                        "of %u s: to change that, all hosts leave it and its file "
+                                        "is removed",
+                                        lockspace->path, io_timeout);
+        lockspace->io_timeout = io_timeout;
+        return 0;
+}
+
+/* On a block device, where nothing can be found to be lost. */
 static int format_device(const struct hf_sanlock_lockspace *lockspace, struct hf_lock_error *err)
 {
         struct sanlk_lockspace ls = {.host_id_disk = {.offset = lockspace->offset}};
-        uint32_t io_timeout;
         int rv;
 
         (void)snprintf(ls.host_id_disk.path, sizeof(ls.host_id_disk.path), "%s", lockspace->path);
-        rv = sanlock_read_lockspace(&ls, 0, &io_timeout);
-        if (rv >= 0)
-                return hf_driver_refuse(err, EEXIST, HF_LOCK_E_CONFIG,
-                                        "there is the lockspace %.48s already in %s", ls.name,
-                                        lockspace->path);
-        if (hf_sanlock_code(HF_SANLOCK_JOIN, rv)->number != ENOMEDIUM)
-                return hf_sanlock_fail(err, HF_SANLOCK_FORMAT, rv, "cannot look what is in %s",
-                                       lockspace->path);
         memcpy(ls.name, lockspace->name, sizeof(ls.name));
         rv = sanlock_write_lockspace(&ls, 0, 0, lockspace->io_timeout);
         if (rv < 0)
@@ -77,19 +117,33 @@ static int format_device(const struct hf_sanlock_lockspace *lockspace, struct hf
         return 0;
 }
 
-static int make(const struct hf_tool *tool, struct hf_lock_error *err)
+static int make_on_device(struct hf_sanlock_lockspace *lockspace, unsigned int wanted,
+                          struct hf_lock_error *err)
 {
-        const struct hf_sanlock_lockspace *lockspace = &tool->lockspace;
+        unsigned int io_timeout;
+        char name[49];
+        int r = read_place(lockspace, name, &io_timeout, err);
+
+        if (r < 0)
+                return r;
+        return *name ? accept_place(lockspace, wanted, err) : format_device(lockspace, err);
+}
+
+static int make(struct hf_tool *tool, unsigned int wanted, struct hf_lock_error *err)
+{
+        struct hf_sanlock_lockspace *lockspace = &tool->lockspace;
         struct stat st;
+        int r;
 
         if (stat(lockspace->path, &st) == 0 && S_ISBLK(st.st_mode))
-                return format_device(lockspace, err);
+                return make_on_device(lockspace, wanted, err);
         if (lockspace->offset != 0)
                 return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
                                         "%s is no block device: a file that is made for a "
                                         "lockspace has it at offset 0",
                                         lockspace->path);
-        return hf_sanlock_lockspace_make(&tool->settings, lockspace, err);
+        r = hf_sanlock_lockspace_make(&tool->settings, lockspace, err);
+        return r == -EEXIST ? accept_place(lockspace, wanted, err) : r;
 }
 
 static void tell_times(const struct hf_sanlock_lockspace *lockspace)
@@ -104,7 +158,7 @@ static void tell_times(const struct hf_sanlock_lockspace *lockspace)
                       timing.failed, timing.reset);
 }
 
-int hf_tool_init(int argc, char **argv)
+int hf_sanlock_verb_init(int argc, char **argv)
 {
         struct hf_tool_options given = {0};
         hf_cleanup_tool struct hf_tool tool = {0};
@@ -123,7 +177,7 @@ int hf_tool_init(int argc, char **argv)
                 tool.lockspace.io_timeout = IO_TIMEOUT_USUAL;
         if (!hf_tool_has_daemon())
                 return HF_EXIT_NO_DAEMON;
-        if (make(&tool, &err) < 0)
+        if (make(&tool, (unsigned int)given.io_timeout, &err) < 0)
                 return hf_tool_fail(&err);
         tell_times(&tool.lockspace);
         return hf_print_end(HF_EXIT_OK);

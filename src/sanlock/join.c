@@ -61,7 +61,7 @@ static const struct hf_options leave_options = {
         .n = HF_ARRAY_LEN(leave_table),
 };
 
-int hf_tool_join(int argc, char **argv)
+int hf_sanlock_verb_join(int argc, char **argv)
 {
         struct hf_tool_options given = {.wait_s = -1};
         hf_cleanup_tool struct hf_tool tool = {0};
@@ -120,7 +120,7 @@ static int leave(const char *name, struct hf_lock_error *err)
                       : 0;
 }
 
-int hf_tool_leave(int argc, char **argv)
+int hf_sanlock_verb_leave(int argc, char **argv)
 {
         struct hf_tool_options given = {0};
         hf_cleanup_tool struct hf_tool tool = {0};

@@ -36,7 +36,10 @@ static const struct hf_options options = {
 };
 
 static const struct hf_print_column host_columns[] = {
-        {"HOST", "id"}, {"NAME", "name"}, {"GENERATION", "generation"}, {"STATE", "words"},
+        {"HOST", "id"},
+        {"NAME", "name"},
+        {"GENERATION", "generation"},
+        {"STATE", "words"},
 };
 
 static const struct hf_print_column lease_columns[] = {
@@ -70,8 +73,8 @@ static const char *state_name(enum hf_sanlock_host_state state)
 
 static struct json_object *host_of(const struct report *report, const struct hf_sanlock_host *host)
 {
-        unsigned int wait =
-                hf_sanlock_available_in(host, report->status->watchdog_fire, report->now);
+        unsigned int wait = hf_sanlock_available_in(host, report->status->watchdog_fire,
+                                                    report->now);
         struct json_object *object = json_object_new_object();
         char words[64];
 
@@ -168,8 +171,8 @@ static struct json_object *space_of(const struct report *report,
                                     const struct hf_sanlock_space *space)
 {
         const struct hf_sanlock_daemon *status = report->status;
-        struct hf_sanlock_timing timing =
-                hf_sanlock_timing(space->io_timeout, status->watchdog_fire, status->grace);
+        struct hf_sanlock_timing timing = hf_sanlock_timing(space->io_timeout,
+                                                            status->watchdog_fire, status->grace);
         const char *state = space->adding                   ? "joining"
                             : space->removing               ? "leaving"
                             : space->killing                ? "lost"
@@ -284,7 +287,7 @@ static void print_words(const struct report *report)
                 print_space(json_object_array_get_idx(spaces, i));
 }
 
-int hf_tool_status(int argc, char **argv)
+int hf_sanlock_verb_status(int argc, char **argv)
 {
         struct hf_tool_options given = {0};
         hf_cleanup_tool struct hf_tool tool = {0};

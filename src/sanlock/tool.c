@@ -8,8 +8,6 @@
 #include <sanlock_admin.h>
 #include <string.h>
 
-#define VERSION_LINE "holdfast " HF_VERSION
-
 static void tell_notice(void *ctx, const char *text)
 {
         (void)ctx;
@@ -45,8 +43,7 @@ bool hf_tool_has_daemon(void)
 
         if (rv >= 0)
                 return true;
-        hf_message("the sanlock daemon: %s (sanlock: %d)",
-                   hf_sanlock_code(HF_SANLOCK_REGISTER, rv)->text, rv);
+        hf_message("%s (sanlock: %d)", hf_sanlock_code(HF_SANLOCK_REGISTER, rv)->text, rv);
         return false;
 }
 
@@ -105,15 +102,9 @@ int hf_tool_begin(const struct hf_options *options, int argc, char **argv,
                   int *ret_status)
 {
         struct hf_lock_error err = {.size = sizeof(err)};
-        struct hf_error error = {0};
 
-        *ret_status = HF_EXIT_OK;
-        if (hf_options_parse(options, argc, argv, given, ret_first, &error) < 0) {
-                hf_message("%s", error.text);
-                *ret_status = HF_EXIT_USAGE;
-                return -EINVAL;
-        }
-        if (hf_options_answer(options, &given->standard, VERSION_LINE))
+        if (hf_verb_options(options, argc, argv, given, &given->standard, ret_first, ret_status) <
+            0)
                 return -ECANCELED;
         if (!given->lockspace && given->path) {
                 hf_message("--path needs --lockspace; see '%s --help'", options->program);

@@ -2,15 +2,13 @@
 #pragma once
 
 /*
- * holdfast-sanlock: the verbs of `holdfast sanlock`, in a program of their own, since the
- * command itself is not to need libsanlock. It speaks as the command does.
- *
- * Each verb is a file with one entry in the table of main.c.
+ * What verbs of `holdfast sanlock` have in common that are about a lockspace.
  */
 
 #include "base/options.h"
 #include "cli/verb.h"
 #include "driver/sanlock/lockspace.h"
+#include "sanlock/verbs.h"
 
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -61,7 +59,7 @@ struct hf_tool {
 };
 
 /*
- * Reads a verb's options and the settings. Returns 0 to go on; otherwise the verb ends with
+ * Reads a verb's options, and the settings. Returns 0 to go on; otherwise the verb ends with
  * *ret_status. *ret is freed with hf_tool_done in either case.
  */
 int hf_tool_begin(const struct hf_options *options, int argc, char **argv,
@@ -80,9 +78,3 @@ int hf_tool_no_arguments(const struct hf_options *options);
 
 /* Whether the daemon answers; says so if it does not. */
 bool hf_tool_has_daemon(void);
-
-int hf_tool_init(int argc, char **argv);
-int hf_tool_join(int argc, char **argv);
-int hf_tool_leave(int argc, char **argv);
-int hf_tool_status(int argc, char **argv);
-int hf_tool_cleanup(int argc, char **argv);

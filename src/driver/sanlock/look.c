@@ -13,8 +13,6 @@
 #include "driver/sanlock/holders.h"
 #include "driver/sanlock/sanlock.h"
 
-#include <sanlock_rv.h>
-
 /* Two programs are run, which answer at once unless the daemon is stuck. */
 #define LOOK_NS (10 * 1000000000ULL)
 
@@ -31,10 +29,11 @@ static void warn_of(void *ctx, enum hf_sanlock_grade grade, const char *text)
 static void tell_unreadable(const struct hf_sanlock_driver *driver,
                             const struct hf_sanlock_lease *lease, int rv)
 {
+        int number = hf_sanlock_code(HF_SANLOCK_READ, rv)->number;
         struct hf_lock_error err = {.size = sizeof(err)};
 
         /* One that is not there is made by the first VM, and nobody has it. */
-        if (lease->made && (rv == -ENOENT || rv == SANLK_LEADER_MAGIC))
+        if (lease->made && (number == ENOENT || number == ENOMEDIUM))
                 return;
         (void)hf_sanlock_fail(&err, HF_SANLOCK_READ, rv, "cannot look at the lease of %s",
                               lease->label);
