@@ -14,6 +14,13 @@
 #include <string.h>
 
 static const struct hf_verb verbs[] = {
+        {"init", "make a lockspace, with times of your choice", hf_sanlock_verb_init},
+        {"join", "join a lockspace, so that the first VM need not wait for it",
+         hf_sanlock_verb_join},
+        {"leave", "leave a lockspace that no VM uses", hf_sanlock_verb_leave},
+        {"status", "show lockspaces, hosts, leases and how long things take",
+         hf_sanlock_verb_status},
+        {"cleanup", "remove leases of disks that were not used for long", hf_sanlock_verb_cleanup},
         {"resume", "take back the leases of a VM that was paused when it lost them",
          hf_sanlock_verb_resume},
 };
