@@ -186,10 +186,26 @@ static int join_again(const struct resume *vm, struct hf_lock_error *err)
         return hf_sanlock_lockspace_join(&disks, hf_clock_nsec(CLOCK_MONOTONIC) + JOIN_NS, err);
 }
 
+/*
+ * One by one, since to take a lease makes its version higher: of a call with several it would not
+ * be known which of them were had before one was refused.
+ */
+static int take_each(const struct resume *vm, struct hf_lock_error *err)
+{
+        for (int i = 0; i < vm->state.n; i++) {
+                const struct hf_sanlock_state one = {.items = &vm->state.items[i], .n = 1};
+                int r = hf_sanlock_state_retake(vm->note.pid, &one, err);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int retake(const struct resume *vm, struct hf_lock_error *err)
 {
-        int r = hf_sanlock_state_retake(vm->note.pid, &vm->state, err);
         struct hf_lock_error why = {.size = sizeof(why)};
+        int r = take_each(vm, err);
 
         if (r != -ENOLCK && r != -ENOSPC)
                 return r;
@@ -200,22 +216,7 @@ static int retake(const struct resume *vm, struct hf_lock_error *err)
                 *err = why;
                 return r;
         }
-        return hf_sanlock_state_retake(vm->note.pid, &vm->state, err);
-}
-
-static int take_leases(const struct resume *vm)
-{
-        struct hf_lock_error error = {.size = sizeof(error)};
-        int r = retake(vm, &error);
-
-        if (r >= 0)
-                return HF_EXIT_OK;
-        if (r == -ESTALE) {
-                tell_stale(vm);
-                return HF_EXIT_STALE;
-        }
-        hf_message("VM %s is not resumed: %s", name_of(vm), error.text);
-        return error.code == HF_LOCK_E_BUSY ? HF_EXIT_HELD : HF_EXIT_SYSTEM;
+        return take_each(vm, err);
 }
 
 static void forget_state(const struct resume *vm)
@@ -226,23 +227,61 @@ static void forget_state(const struct resume *vm)
                 (void)unlink(path);
 }
 
-/* As it was: with their versions of now, which are others by our having taken them. */
-static void put_back(const struct resume *vm)
+/* Its leases as they were, but for the versions of those that were had meanwhile. */
+static int note_versions(struct resume *vm, const struct hf_sanlock_state *now,
+                         struct hf_lock_error *err)
+{
+        hf_cleanup_free char *text = NULL;
+        struct hf_error error = {0};
+        int r;
+
+        for (int i = 0; i < vm->state.n; i++) {
+                struct sanlk_resource *item = vm->state.items[i];
+                const struct sanlk_resource *had = hf_sanlock_state_find(now, item->lockspace_name,
+                                                                         item->name);
+
+                if (had && (item->flags & SANLK_RES_LVER))
+                        item->lver = had->lver;
+        }
+        r = hf_sanlock_state_text(&vm->state, &text, err);
+        if (r < 0 || !text)
+                return r;
+        r = hf_sanlock_note_state_write(&vm->note, text, &error);
+        if (r < 0)
+                (void)snprintf(err->text, sizeof(err->text), "%s", error.text);
+        return r;
+}
+
+/* What was taken is given back, and can be taken again. */
+static void put_back(struct resume *vm)
 {
         hf_cleanup(hf_sanlock_state_clear) struct hf_sanlock_state now = {0};
         struct hf_lock_error error = {.size = sizeof(error)};
-        hf_cleanup_free char *text = NULL;
-        struct hf_error other = {0};
+        int r = hf_sanlock_state_of(vm->note.pid, &now, &error);
 
-        if (hf_sanlock_state_of(vm->note.pid, &now, &error) < 0 ||
-            hf_sanlock_state_text(&now, &text, &error) < 0 || !text) {
-                hf_message("it keeps its leases: %s", error.text);
+        if (r < 0 || now.n == 0)
                 return;
+        r = note_versions(vm, &now, &error);
+        if (r >= 0)
+                r = hf_sanlock_state_release(vm->note.pid, &now, &error);
+        if (r < 0)
+                hf_message("VM %s keeps leases, and is paused: %s", name_of(vm), error.text);
+}
+
+static int take_leases(struct resume *vm)
+{
+        struct hf_lock_error error = {.size = sizeof(error)};
+        int r = retake(vm, &error);
+
+        if (r >= 0)
+                return HF_EXIT_OK;
+        put_back(vm);
+        if (r == -ESTALE) {
+                tell_stale(vm);
+                return HF_EXIT_STALE;
         }
-        if (hf_sanlock_note_state_write(&vm->note, text, &other) < 0)
-                hf_message("it keeps its leases: %s", other.text);
-        else if (hf_sanlock_state_release(vm->note.pid, &now, &error) < 0)
-                hf_message("it keeps leases: %s", error.text);
+        hf_message("VM %s is not resumed: %s", name_of(vm), error.text);
+        return error.code == HF_LOCK_E_BUSY ? HF_EXIT_HELD : HF_EXIT_SYSTEM;
 }
 
 /* ---- the VM ---- */
