@@ -13,9 +13,11 @@ import os
 import resource
 import select
 import signal
+import struct
 import subprocess
 import sys
 import threading
+import time
 
 
 class Error(c.Structure):
@@ -345,6 +347,25 @@ def hold_again_and_again(paths):
 def more_files(n):
     resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
     return {"r": 0}
+
+
+def count(path, who, times, least, most, vms, thinking):
+    """Counts on a disk that nobody else has: the sum, and what each VM has counted."""
+    record = struct.Struct(f"<{vms + 1}Q")
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for _ in range(times):
+            total, *counts = record.unpack(os.pread(fd, record.size, 0))
+            if total != sum(counts) or not least <= counts[who] <= most:
+                return {"r": -1, "text": f"VM {who} had counted {least} to {most}: {counts}, "
+                                         f"together {total}"}
+            time.sleep(thinking)
+            counts[who] += 1
+            least = most = counts[who]
+            os.pwrite(fd, record.pack(total + 1, *counts), 0)
+    finally:
+        os.close(fd)
+    return {"r": least}
 
 
 def start_program():
