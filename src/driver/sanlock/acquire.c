@@ -175,6 +175,9 @@ int hf_sanlock_acquire(void *data, const struct hf_lock_acquire *acquire,
                 r = hf_sanlock_state_parse(acquire->state, &demand, err);
         if (r < 0)
                 return r;
-        return is_start(acquire) ? start(&take, acquire, result, err)
-                                 : by_pid(&take, acquire, result, err);
+        r = is_start(acquire) ? start(&take, acquire, result, err)
+                              : by_pid(&take, acquire, result, err);
+        if (r < 0 && HF_HAS(result, state))
+                result->state = hf_steal_ptr(take.state);
+        return r;
 }

@@ -52,7 +52,6 @@ struct hf_sanlock_daemon {
         unsigned int grace; /* seconds between the first signal and SIGKILL */
         unsigned int
                 watchdog_fire; /* seconds until the watchdog resets a host; 60 where not said */
-        unsigned int max_hosts_known;
         struct hf_sanlock_process *processes;
         size_t n_processes;
         struct hf_sanlock_space *spaces;
