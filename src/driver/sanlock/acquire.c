@@ -9,6 +9,7 @@
  * at the very end the restriction, behind which that connection never answers again.
  */
 #include "driver/sanlock/guard.h"
+#include "driver/sanlock/paused.h"
 #include "driver/sanlock/take.h"
 #include "driver/sanlock/uses.h"
 
@@ -154,6 +155,19 @@ static int by_pid(struct hf_sanlock_take *take, const struct hf_lock_acquire *ac
         return 0;
 }
 
+/* Of a caller who demands nothing: what was noted when the VM was paused behind his back. */
+static int find_demand(const struct hf_sanlock_vm *vm, const struct hf_lock_acquire *acquire,
+                       bool *ret_noted, struct hf_sanlock_state *ret, struct hf_lock_error *err)
+{
+        int r;
+
+        if (is_start(acquire) || (acquire->state && *acquire->state))
+                return hf_sanlock_state_parse(acquire->state, ret, err);
+        r = hf_sanlock_paused_demand(vm, ret, err);
+        *ret_noted = ret->n > 0;
+        return r;
+}
+
 int hf_sanlock_acquire(void *data, const struct hf_lock_acquire *acquire,
                        struct hf_lock_result *result, struct hf_lock_error *err)
 {
@@ -165,6 +179,7 @@ int hf_sanlock_acquire(void *data, const struct hf_lock_acquire *acquire,
                 .demand = &demand,
                 .holder = result->holder,
         };
+        bool noted = false;
         int r = check_arguments(acquire, result, err);
 
         if (r >= 0)
@@ -172,12 +187,14 @@ int hf_sanlock_acquire(void *data, const struct hf_lock_acquire *acquire,
         if (r >= 0 && !(acquire->flags & HF_LOCK_ACQUIRE_REGISTER_ONLY))
                 r = hf_sanlock_check_leases(take.vm, err);
         if (r >= 0)
-                r = hf_sanlock_state_parse(acquire->state, &demand, err);
+                r = find_demand(take.vm, acquire, &noted, &demand, err);
         if (r < 0)
                 return r;
         r = is_start(acquire) ? start(&take, acquire, result, err)
                               : by_pid(&take, acquire, result, err);
         if (r < 0 && HF_HAS(result, state))
                 result->state = hf_steal_ptr(take.state);
+        if (r >= 0 && noted)
+                hf_sanlock_paused_done(take.vm, &demand);
         return r;
 }

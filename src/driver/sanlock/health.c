@@ -55,7 +55,7 @@ static void not_joined(const char *path, const struct hf_sanlock_daemon *status,
                 return;
         (void)snprintf(ls.host_id_disk.path, sizeof(ls.host_id_disk.path), "%s", path);
         rv = sanlock_read_lockspace(&ls, 0, &io_timeout);
-        if (rv == -ENOENT) {
+        if (rv < 0 && hf_sanlock_code(HF_SANLOCK_JOIN, rv)->number == ENOENT) {
                 say(to, HF_SANLOCK_NOTE,
                     "there is no lockspace %s yet; 'holdfast sanlock init' makes it, and so does "
                     "the first VM",

@@ -122,12 +122,28 @@ static int make_dir(const struct hf_paths *paths, char **ret, struct hf_error *e
         return r < 0 ? r : hf_path_make_dirs(dir, 0700, err);
 }
 
+/* Who reads it is somewhere else. */
+static int check_paths(const struct hf_sanlock_note *note, struct hf_error *err)
+{
+        const char *const said[] = {note->monitor, note->run_dir};
+
+        for (size_t i = 0; i < HF_ARRAY_LEN(said); i++)
+                if (said[i] && said[i][0] != '/')
+                        return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_NONE,
+                                            "a path that is not absolute is of no use where a VM "
+                                            "has to be acted on: %s",
+                                            said[i]);
+        return 0;
+}
+
 int hf_sanlock_note_write(const struct hf_paths *paths, struct hf_sanlock_note *note,
                           struct hf_error *err)
 {
         hf_cleanup_free char *dir = NULL, *text = NULL;
-        int r = make_dir(paths, &dir, err);
+        int r = check_paths(note, err);
 
+        if (r >= 0)
+                r = make_dir(paths, &dir, err);
         if (r < 0)
                 return r;
         sweep(dir);

@@ -138,4 +138,5 @@ __attribute__((visibility("default"))) const struct hf_lock_driver hf_lock_drive
         .acquire = hf_sanlock_acquire,
         .release = hf_sanlock_release,
         .inquire = hf_sanlock_inquire,
+        .look = hf_sanlock_look,
 };

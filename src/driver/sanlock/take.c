@@ -18,15 +18,23 @@
 #define FORMAT_PATIENCE_NS (8 * 1000000000ULL)
 #define FORMAT_PAUSE_NS    100000000L
 
+const struct sanlk_resource *hf_sanlock_take_demanded(const struct hf_sanlock_take *take,
+                                                      const struct hf_sanlock_lease *lease)
+{
+        const struct sanlk_resource *item;
+
+        if (!take->demand || lease->shared)
+                return NULL;
+        item = hf_sanlock_state_find(take->demand, lease->lockspace, lease->key);
+        return item && (item->flags & SANLK_RES_LVER) ? item : NULL;
+}
+
 static void demand_version(const struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease,
                            struct sanlk_resource *res)
 {
-        const struct sanlk_resource *item = take->demand ? hf_sanlock_state_find(take->demand,
-                                                                                 lease->lockspace,
-                                                                                 lease->key)
-                                                         : NULL;
+        const struct sanlk_resource *item = hf_sanlock_take_demanded(take, lease);
 
-        if (!item || lease->shared || !(item->flags & SANLK_RES_LVER))
+        if (!item)
                 return;
         res->flags |= SANLK_RES_LVER;
         res->lver = item->lver;
@@ -180,6 +188,17 @@ static int take_one(struct hf_sanlock_take *take, size_t i, struct hf_lock_error
         }
 }
 
+/* Those of which a version is demanded come last: to take one and give it back changes that. */
+static int take_some(struct hf_sanlock_take *take, bool demanded, struct hf_lock_error *err)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < take->vm->n && r >= 0; i++)
+                if (!hf_sanlock_take_demanded(take, &take->vm->leases[i]) == !demanded)
+                        r = take_one(take, i, err);
+        return r;
+}
+
 /* What has been taken of what was demanded has a new version now, which is no use of others. */
 static void note_versions(struct hf_sanlock_take *take)
 {
@@ -201,8 +220,9 @@ int hf_sanlock_take_all(struct hf_sanlock_take *take, struct hf_lock_error *err)
         take->taken = calloc(take->vm->n + 1, sizeof(*take->taken));
         if (!take->taken)
                 return hf_driver_no_memory(err);
-        for (size_t i = 0; i < take->vm->n && r >= 0; i++)
-                r = take_one(take, i, err);
+        r = take_some(take, false, err);
+        if (r >= 0)
+                r = take_some(take, true, err);
         if (r >= 0)
                 return 0;
         if (!take->session->lost)

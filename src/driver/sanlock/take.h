@@ -39,6 +39,10 @@ int hf_sanlock_take_all(struct hf_sanlock_take *take, struct hf_lock_error *err)
  */
 int hf_sanlock_take_look(const struct hf_sanlock_take *take, struct hf_lock_error *err);
 
+/* The item whose version is demanded of the lease, or NULL. */
+const struct sanlk_resource *hf_sanlock_take_demanded(const struct hf_sanlock_take *take,
+                                                      const struct hf_sanlock_lease *lease);
+
 /* Gives back what it has taken. */
 void hf_sanlock_take_undo(struct hf_sanlock_take *take);
 void hf_sanlock_take_done(struct hf_sanlock_take *take);
