@@ -7,9 +7,13 @@ its host was last seen. All that is judged here happens at the same time, in clu
 """
 
 import concurrent.futures
+import os
+import stat
 import time
 
 import pytest
+
+from dropin.sanlock_host import LibvirtHost
 
 from hftest import processes, sanlock
 from hftest.processes import until
@@ -128,7 +132,27 @@ def returned(nursery):
     return course
 
 
+def mixed(nursery):
+    """The lockspace is made by our driver, and joined by real libvirtd's own plugin."""
+    cluster = sanlock.Cluster(nursery, join=False, started=1)
+    disk = cluster.disk()
+    vm = cluster[0].started("web", disk)
+    course = Course("a lockspace that libvirt joins")
+    made = os.stat(cluster.lockspace)
+    course.note("made", size=made.st_size, mode=stat.S_IMODE(made.st_mode))
+    lab = LibvirtHost(cluster[1])
+    try:
+        course.note("libvirtd has joined")
+        words = lab.vm(disk).refused_start()
+        course.note(words.strip().splitlines()[-1], holds=cluster[0].holds(vm.pid), disk=disk)
+    finally:
+        lab.close()
+    return course
+
+
 COURSES = {"killed": killed, "frozen": frozen, "returned": returned}
+if os.geteuid() == 0:
+    COURSES["mixed"] = mixed
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +229,12 @@ def test_a_host_that_comes_back_has_its_leases_free_for_all_at_once(courses):
     assert seen["here"] < seen["back"] + 10
     assert seen["granted"] < seen["back"] + 20
     assert seen["owners"] == [1, 2]
+
+
+def test_a_lockspace_that_our_driver_has_made_is_joined_by_libvirt(courses):
+    """Which is refused the disk then; elsewhere it is libvirt that makes the lockspace."""
+    if "mixed" not in courses:
+        pytest.skip("needs root: libvirtd runs in private namespaces")
+    seen = courses["mixed"].seen
+    assert (seen["size"], seen["mode"]) == (1 << 20, 0o600)
+    assert seen["holds"] == {sanlock.key_of(seen["disk"]): 1}
