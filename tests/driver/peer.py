@@ -13,9 +13,11 @@ import os
 import resource
 import select
 import signal
+import struct
 import subprocess
 import sys
 import threading
+import time
 
 
 class Error(c.Structure):
@@ -347,6 +349,25 @@ def more_files(n):
     return {"r": 0}
 
 
+def count(path, who, times, least, most, vms, thinking):
+    """Counts on a disk that nobody else has: the sum, and what each VM has counted."""
+    record = struct.Struct(f"<{vms + 1}Q")
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for _ in range(times):
+            total, *counts = record.unpack(os.pread(fd, record.size, 0))
+            if total != sum(counts) or not least <= counts[who] <= most:
+                return {"r": -1, "text": f"VM {who} had counted {least} to {most}: {counts}, "
+                                         f"together {total}"}
+            time.sleep(thinking)
+            counts[who] += 1
+            least = most = counts[who]
+            os.pwrite(fd, record.pack(total + 1, *counts), 0)
+    finally:
+        os.close(fd)
+    return {"r": least}
+
+
 def start_program():
     # All that is not close-on-exec goes with it.
     return {"r": subprocess.Popen(["sleep", "600"], close_fds=False,
@@ -374,6 +395,15 @@ def fork_carrier():
         teller.poll()
         os._exit(0)
     return {"r": pid}
+
+
+class DriverTable(c.Structure):
+    """How struct hf_lock_driver begins."""
+    _fields_ = [("size", c.c_size_t), ("abi", c.c_uint32), ("capabilities", c.c_uint32)]
+
+
+def capabilities(module):
+    return {"r": DriverTable.in_dll(c.CDLL(module), "hf_lock_driver").capabilities}
 
 
 def inheritable():
