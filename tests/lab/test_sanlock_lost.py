@@ -22,7 +22,7 @@ import pytest
 from hftest.command import DRIVERS, HOLDFAST, qemu, running
 from hftest.daemons import BUILD
 from hftest.processes import Nursery, is_there, state_of, until
-from hftest.sanlock import DISKS, PATH, Cluster, as_user
+from hftest.sanlock import DISKS, PATH, Cluster, as_user, own
 
 from .conftest import TIME_LINE
 
@@ -66,6 +66,9 @@ class World:
         self.begin = None
         self.over = threading.Event()
         for host in self.cluster.hosts:
+            # sanlock parts what it passes on at blanks.
+            host.holdfast_dir = os.path.join(host.directory, "r un")
+            own(os.mkdir(host.holdfast_dir) or host.holdfast_dir)
             place = os.path.join(host.directory, "config", "holdfast")
             os.makedirs(place)
             os.symlink(host.conf, os.path.join(place, "holdfast.conf"))
