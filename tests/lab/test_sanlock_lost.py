@@ -68,7 +68,8 @@ class World:
         for host in self.cluster.hosts:
             # sanlock parts what it passes on at blanks.
             host.holdfast_dir = os.path.join(host.directory, "r un")
-            own(os.mkdir(host.holdfast_dir) or host.holdfast_dir)
+            os.mkdir(host.holdfast_dir)
+            own(host.holdfast_dir)
             place = os.path.join(host.directory, "config", "holdfast")
             os.makedirs(place)
             os.symlink(host.conf, os.path.join(place, "holdfast.conf"))
