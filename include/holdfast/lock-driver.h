@@ -27,7 +27,7 @@
  * come from malloc, descriptors are open.
  *
  * Returns: 0, or a negative errno with *err filled (err is never NULL). Outputs
- * are only set on success, but for `holder` in struct hf_lock_result.
+ * are only set on success, but for `holder` and `state` in struct hf_lock_result.
  *
  * A driver runs inside other people's processes, also between fork and exec: it
  * does not abort, log, change signal handlers, leave child processes behind or
@@ -266,6 +266,11 @@ struct hf_lock_result {
         int lost_fd;
         uint32_t guarantee;            /* enum hf_guarantee: of the weakest lock taken */
         struct hf_lock_holder *holder; /* may be NULL; filled when the call returns -EBUSY */
+        /*
+         * Of a call that was given a state and failed: what is to be added at the end of that state
+         * before it is tried again, because the call itself has used some of it. NULL: nothing.
+         */
+        char *state;
 };
 
 /* What is known of resources before anything is taken. */

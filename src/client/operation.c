@@ -173,6 +173,25 @@ static int failed(struct holdfast_vm *vm, int r, const struct hf_lock_error *err
                        vm->driver.ops->name);
 }
 
+/*
+ * Adds to a state, which vm remembers then: of what was given back, or what a failed call says of
+ * its own use. Takes over more.
+ */
+static int keep_state(struct holdfast_vm *vm, const char *state, char *more,
+                      struct holdfast_error *err)
+{
+        hf_cleanup_free char *added = more;
+        char *both = NULL;
+
+        if (!added || !*added)
+                return 0;
+        if (asprintf(&both, "%s%s%s", state ? state : "", state && *state ? " " : "", added) < 0)
+                return hf_fail_no_memory(err);
+        hf_vm_forget_state(vm);
+        vm->state = both;
+        return 0;
+}
+
 /* Fills the fields that every acquire has, calls it, and keeps what it says. */
 static int acquire(struct holdfast_vm *vm, struct operation *operation,
                    struct hf_lock_acquire *args, int *ret_fd, struct holdfast_error *err)
@@ -193,8 +212,10 @@ static int acquire(struct holdfast_vm *vm, struct operation *operation,
                 set_wait(vm, args);
         vm->holder = (struct hf_lock_holder){.size = sizeof(vm->holder)};
         r = operation->ops->acquire(operation->vm, args, &result, &error);
-        if (r < 0)
+        if (r < 0) {
+                (void)keep_state(vm, args->state, result.state, NULL);
                 return failed(vm, r, &error, err);
+        }
         vm->guarantee = result.guarantee;
         if (ret_fd)
                 *ret_fd = result.fd;
@@ -259,26 +280,6 @@ static int call_for_state(struct operation *operation, state_call call, char **r
         return r < 0 ? hf_fail_from_driver(err, r, &error) : 0;
 }
 
-/* Keeps what was given back, also of a call that has failed behind that. */
-static int keep_state(struct holdfast_vm *vm, char *state, struct holdfast_error *err)
-{
-        char *both = NULL;
-
-        if (!state || !*state) {
-                free(state);
-                return 0;
-        }
-        if (vm->state && asprintf(&both, "%s %s", vm->state, state) < 0) {
-                free(state);
-                return hf_fail_no_memory(err);
-        }
-        if (both)
-                free(state);
-        hf_vm_forget_state(vm);
-        vm->state = both ? both : state;
-        return 0;
-}
-
 static int give_state(const struct holdfast_vm *vm, char **ret_state, struct holdfast_error *err)
 {
         if (!ret_state)
@@ -300,7 +301,7 @@ HF_PUBLIC int holdfast_vm_pause(struct holdfast_vm *vm, char **ret_state,
         if (r < 0)
                 return r;
         r = call_for_state(&operation, operation.ops->release, &state, err);
-        kept = keep_state(vm, state, r < 0 ? NULL : err);
+        kept = keep_state(vm, vm->state, state, r < 0 ? NULL : err);
         if (r < 0 || kept < 0)
                 return r < 0 ? r : kept;
         return give_state(vm, ret_state, err);
@@ -328,7 +329,7 @@ static void refresh_state(struct holdfast_vm *vm, struct operation *operation)
         char *state = NULL;
 
         if (vm->state && call_for_state(operation, operation->ops->inquire, &state, NULL) >= 0)
-                (void)keep_state(vm, state, NULL);
+                (void)keep_state(vm, vm->state, state, NULL);
 }
 
 static int attach(struct holdfast_vm *vm, const struct hf_lock_resource *resource,

@@ -11,10 +11,13 @@ import fcntl
 import json
 import os
 import resource
+import select
 import signal
+import struct
 import subprocess
 import sys
 import threading
+import time
 
 
 class Error(c.Structure):
@@ -346,6 +349,25 @@ def more_files(n):
     return {"r": 0}
 
 
+def count(path, who, times, least, most, vms, thinking):
+    """Counts on a disk that nobody else has: the sum, and what each VM has counted."""
+    record = struct.Struct(f"<{vms + 1}Q")
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for _ in range(times):
+            total, *counts = record.unpack(os.pread(fd, record.size, 0))
+            if total != sum(counts) or not least <= counts[who] <= most:
+                return {"r": -1, "text": f"VM {who} had counted {least} to {most}: {counts}, "
+                                         f"together {total}"}
+            time.sleep(thinking)
+            counts[who] += 1
+            least = most = counts[who]
+            os.pwrite(fd, record.pack(total + 1, *counts), 0)
+    finally:
+        os.close(fd)
+    return {"r": least}
+
+
 def start_program():
     # All that is not close-on-exec goes with it.
     return {"r": subprocess.Popen(["sleep", "600"], close_fds=False,
@@ -361,6 +383,30 @@ def fork_idle():
         while True:
             signal.pause()
     return {"r": pid}
+
+
+def fork_carrier():
+    """A child that has all descriptors and outlives us; it ends when nobody tells us anything."""
+    pid = os.fork()
+    if pid == 0:
+        os.close(1)
+        teller = select.poll()
+        teller.register(0, 0)
+        teller.poll()
+        os._exit(0)
+    return {"r": pid}
+
+
+def inheritable():
+    """The descriptors that go through exec."""
+    fds = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not fcntl.fcntl(int(name), fcntl.F_GETFD) & fcntl.FD_CLOEXEC:
+                fds.append(int(name))
+        except OSError:
+            pass
+    return {"r": len(fds), "fds": fds}
 
 
 def who(path):

@@ -60,11 +60,9 @@ int hf_sanlock_take_look(const struct hf_sanlock_take *take, struct hf_lock_erro
         (void)hf_sanlock_state_of(take->vm->pid, &held, &none);
         for (size_t i = 0; i < take->vm->n && r >= 0; i++) {
                 const struct hf_sanlock_lease *lease = &take->vm->leases[i];
-                const struct sanlk_resource *item = hf_sanlock_state_find(
-                        take->demand, lease->lockspace, lease->key);
+                const struct sanlk_resource *item = hf_sanlock_take_demanded(take, lease);
 
-                if (item && (item->flags & SANLK_RES_LVER) && !lease->shared &&
-                    !hf_sanlock_state_find(&held, lease->lockspace, lease->key))
+                if (item && !hf_sanlock_state_find(&held, lease->lockspace, lease->key))
                         r = look_at(take, lease, item, err);
         }
         return r;

@@ -46,10 +46,13 @@ void hf_sanlock_session_limit(const struct hf_sanlock_session *session)
         (void)setsockopt(session->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 }
 
-/* The library gives a limit that was reached as -EAGAIN, which has another meaning too. */
+/*
+ * A limit that was reached is -EAGAIN for the library, which has another meaning too, or -1, as is
+ * the end of the connection.
+ */
 int hf_sanlock_session_result(struct hf_sanlock_session *session, int rv)
 {
-        if (rv != -EAGAIN || hf_clock_nsec(CLOCK_MONOTONIC) < session->deadline)
+        if ((rv != -EAGAIN && rv != -1) || hf_clock_nsec(CLOCK_MONOTONIC) < session->deadline)
                 return rv;
         session->lost = true;
         return -ETIMEDOUT;
@@ -62,6 +65,8 @@ int hf_sanlock_session_ask(struct hf_sanlock_session *session, struct hf_lock_er
 
         hf_sanlock_session_limit(session);
         rv = hf_sanlock_session_result(session, sanlock_inquire(session->fd, -1, 0, &n, &text));
+        if (rv == -1)
+                rv = -ECONNRESET;
         return rv < 0 ? hf_sanlock_fail(err, HF_SANLOCK_INQUIRE, rv, "the sanlock daemon") : 0;
 }
 

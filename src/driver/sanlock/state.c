@@ -5,7 +5,9 @@
 #include "driver/error.h"
 
 #include <ctype.h>
+#include <sanlock_admin.h>
 #include <sanlock_resource.h>
+#include <sanlock_rv.h>
 #include <string.h>
 
 /* More leases than the most disks that a VM may have; see HF_SANLOCK_LEASES_MAX. */
@@ -112,21 +114,13 @@ const struct sanlk_resource *hf_sanlock_state_find(const struct hf_sanlock_state
         return NULL;
 }
 
-/* As many as one call takes, from *state. */
-static int batch_of(const struct hf_sanlock_state *state, int first)
-{
-        int left = state->n - first;
-
-        return left < HF_SANLOCK_CALL_MAX ? left : HF_SANLOCK_CALL_MAX;
-}
-
 int hf_sanlock_state_release(pid_t pid, const struct hf_sanlock_state *state,
                              struct hf_lock_error *err)
 {
         struct hf_lock_error ignored = {.size = sizeof(ignored)};
         int first = 0;
 
-        /* One by one: of a call with several, one that fails would keep others. */
+        /* One by one: in a call with several, one that fails would keep others. */
         for (int i = 0; i < state->n; i++) {
                 int rv = sanlock_release(-1, pid, 0, 1, &state->items[i]);
 
@@ -141,26 +135,51 @@ int hf_sanlock_state_release(pid_t pid, const struct hf_sanlock_state *state,
         return first;
 }
 
+/* Whether all are as they were, before one is touched: to take a lease changes its version. */
+static int check_versions(pid_t pid, const struct hf_sanlock_state *state,
+                          struct hf_lock_error *err)
+{
+        for (int i = 0; i < state->n; i++) {
+                const struct sanlk_resource *item = state->items[i];
+                hf_cleanup_free struct sanlk_resource *now = NULL;
+                size_t size = sizeof(*now) + item->num_disks * sizeof(struct sanlk_disk);
+
+                now = malloc(size);
+                if (!now)
+                        return hf_driver_no_memory(err);
+                memcpy(now, item, size);
+                now->flags = 0;
+                if (!(item->flags & SANLK_RES_LVER) || sanlock_read_resource(now, 0) < 0 ||
+                    now->lver == item->lver)
+                        continue;
+                return hf_sanlock_fail(err, HF_SANLOCK_ACQUIRE, SANLK_ACQUIRE_LVER,
+                                       "the lease %.48s of process %d (version %llu then, %llu "
+                                       "now)",
+                                       item->name, pid, (unsigned long long)item->lver,
+                                       (unsigned long long)now->lver);
+        }
+        return 0;
+}
+
 int hf_sanlock_state_retake(pid_t pid, const struct hf_sanlock_state *state,
                             struct hf_lock_error *err)
 {
-        int rv;
+        int r = check_versions(pid, state, err), rv;
 
-        for (int i = 0; i < state->n; i += HF_SANLOCK_CALL_MAX) {
-                rv = sanlock_acquire(-1, pid, SANLK_ACQUIRE_OWNER_NOWAIT, batch_of(state, i),
-                                     &state->items[i], NULL);
+        for (int i = 0; i < state->n && r >= 0; i++) {
+                const struct hf_sanlock_state taken = {.items = state->items, .n = i};
+                struct hf_lock_error ignored = {.size = sizeof(ignored)};
+
+                rv = sanlock_acquire(-1, pid, SANLK_ACQUIRE_OWNER_NOWAIT, 1, &state->items[i],
+                                     NULL);
                 if (rv >= 0)
                         continue;
-                if (i > 0) {
-                        const struct hf_sanlock_state taken = {.items = state->items, .n = i};
-                        struct hf_lock_error ignored = {.size = sizeof(ignored)};
-
-                        (void)hf_sanlock_state_release(pid, &taken, &ignored);
-                }
-                return hf_sanlock_fail(err, HF_SANLOCK_ACQUIRE, rv,
-                                       "cannot take the leases of process %d back", pid);
+                (void)hf_sanlock_state_release(pid, &taken, &ignored);
+                r = hf_sanlock_fail(err, HF_SANLOCK_ACQUIRE, rv,
+                                    "cannot take the lease %.48s of process %d back",
+                                    state->items[i]->name, pid);
         }
-        return 0;
+        return r;
 }
 
 int hf_sanlock_state_text(const struct hf_sanlock_state *state, char **ret,

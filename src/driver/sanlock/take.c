@@ -18,40 +18,43 @@
 #define FORMAT_PATIENCE_NS (8 * 1000000000ULL)
 #define FORMAT_PAUSE_NS    100000000L
 
+const struct sanlk_resource *hf_sanlock_take_demanded(const struct hf_sanlock_take *take,
+                                                      const struct hf_sanlock_lease *lease)
+{
+        const struct sanlk_resource *item;
+
+        if (!take->demand || lease->shared)
+                return NULL;
+        item = hf_sanlock_state_find(take->demand, lease->lockspace, lease->key);
+        return item && (item->flags & SANLK_RES_LVER) ? item : NULL;
+}
+
 static void demand_version(const struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease,
                            struct sanlk_resource *res)
 {
-        const struct sanlk_resource *item = take->demand ? hf_sanlock_state_find(take->demand,
-                                                                                 lease->lockspace,
-                                                                                 lease->key)
-                                                         : NULL;
+        const struct sanlk_resource *item = hf_sanlock_take_demanded(take, lease);
 
-        if (!item || lease->shared || !(item->flags & SANLK_RES_LVER))
+        if (!item)
                 return;
         res->flags |= SANLK_RES_LVER;
         res->lver = item->lver;
 }
 
-/* n leases from index first, in one call. */
-static int acquire(struct hf_sanlock_take *take, size_t first, size_t n)
+static int acquire(struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease)
 {
-        struct hf_sanlock_resource resources[HF_SANLOCK_CALL_MAX];
-        struct sanlk_resource *args[HF_SANLOCK_CALL_MAX];
         struct sanlk_options options = {0};
+        struct hf_sanlock_resource wanted;
+        struct sanlk_resource *arg = &wanted.res;
         int rv;
 
-        for (size_t i = 0; i < n; i++) {
-                hf_sanlock_lease_resource(&take->vm->leases[first + i], &resources[i]);
-                demand_version(take, &take->vm->leases[first + i], &resources[i].res);
-                args[i] = &resources[i].res;
-        }
+        hf_sanlock_lease_resource(lease, &wanted);
+        demand_version(take, lease, &wanted.res);
         (void)snprintf(options.owner_name, sizeof(options.owner_name), "%s", take->vm->name);
         if (!take->own)
-                return sanlock_acquire(-1, take->vm->pid, SANLK_ACQUIRE_OWNER_NOWAIT, (int)n, args,
+                return sanlock_acquire(-1, take->vm->pid, SANLK_ACQUIRE_OWNER_NOWAIT, 1, &arg,
                                        &options);
         hf_sanlock_session_limit(take->session);
-        rv = sanlock_acquire(take->session->fd, -1, SANLK_ACQUIRE_OWNER_NOWAIT, (int)n, args,
-                             &options);
+        rv = sanlock_acquire(take->session->fd, -1, SANLK_ACQUIRE_OWNER_NOWAIT, 1, &arg, &options);
         return hf_sanlock_session_result(take->session, rv);
 }
 
@@ -173,7 +176,7 @@ static int take_one(struct hf_sanlock_take *take, size_t i, struct hf_lock_error
         uint64_t since = 0;
 
         for (;;) {
-                int rv = acquire(take, i, 1), r = HF_SANLOCK_TAKEN;
+                int rv = acquire(take, &take->vm->leases[i]), r = HF_SANLOCK_TAKEN;
 
                 if (rv < 0)
                         r = mend(take, &take->vm->leases[i], rv, &since, err);
@@ -185,37 +188,46 @@ static int take_one(struct hf_sanlock_take *take, size_t i, struct hf_lock_error
         }
 }
 
-/* One call for all; where that fails, each by itself, which finds out whom it is about. */
-static int take_some(struct hf_sanlock_take *take, size_t first, size_t n,
-                     struct hf_lock_error *err)
+/* Those of which a version is demanded come last: to take one and give it back changes that. */
+static int take_some(struct hf_sanlock_take *take, bool demanded, struct hf_lock_error *err)
 {
         int r = 0;
 
-        if (n > 1 && acquire(take, first, n) >= 0) {
-                for (size_t i = first; i < first + n; i++)
-                        take->taken[i] = HF_SANLOCK_TAKEN;
-                return 0;
-        }
-        for (size_t i = first; i < first + n && r >= 0; i++)
-                r = take_one(take, i, err);
+        for (size_t i = 0; i < take->vm->n && r >= 0; i++)
+                if (!hf_sanlock_take_demanded(take, &take->vm->leases[i]) == !demanded)
+                        r = take_one(take, i, err);
         return r;
+}
+
+/* What has been taken of what was demanded has a new version now, which is no use of others. */
+static void note_versions(struct hf_sanlock_take *take)
+{
+        hf_cleanup(hf_sanlock_state_clear) struct hf_sanlock_state held = {0};
+        struct hf_lock_error ignored = {.size = sizeof(ignored)};
+
+        if (!take->demand || take->demand->n == 0 ||
+            hf_sanlock_state_of(take->vm->pid, &held, &ignored) < 0)
+                return;
+        (void)hf_sanlock_state_text(&held, &take->state, &ignored);
 }
 
 int hf_sanlock_take_all(struct hf_sanlock_take *take, struct hf_lock_error *err)
 {
-        size_t n = take->vm->n;
         int r = hf_sanlock_take_look(take, err);
 
         if (r < 0)
                 return r;
-        take->taken = calloc(n + 1, sizeof(*take->taken));
+        take->taken = calloc(take->vm->n + 1, sizeof(*take->taken));
         if (!take->taken)
                 return hf_driver_no_memory(err);
-        for (size_t i = 0; i < n && r >= 0; i += HF_SANLOCK_CALL_MAX)
-                r = take_some(take, i, n - i < HF_SANLOCK_CALL_MAX ? n - i : HF_SANLOCK_CALL_MAX,
-                              err);
-        if (r < 0)
-                hf_sanlock_take_undo(take);
+        r = take_some(take, false, err);
+        if (r >= 0)
+                r = take_some(take, true, err);
+        if (r >= 0)
+                return 0;
+        if (!take->session->lost)
+                note_versions(take);
+        hf_sanlock_take_undo(take);
         return r;
 }
 
@@ -251,5 +263,7 @@ void hf_sanlock_take_undo(struct hf_sanlock_take *take)
 void hf_sanlock_take_done(struct hf_sanlock_take *take)
 {
         free(take->taken);
+        free(take->state);
         take->taken = NULL;
+        take->state = NULL;
 }

@@ -4,9 +4,9 @@
 /*
  * Taking the leases of an operation, all or none.
  *
- * They are asked for in calls of as many as the library takes. Where such a call is refused, its
- * leases are taken one by one, so that it shows which of them it was, and what can be mended is: a
- * lease file is made, the lockspace joined, a lease of the VM's own converted.
+ * They are taken one by one, as the daemon itself does with those of one call: so it shows which of
+ * them is refused, none is taken twice, by which its version would become another, and what can
+ * be mended is: a lease file is made, the lockspace joined, a lease of the VM's own converted.
  */
 
 #include "driver/sanlock/session.h"
@@ -27,6 +27,7 @@ struct hf_sanlock_take {
         struct hf_lock_holder *holder;         /* or NULL */
         enum hf_sanlock_taken *taken;          /* one for each lease */
         bool joined;                           /* that was tried */
+        char *state; /* of what a call had taken that failed and was given versions; or NULL */
 };
 
 /* take->taken is allocated here, and freed with hf_sanlock_take_done. */
@@ -37,6 +38,10 @@ int hf_sanlock_take_all(struct hf_sanlock_take *take, struct hf_lock_error *err)
  * touching one.
  */
 int hf_sanlock_take_look(const struct hf_sanlock_take *take, struct hf_lock_error *err);
+
+/* The item whose version is demanded of the lease, or NULL. */
+const struct sanlk_resource *hf_sanlock_take_demanded(const struct hf_sanlock_take *take,
+                                                      const struct hf_sanlock_lease *lease);
 
 /* Gives back what it has taken. */
 void hf_sanlock_take_undo(struct hf_sanlock_take *take);

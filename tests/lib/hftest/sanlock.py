@@ -23,7 +23,7 @@ import sys
 import tempfile
 
 from .daemons import BUILD
-from .peers import Peer
+from .peers import DRIVERS, Peer
 from .processes import STOP_DEADLINE, until
 
 DISKS = "__LIBVIRT__DISKS__"
@@ -42,6 +42,11 @@ def program():
     path = shutil.which("sanlock", path=PATH)
     assert path, "sanlock is not installed (Debian: sanlock)"
     return path
+
+
+def driver_is_built():
+    """Whether the build has the driver; it need not, and tests of it are skipped then."""
+    return os.path.exists(os.path.join(DRIVERS, "sanlock.so"))
 
 
 def user():
@@ -242,7 +247,7 @@ class Host:
     def asker(self):
         """A client that holds nothing, for what is asked in passing."""
         if self._asker is None or self._asker.process.poll() is not None:
-            self._asker = self.raw()
+            self._asker = Raw(self.nursery, {"SANLOCK_RUN_DIR": self.run_dir}, user())
         return self._asker
 
     def _forget_asker(self):
@@ -273,14 +278,14 @@ class Host:
 
     def raw(self, registered=False):
         """A client with nothing of ours in it, of the cluster's user."""
-        client = Raw(self.nursery, {"SANLOCK_RUN_DIR": self.run_dir}, user())
+        client = Raw(self.cluster.guests, {"SANLOCK_RUN_DIR": self.run_dir}, user())
         if registered:
             client.must("register")
         return client
 
     def vm(self, name, *disks, flags=0, **how):
         """A process with a VM object of libholdfast, that has these disks: a VMM to be."""
-        made = Peer(self.nursery, {"HOME": self.directory, **self.env}, user())
+        made = Peer(self.cluster.guests, {"HOME": self.directory, **self.env}, user())
         made.must("new", name=name, driver="sanlock", config=self.conf, **how)
         for path in disks:
             made.must("disk", what="add", path=path, flags=flags)
@@ -320,10 +325,15 @@ def _group_name():
 
 
 class Cluster:
-    """Hosts on one lease directory. With join=False there is no lockspace yet."""
+    """Hosts on one lease directory. With join=False there is no lockspace yet.
 
-    def __init__(self, nursery, hosts=2, io_timeout=1, join=True):
+    Of the hosts only the first `started` have a daemon; the others are places for one.
+    """
+
+    def __init__(self, nursery, hosts=2, io_timeout=1, join=True, started=None):
         self.nursery = nursery
+        # Who owns VMMs and raw clients: of a cluster that serves many tests, the test.
+        self.guests = nursery
         self.io_timeout = io_timeout
         self._disks = 0
         # Sockets and what sanlock is to pass on must have short paths.
@@ -337,9 +347,9 @@ class Cluster:
         own(self.folder)
         self.lockspace = os.path.join(self.leases, DISKS)
         self.hosts = [Host(self, number) for number in range(hosts)]
-        for host in self.hosts:
+        for host in self.hosts[:started]:
             host.start(wait=False)
-        for host in self.hosts:
+        for host in self.hosts[:started]:
             host.await_answering()
         if join:
             self.make_lockspace()
@@ -376,6 +386,12 @@ class Cluster:
         lease = self.lease_of(disk)
         self.make_area(lease[2])
         (host or self.hosts[0]).asker.must("write_resource", lease)
+        return lease
+
+    def explicit_lease(self, key):
+        """A lease in the disks' lockspace that belongs to no disk; as a Raw takes it."""
+        lease = [DISKS, key, self.make_area(os.path.join(self.folder, key)), 0]
+        self.hosts[0].asker.must("write_resource", lease)
         return lease
 
     def disk(self, name=None):
