@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 
-from hftest import daemons, processes  # noqa: E402
+from hftest import daemons, processes, sanlock  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -85,4 +85,31 @@ def disk(folder):
         with open(path, "wb") as out:
             out.write(content)
         return path
+    return make
+
+
+def need_sanlock_driver():
+    if not sanlock.driver_is_built():
+        pytest.skip("the driver sanlock is not built (-Dsanlock)")
+
+
+@pytest.fixture(scope="session")
+def session_cluster(session_nursery):
+    need_sanlock_driver()
+    return sanlock.Cluster(session_nursery, 3)
+
+
+@pytest.fixture
+def cluster(session_cluster, nursery):
+    """Three hosts with sanlock, for all tests that leave the hosts as they are."""
+    session_cluster.guests = nursery
+    return session_cluster
+
+
+@pytest.fixture
+def new_cluster(nursery):
+    """Makes hosts of this test alone; called with the options of sanlock.Cluster."""
+    def make(**how):
+        need_sanlock_driver()
+        return sanlock.Cluster(nursery, **how)
     return make

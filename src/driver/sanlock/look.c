@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The callback look: who holds what was added, what a lease would be worth here, and what would
+ * keep an acquire from being tried. It takes nothing, joins nothing and makes nothing.
+ */
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/sized.h"
+#include "driver/sanlock/codes.h"
+#include "driver/sanlock/health.h"
+#include "driver/sanlock/holders.h"
+#include "driver/sanlock/sanlock.h"
+
+/* Two programs are run, which answer at once unless the daemon is stuck. */
+#define LOOK_NS (10 * 1000000000ULL)
+
+static void warn_of(void *ctx, enum hf_sanlock_grade grade, const char *text)
+{
+        const struct hf_sanlock_driver *driver = ctx;
+
+        (void)grade;
+        if (driver->warn)
+                driver->warn(driver->warn_ctx, text);
+}
+
+/* What cannot be asked of one lease is told, and the others are asked. */
+static void tell_unreadable(const struct hf_sanlock_driver *driver,
+                            const struct hf_sanlock_lease *lease, int rv)
+{
+        int number = hf_sanlock_code(HF_SANLOCK_READ, rv)->number;
+        struct hf_lock_error err = {.size = sizeof(err)};
+
+        /* One that is not there is made by the first VM, and nobody has it. */
+        if (lease->made && (number == ENOENT || number == ENOMEDIUM))
+                return;
+        (void)hf_sanlock_fail(&err, HF_SANLOCK_READ, rv, "cannot look at the lease of %s",
+                              lease->label);
+        if (driver->warn)
+                driver->warn(driver->warn_ctx, err.text);
+}
+
+static void tell_nobody(void *ctx, const struct hf_lock_holder *holder)
+{
+        (void)ctx;
+        (void)holder;
+}
+
+int hf_sanlock_look(void *vm_object, struct hf_lock_look *look, struct hf_lock_error *err)
+{
+        const struct hf_sanlock_vm *vm = vm_object;
+        const struct hf_sanlock_driver *driver = vm->driver;
+        hf_cleanup_holders struct hf_sanlock_holders holders = {
+                .paths = &driver->paths,
+                .deadline = hf_clock_nsec(CLOCK_MONOTONIC) + LOOK_NS,
+                .self = vm->pid,
+        };
+        void (*tell)(void *ctx, const struct hf_lock_holder *holder) = tell_nobody;
+        const struct hf_sanlock_daemon *status;
+        struct hf_error error = {0};
+        void *ctx = NULL;
+
+        status = hf_sanlock_holders_status(&holders, &error);
+        if (!status)
+                return hf_driver_refuse(err, ECONNREFUSED, HF_LOCK_E_NO_DAEMON, "%s", error.text);
+        hf_sanlock_health(&driver->settings, status, hf_clock_nsec(CLOCK_MONOTONIC) / 1000000000,
+                          warn_of, (void *)(uintptr_t)driver);
+        if (HF_HAS(look, holder_ctx) && look->holder) {
+                tell = look->holder;
+                ctx = look->holder_ctx;
+        }
+        for (size_t i = 0; i < vm->n; i++) {
+                int rv = hf_sanlock_holders_of(&holders, &vm->leases[i], tell, ctx);
+
+                if (rv < 0)
+                        tell_unreadable(driver, &vm->leases[i], rv);
+        }
+        if (HF_HAS(look, guarantee))
+                look->guarantee = vm->n == 0         ? HF_GUARANTEE_NONE
+                                  : status->watchdog ? HF_GUARANTEE_CLUSTER_FENCED
+                                                     : HF_GUARANTEE_CLUSTER_ADVISORY;
+        return 0;
+}

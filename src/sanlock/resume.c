@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * holdfast sanlock resume: a VM that was paused because it was losing its leases goes on.
+ *
+ * Its leases are taken at exactly the versions that were noted when they were given back. Another
+ * version means that somebody else has had its disk in between: it does not go on then, for its
+ * guest would write into what it does not know.
+ */
+#include "sanlock/verbs.h"
+
+#include "base/clock.h"
+#include "base/process.h"
+#include "cli/message.h"
+#include "cli/verb.h"
+#include "driver/sanlock/lockspace.h"
+#include "driver/sanlock/state.h"
+#include "sanlock/talk.h"
+
+#include <sanlock_admin.h>
+#include <string.h>
+
+/* QEMU answers "cont" in no time; who is asked again in vain has hung. */
+#define TALK_MS 10000
+
+/* To join a lockspace again takes 21 s with the usual I/O timeout, 161 s at the worst. */
+#define JOIN_NS (180 * UINT64_C(1000000000))
+
+struct resume_options {
+        struct hf_standard_options standard;
+};
+
+static const struct hf_option option_table[] = {
+        HF_STANDARD_OPTIONS(struct resume_options, standard),
+};
+
+static const struct hf_options options = {
+        .program = "holdfast sanlock resume",
+        .usage = "[OPTION]... VM|UUID|PID",
+        .summary = "Takes back the leases of a VM that was paused when it lost them, and lets it "
+                   "run.",
+        .table = option_table,
+        .n = HF_ARRAY_LEN(option_table),
+};
+
+struct resume {
+        struct hf_paths paths;
+        struct hf_sanlock_note note;
+        struct hf_sanlock_state state;
+        struct hf_qmp_link link;
+        int pidfd;
+};
+
+static void clear_resume(struct resume *vm)
+{
+        hf_qmp_close(&vm->link);
+        hf_sanlock_state_clear(&vm->state);
+        hf_sanlock_note_clear(&vm->note);
+        hf_paths_clear(&vm->paths);
+        hf_close_fd(&vm->pidfd);
+}
+
+static const char *name_of(const struct resume *vm)
+{
+        return vm->note.name && *vm->note.name ? vm->note.name : "without a name";
+}
+
+/* ---- what is there ---- */
+
+static int find_vm(const char *word, struct resume *vm)
+{
+        struct hf_error error = {0};
+        struct hf_process process;
+        int r = hf_paths_init(&vm->paths, &error);
+
+        if (r >= 0)
+                r = hf_sanlock_note_named(&vm->paths, word, &vm->note, &error);
+        if (r >= 0)
+                r = hf_process_open(vm->note.pid, &vm->pidfd, &process, &error);
+        if (r >= 0 && process.start != vm->note.start)
+                r = hf_error_sys(&error, ESRCH, "the VM %s has ended", name_of(vm));
+        if (r >= 0)
+                return HF_EXIT_OK;
+        hf_message("%s", error.text);
+        switch (-r) {
+        case ENOENT:
+        case ESRCH:
+                return HF_EXIT_NOBODY;
+        case ENOTUNIQ:
+                return HF_EXIT_USAGE;
+        case EACCES:
+        case EPERM:
+                return HF_EXIT_DENIED;
+        default:
+                return HF_EXIT_SYSTEM;
+        }
+}
+
+static int find_state(struct resume *vm)
+{
+        struct hf_lock_error why = {.size = sizeof(why)};
+        hf_cleanup_free char *text = NULL;
+        struct hf_error error = {0};
+        int r = hf_sanlock_note_state_read(&vm->note, &text, &error);
+
+        if (r == -ENOENT) {
+                hf_message("VM %s was not paused because it lost its leases: there is nothing to "
+                           "take back",
+                           name_of(vm));
+                return HF_EXIT_NOBODY;
+        }
+        if (r >= 0 && hf_sanlock_state_parse(text, &vm->state, &why) >= 0)
+                return HF_EXIT_OK;
+        hf_message("the leases of VM %s cannot be read: %s", name_of(vm),
+                   r < 0 ? error.text : why.text);
+        return r == -EPERM ? HF_EXIT_DENIED : HF_EXIT_SYSTEM;
+}
+
+/* Before anything is taken: a VM that nobody could continue had better not hold its leases. */
+static int find_monitor(struct resume *vm)
+{
+        const char *why = hf_sanlock_talk_begin(&vm->note, HF_QMP_RESUME, &vm->link);
+
+        if (!why)
+                return HF_EXIT_OK;
+        hf_message("VM %s cannot be told to run: %s", name_of(vm), why);
+        return HF_EXIT_SYSTEM;
+}
+
+/* The daemon of the VM, whatever our own environment says. */
+static int choose_daemon(const struct resume *vm)
+{
+        const char *dir = vm->note.run_dir;
+
+        return (dir ? setenv("SANLOCK_RUN_DIR", dir, 1) : unsetenv("SANLOCK_RUN_DIR")) == 0
+                       ? HF_EXIT_OK
+                       : HF_EXIT_SYSTEM;
+}
+
+/* ---- the leases ---- */
+
+/* Which lease it was, and what its version is now. */
+static void tell_stale(const struct resume *vm)
+{
+        for (int i = 0; i < vm->state.n; i++) {
+                const struct sanlk_resource *then = vm->state.items[i];
+                struct hf_sanlock_resource now = {.res = *then, .disk = then->disks[0]};
+
+                if (!(then->flags & SANLK_RES_LVER))
+                        continue;
+                now.res.flags = 0;
+                now.res.num_disks = 1;
+                if (sanlock_read_resource(&now.res, 0) < 0 || now.res.lver == then->lver)
+                        continue;
+                hf_message("the lease in %s was used elsewhere since VM %s was paused (version "
+                           "%llu then, %llu now): the disk may have changed. The VM is not "
+                           "resumed; end it, and start it anew",
+                           now.disk.path, name_of(vm), (unsigned long long)then->lver,
+                           (unsigned long long)now.res.lver);
+                return;
+        }
+        hf_message("a lease of VM %s was used elsewhere since it was paused: its disk may have "
+                   "changed. The VM is not resumed; end it, and start it anew",
+                   name_of(vm));
+}
+
+/* A host that loses a lockspace leaves it, and has to join it again. */
+static int join_again(const struct resume *vm, struct hf_lock_error *err)
+{
+        hf_cleanup(hf_sanlock_settings_clear) struct hf_sanlock_settings settings = {0};
+        hf_cleanup(hf_sanlock_lockspace_clear) struct hf_sanlock_lockspace disks = {0};
+        struct hf_error error = {0};
+        int r = hf_sanlock_settings_load(&vm->paths, NULL, NULL, NULL, &settings, &error);
+
+        if (r < 0) {
+                err->code = HF_LOCK_E_CONFIG;
+                (void)snprintf(err->text, sizeof(err->text), "%s", error.text);
+                return r;
+        }
+        if (!settings.host_id)
+                return -ENOENT;
+        r = hf_sanlock_lockspace_of_disks(&settings, &disks, err);
+        if (r < 0)
+                return r;
+        hf_message("joining the lockspace %s again, which takes a while", disks.name);
+        return hf_sanlock_lockspace_join(&disks, hf_clock_nsec(CLOCK_MONOTONIC) + JOIN_NS, err);
+}
+
+/*
+ * One by one, since to take a lease makes its version higher: of a call with several it would not
+ * be known which of them were had before one was refused.
+ */
+static int take_each(const struct resume *vm, struct hf_lock_error *err)
+{
+        for (int i = 0; i < vm->state.n; i++) {
+                const struct hf_sanlock_state one = {.items = &vm->state.items[i], .n = 1};
+                const struct sanlk_resource *item = vm->state.items[i];
+                int r = 0;
+
+                /* Of several of one name the last one counts. */
+                if (hf_sanlock_state_find(&vm->state, item->lockspace_name, item->name) == item)
+                        r = hf_sanlock_state_retake(vm->note.pid, &one, err);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int retake(const struct resume *vm, struct hf_lock_error *err)
+{
+        struct hf_lock_error why = {.size = sizeof(why)};
+        int r = take_each(vm, err);
+
+        if (r != -ENOLCK && r != -ENOSPC)
+                return r;
+        r = join_again(vm, &why);
+        if (r == -ENOENT)
+                return r;
+        if (r < 0) {
+                *err = why;
+                return r;
+        }
+        return take_each(vm, err);
+}
+
+static void forget_state(const struct resume *vm)
+{
+        hf_cleanup_free char *path = hf_sanlock_note_state_path(&vm->note);
+
+        if (path)
+                (void)unlink(path);
+}
+
+/* Its leases as they were, but for the versions of those that were had meanwhile. */
+static int note_versions(struct resume *vm, const struct hf_sanlock_state *now,
+                         struct hf_lock_error *err)
+{
+        hf_cleanup_free char *text = NULL;
+        struct hf_error error = {0};
+        int r;
+
+        for (int i = 0; i < vm->state.n; i++) {
+                struct sanlk_resource *item = vm->state.items[i];
+                const struct sanlk_resource *had = hf_sanlock_state_find(now, item->lockspace_name,
+                                                                         item->name);
+
+                if (had && (item->flags & SANLK_RES_LVER))
+                        item->lver = had->lver;
+        }
+        r = hf_sanlock_state_text(&vm->state, &text, err);
+        if (r < 0 || !text)
+                return r;
+        r = hf_sanlock_note_state_write(&vm->note, text, &error);
+        if (r < 0)
+                (void)snprintf(err->text, sizeof(err->text), "%s", error.text);
+        return r;
+}
+
+/* What was taken is given back, and can be taken again. */
+static void put_back(struct resume *vm)
+{
+        hf_cleanup(hf_sanlock_state_clear) struct hf_sanlock_state now = {0};
+        struct hf_lock_error error = {.size = sizeof(error)};
+        int r = hf_sanlock_state_of(vm->note.pid, &now, &error);
+
+        if (r < 0 || now.n == 0)
+                return;
+        r = note_versions(vm, &now, &error);
+        if (r >= 0)
+                r = hf_sanlock_state_release(vm->note.pid, &now, &error);
+        if (r < 0)
+                hf_message("VM %s keeps leases, and is paused: %s", name_of(vm), error.text);
+}
+
+static int take_leases(struct resume *vm)
+{
+        struct hf_lock_error error = {.size = sizeof(error)};
+        int r = retake(vm, &error);
+
+        if (r >= 0)
+                return HF_EXIT_OK;
+        put_back(vm);
+        if (r == -ESTALE) {
+                tell_stale(vm);
+                return HF_EXIT_STALE;
+        }
+        hf_message("VM %s is not resumed: %s", name_of(vm), error.text);
+        return error.code == HF_LOCK_E_BUSY ? HF_EXIT_HELD : HF_EXIT_SYSTEM;
+}
+
+/* ---- the VM ---- */
+
+static int let_run(struct resume *vm)
+{
+        enum hf_qmp_state state = hf_sanlock_talk(&vm->link, vm->pidfd, TALK_MS);
+
+        if (state == HF_QMP_FAILED || state == HF_QMP_TALKING) {
+                hf_message("VM %s has not answered; %s", name_of(vm),
+                           vm->link.talk.commanded ? "it has its leases, and may run or not"
+                                                   : "it stays as it was, without its leases");
+                /* One that may run must keep them. */
+                if (vm->link.talk.commanded)
+                        forget_state(vm);
+                else
+                        put_back(vm);
+                return HF_EXIT_SYSTEM;
+        }
+        forget_state(vm);
+        if (state == HF_QMP_OTHER) {
+                hf_message("VM %s has its leases again, and is stopped for a reason of its own: "
+                           "see its monitor",
+                           name_of(vm));
+                return HF_EXIT_SYSTEM;
+        }
+        if (state == HF_QMP_ALREADY)
+                hf_message("warning: VM %s was running without its leases", name_of(vm));
+        printf("%s has its leases again, and runs\n", name_of(vm));
+        return HF_EXIT_OK;
+}
+
+static int resume(const char *word)
+{
+        static int (*const steps[])(struct resume * vm) = {find_state, find_monitor};
+        hf_cleanup(clear_resume) struct resume vm = {.pidfd = -1, .link.fd = -1};
+        int status = find_vm(word, &vm);
+
+        for (size_t i = 0; i < HF_ARRAY_LEN(steps) && status == HF_EXIT_OK; i++)
+                status = steps[i](&vm);
+        if (status == HF_EXIT_OK)
+                status = choose_daemon(&vm);
+        if (status == HF_EXIT_OK)
+                status = take_leases(&vm);
+        return status == HF_EXIT_OK ? let_run(&vm) : status;
+}
+
+int hf_sanlock_verb_resume(int argc, char **argv)
+{
+        struct resume_options given = {0};
+        int first, status;
+
+        if (hf_verb_options(&options, argc, argv, &given, &given.standard, &first, &status) < 0)
+                return status;
+        if (argc - first != 1) {
+                hf_message("which VM? 'holdfast sanlock resume VM', a name, a uuid or a process");
+                return HF_EXIT_USAGE;
+        }
+        return resume(argv[first]);
+}
