@@ -194,8 +194,12 @@ static int take_each(const struct resume *vm, struct hf_lock_error *err)
 {
         for (int i = 0; i < vm->state.n; i++) {
                 const struct hf_sanlock_state one = {.items = &vm->state.items[i], .n = 1};
-                int r = hf_sanlock_state_retake(vm->note.pid, &one, err);
+                const struct sanlk_resource *item = vm->state.items[i];
+                int r = 0;
 
+                /* Of several of one name the last one counts. */
+                if (hf_sanlock_state_find(&vm->state, item->lockspace_name, item->name) == item)
+                        r = hf_sanlock_state_retake(vm->note.pid, &one, err);
                 if (r < 0)
                         return r;
         }

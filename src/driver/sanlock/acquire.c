@@ -192,6 +192,8 @@ int hf_sanlock_acquire(void *data, const struct hf_lock_acquire *acquire,
                 return r;
         r = is_start(acquire) ? start(&take, acquire, result, err)
                               : by_pid(&take, acquire, result, err);
+        if (r < 0 && noted && take.state)
+                hf_sanlock_paused_failed(take.vm, &demand, take.state);
         if (r < 0 && HF_HAS(result, state))
                 result->state = hf_steal_ptr(take.state);
         if (r >= 0 && noted)

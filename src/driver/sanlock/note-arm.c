@@ -43,6 +43,17 @@ static int too_long(const char *what, const char *path, struct hf_error *err)
                             HF_SANLOCK_KILLPATH_MAX, what, path);
 }
 
+/* As that program will judge it, when it is too late to tell anybody. */
+static int check_note(const struct hf_sanlock_note *note, struct hf_error *err)
+{
+        hf_cleanup_sanlock_note struct hf_sanlock_note again = {0};
+        int r = hf_sanlock_note_read(note->path, &again, err);
+
+        if (r < 0)
+                hf_error_prefix(err, "the program that acts on a VM would do nothing");
+        return r;
+}
+
 int hf_sanlock_note_arm(int sock, const struct hf_sanlock_note *note, struct hf_error *err)
 {
         char program[HF_SANLOCK_KILLPATH_MAX + 1], arg[HF_SANLOCK_KILLPATH_MAX + 1];
@@ -57,6 +68,9 @@ int hf_sanlock_note_arm(int sock, const struct hf_sanlock_note *note, struct hf_
         if (access(program, X_OK) < 0)
                 return hf_error_sys(err, errno, "the program that acts on a VM, %s, cannot be run",
                                     program);
+        r = check_note(note, err);
+        if (r < 0)
+                return r;
         r = sanlock_killpath(sock, 0, program, arg);
         if (r < 0)
                 return hf_error_set(err, r > -200 ? -r : EIO, HF_ERR_INTERNAL, HF_FROM_LOCKING,

@@ -7,7 +7,6 @@
 #include "driver/sanlock/note-private.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -68,16 +67,22 @@ static int refuse(struct hf_error *err, const char *path, const char *why)
                             "%s is not believed: %s", path, why);
 }
 
-/* Whoever can write the directory can put another file there. */
-static int check_dir(int fd, const char *path, uid_t *ret_owner, struct hf_error *err)
+/*
+ * A directory on the way: whoever can write one can put others in the place of what is in it. Where
+ * all may, as in /tmp, they can do that to what is their own only.
+ */
+static int check_dir(int fd, const char *path, uid_t *owner, struct hf_error *err)
 {
         struct stat st;
 
         if (fstat(fd, &st) < 0)
-                return hf_error_sys(err, errno, "cannot stat %s", path);
-        if (st.st_mode & (S_IWGRP | S_IWOTH))
-                return refuse(err, path, "others can write its directory");
-        *ret_owner = st.st_uid;
+                return hf_error_sys(err, errno, "cannot stat a directory of %s", path);
+        if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
+                return refuse(err, path, "others can write its directory, or one above that");
+        if (st.st_uid != 0 && *owner != 0 && st.st_uid != *owner)
+                return refuse(err, path, "its directories are of several users");
+        if (st.st_uid != 0)
+                *owner = st.st_uid;
         return 0;
 }
 
@@ -91,7 +96,7 @@ static int check_file(const struct stat *st, uid_t dir_owner, const char *path,
         if (st->st_mode & (S_IWGRP | S_IWOTH))
                 return refuse(err, path, "others can write it");
         if (dir_owner != 0 && dir_owner != st->st_uid)
-                return refuse(err, path, "its directory is another user's");
+                return refuse(err, path, "its directory, or one above that, is another user's");
         if (st->st_size > HF_SANLOCK_NOTE_SIZE_MAX)
                 return refuse(err, path, "it is too long");
         return 0;
@@ -117,20 +122,52 @@ static int read_all(int fd, char *text, size_t room, size_t *ret_len)
         return 0;
 }
 
-static int open_in(const char *path, int *ret_dir, const char **ret_name, struct hf_error *err)
+/*
+ * Opens the directory of path, each of those above it by its own name, and no links. *ret_owner is
+ * the one user besides root who could have changed what is there; 0: none.
+ */
+static int open_dir(const char *path, char *parts, int *ret_dir, uid_t *ret_owner,
+                    struct hf_error *err)
+{
+        hf_cleanup_fd int dir = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        char *part, *rest = parts;
+        int r = dir < 0 ? -errno : 0;
+
+        if (r >= 0)
+                r = check_dir(dir, path, ret_owner, err);
+        while (r >= 0 && (part = strsep(&rest, "/"))) {
+                int next;
+
+                if (!*part)
+                        continue;
+                next = openat(dir, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (next < 0 && errno == ENOTDIR)
+                        return refuse(err, path, "its directory, or one above that, is a link");
+                if (next < 0)
+                        return hf_error_sys(err, errno, "cannot open a directory of %s", path);
+                hf_close_fd(&dir);
+                dir = next;
+                r = check_dir(dir, path, ret_owner, err);
+        }
+        if (r >= 0)
+                *ret_dir = hf_steal_fd(&dir);
+        return r;
+}
+
+static int open_in(const char *path, int *ret_dir, const char **ret_name, uid_t *ret_owner,
+                   struct hf_error *err)
 {
         const char *slash = strrchr(path, '/');
-        char dir[PATH_MAX];
+        hf_cleanup_free char *parts = NULL;
 
-        if (path[0] != '/' || slash == path || !slash[1] || strlen(path) >= sizeof(dir))
+        if (path[0] != '/' || !slash[1])
                 return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_NONE,
                                     "\"%s\" is no path of a note", path);
-        (void)snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
-        *ret_dir = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (*ret_dir < 0)
-                return hf_error_sys(err, errno, "cannot open %s", dir);
+        parts = strndup(path, (size_t)(slash - path));
+        if (!parts)
+                return hf_error_sys(err, ENOMEM, "cannot open %s", path);
         *ret_name = slash + 1;
-        return 0;
+        return open_dir(path, parts, ret_dir, ret_owner, err);
 }
 
 int hf_sanlock_note_read_file(const char *path, char **ret, size_t *ret_len, uid_t *ret_owner,
@@ -141,10 +178,8 @@ int hf_sanlock_note_read_file(const char *path, char **ret, size_t *ret_len, uid
         const char *name = NULL;
         struct stat st;
         uid_t dir_owner = 0;
-        int r = open_in(path, &dir, &name, err);
+        int r = open_in(path, &dir, &name, &dir_owner, err);
 
-        if (r >= 0)
-                r = check_dir(dir, path, &dir_owner, err);
         if (r < 0)
                 return r;
         /* Not to wait for the other end of what is a FIFO, and not to get a terminal. */

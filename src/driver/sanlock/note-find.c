@@ -9,13 +9,14 @@
 
 int hf_sanlock_note_find(const struct hf_paths *paths, pid_t pid, struct hf_sanlock_note *ret)
 {
-        hf_cleanup_free char *dir = NULL, *path = NULL;
+        hf_cleanup_free char *dir = NULL, *real = NULL, *path = NULL;
         uint64_t start;
 
         if (hf_process_start(pid, &start) < 0)
                 return 0;
         dir = hf_sanlock_note_dir(paths);
-        if (!dir || asprintf(&path, "%s/%d-%llu", dir, (int)pid, (unsigned long long)start) < 0) {
+        real = dir ? realpath(dir, NULL) : NULL;
+        if (!real || asprintf(&path, "%s/%d-%llu", real, (int)pid, (unsigned long long)start) < 0) {
                 path = NULL;
                 return 0;
         }

@@ -23,3 +23,7 @@ int hf_sanlock_note_write_file(const char *path, const char *text, struct hf_err
  */
 int hf_sanlock_note_read_file(const char *path, char **ret, size_t *ret_len, uid_t *ret_owner,
                               struct hf_error *err);
+
+/* The note that the file at path holds, without its owner. Errors as hf_sanlock_note_read. */
+int hf_sanlock_note_parse(const char *text, size_t len, const char *path,
+                          struct hf_sanlock_note *ret, struct hf_error *err);

@@ -34,11 +34,13 @@ char *hf_sanlock_note_dir(const struct hf_paths *paths)
         return asprintf(&dir, "%s/sanlock", paths->run_dir) < 0 ? NULL : dir;
 }
 
-static char *path_of(const struct hf_paths *paths, pid_t pid, uint64_t start)
+/* Without links on the way, such as /var/run: the reader follows none. */
+static char *path_of(const char *dir, pid_t pid, uint64_t start)
 {
+        hf_cleanup_free char *real = realpath(dir, NULL);
         char *path;
 
-        if (asprintf(&path, "%s/sanlock/%d-%" PRIu64, paths->run_dir, (int)pid, start) < 0)
+        if (!real || asprintf(&path, "%s/%d-%" PRIu64, real, (int)pid, start) < 0)
                 return NULL;
         return path;
 }
@@ -152,8 +154,8 @@ int hf_sanlock_note_write(const struct hf_paths *paths, struct hf_sanlock_note *
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot tell when this process was started");
         free(note->path);
-        note->path = path_of(paths, note->pid, note->start);
-        r = note->path ? compose(note, &text) : -ENOMEM;
+        note->path = path_of(dir, note->pid, note->start);
+        r = note->path ? compose(note, &text) : -errno;
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot make a note of this VM");
         return hf_sanlock_note_write_file(note->path, text, err);
@@ -270,18 +272,14 @@ static int fill(const struct hf_conf *conf, const char *path, struct hf_sanlock_
         return r;
 }
 
-int hf_sanlock_note_read(const char *path, struct hf_sanlock_note *ret, struct hf_error *err)
+int hf_sanlock_note_parse(const char *text, size_t len, const char *path,
+                          struct hf_sanlock_note *ret, struct hf_error *err)
 {
         hf_cleanup_sanlock_note struct hf_sanlock_note note = {0};
         hf_cleanup_conf struct hf_conf *conf = NULL;
-        hf_cleanup_free char *text = NULL;
         struct hf_error error = {0};
-        size_t len;
-        int r = hf_sanlock_note_read_file(path, &text, &len, &note.owner, err);
+        int r = hf_conf_parse(text, len, path, &conf, &error);
 
-        if (r < 0)
-                return r;
-        r = hf_conf_parse(text, len, path, &conf, &error);
         /* Its text may quote the file, which need not be ours to show. */
         if (r < 0)
                 return hf_error_set(err, -r, HF_ERR_INVALID_ARG, HF_FROM_NONE, "%s is no note",
@@ -293,4 +291,18 @@ int hf_sanlock_note_read(const char *path, struct hf_sanlock_note *ret, struct h
         *ret = note;
         note = (struct hf_sanlock_note){0};
         return 0;
+}
+
+int hf_sanlock_note_read(const char *path, struct hf_sanlock_note *ret, struct hf_error *err)
+{
+        hf_cleanup_free char *text = NULL;
+        uid_t owner = 0;
+        size_t len = 0;
+        int r = hf_sanlock_note_read_file(path, &text, &len, &owner, err);
+
+        if (r >= 0)
+                r = hf_sanlock_note_parse(text, len, path, ret, err);
+        if (r >= 0)
+                ret->owner = owner;
+        return r;
 }

@@ -13,9 +13,10 @@
  *
  * Strings are written as in an address: %XX for a byte that could end one, or a line.
  *
- * A note is believed only where nobody but its owner could have written it: it and its directory
- * are of one owner or root's, closed to the writing of others, and no links. Whether its owner
- * may say anything of that process is for the reader to judge (see owner).
+ * A note is believed only where nobody but its owner could have written it, or could put
+ * something else in its place: it and all directories above it are his or root's, closed to the
+ * writing of others, and no links. Whether its owner may say anything of that process is for the
+ * reader to judge (see owner).
  */
 
 #include "base/cleanup.h"
@@ -85,6 +86,7 @@ int hf_sanlock_note_state_read(const struct hf_sanlock_note *note, char **ret,
 
 /*
  * Says what becomes of the process registered by sock, to sanlock: which program, with the note's
- * path. -ENAMETOOLONG with words when one of the two does not fit.
+ * path. -ENAMETOOLONG with words when one of the two does not fit, and -EPERM when the program
+ * would not believe the note.
  */
 int hf_sanlock_note_arm(int sock, const struct hf_sanlock_note *note, struct hf_error *err);

@@ -46,3 +46,20 @@ void hf_sanlock_paused_done(const struct hf_sanlock_vm *vm, const struct hf_sanl
         if (path)
                 (void)unlink(path);
 }
+
+void hf_sanlock_paused_failed(const struct hf_sanlock_vm *vm, const struct hf_sanlock_state *demand,
+                              const char *more)
+{
+        hf_cleanup_sanlock_note struct hf_sanlock_note note = {0};
+        struct hf_lock_error error = {.size = sizeof(error)};
+        hf_cleanup_free char *before = NULL, *both = NULL;
+
+        /* Where that fails the older versions stay: the VM is refused, though it need not be. */
+        if (!hf_sanlock_note_find(&vm->driver->paths, vm->pid, &note) ||
+            hf_sanlock_state_text(demand, &before, &error) < 0 ||
+            asprintf(&both, "%s %s", before, more) < 0) {
+                both = NULL;
+                return;
+        }
+        (void)hf_sanlock_note_state_write(&note, both, NULL);
+}

@@ -19,3 +19,10 @@ int hf_sanlock_paused_demand(const struct hf_sanlock_vm *vm, struct hf_sanlock_s
 
 /* The VM has its leases again: forgets what was noted, if it was about no others than vm's. */
 void hf_sanlock_paused_done(const struct hf_sanlock_vm *vm, const struct hf_sanlock_state *demand);
+
+/*
+ * The VM has not got its leases, and some were had and given back on the way: more, their versions
+ * now. They are noted behind the older ones, and count.
+ */
+void hf_sanlock_paused_failed(const struct hf_sanlock_vm *vm, const struct hf_sanlock_state *demand,
+                              const char *more);

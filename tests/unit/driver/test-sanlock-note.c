@@ -20,6 +20,20 @@ static char folder[64];
 static char run_dir[128];
 static struct hf_paths paths;
 
+/* The program that is armed only has to be there. */
+static int make_program(void)
+{
+        char path[128];
+        FILE *out;
+
+        (void)snprintf(path, sizeof(path), "%s/holdfast-sanlock-killpath", folder);
+        out = fopen(path, "w");
+        return !out || fclose(out) != 0 || chmod(path, 0755) < 0 ||
+                               setenv("HOLDFAST_LIBEXEC_DIR", folder, 1) < 0
+                       ? -1
+                       : 0;
+}
+
 static int make_folder(void **state)
 {
         (void)state;
@@ -28,7 +42,7 @@ static int make_folder(void **state)
                 return -1;
         (void)snprintf(run_dir, sizeof(run_dir), "%s/run", folder);
         paths = (struct hf_paths){.run_dir = run_dir};
-        return 0;
+        return make_program();
 }
 
 static int remove_folder(void **state)
@@ -159,10 +173,65 @@ static void what_is_no_file_of_ours_is_not_followed_or_waited_for(void **state)
         (void)snprintf(away, sizeof(away), "%s/away", folder);
         assert_int_equal(symlink(dir, away), 0);
         (void)snprintf(away, sizeof(away), "%s/away%s", folder, strrchr(note.path, '/'));
-        assert_true(read_at(away, NULL) < 0);
+        assert_int_equal(read_at(away, NULL), -EPERM);
+        (void)snprintf(away, sizeof(away), "%s/up", folder);
+        assert_int_equal(symlink(folder, away), 0);
+        (void)snprintf(away, sizeof(away), "%s/up/run/sanlock%s", folder, strrchr(note.path, '/'));
+        assert_int_equal(read_at(away, NULL), -EPERM);
         assert_int_equal(read_at("relative", NULL), -EINVAL);
         assert_int_equal(read_at("/", NULL), -EINVAL);
         assert_int_equal(read_at("/etc/", NULL), -EINVAL);
+}
+
+static void a_note_is_written_where_it_is_believed(void **state)
+{
+        char link[128], dir[128];
+        struct hf_paths by_link = {.run_dir = link};
+        hf_cleanup_sanlock_note struct hf_sanlock_note note = {0}, found = {0}, other = {0};
+        struct hf_error error = {0};
+
+        (void)state;
+        (void)snprintf(link, sizeof(link), "%s/by-link", folder);
+        assert_int_equal(symlink("run", link), 0);
+        assert_int_equal(hf_sanlock_note_write(&by_link, &note, NULL), 0);
+        assert_int_equal(read_at(note.path, NULL), 0);
+        assert_int_equal(hf_sanlock_note_find(&by_link, getpid(), &found), 1);
+        assert_string_equal(found.path, note.path);
+        other.monitor = copy("here");
+        assert_int_equal(hf_sanlock_note_write(&paths, &other, NULL), -EINVAL);
+        /* Whoever can write the directory above can put another one there. */
+        (void)snprintf(dir, sizeof(dir), "%s", folder);
+        assert_int_equal(chmod(dir, 0777), 0);
+        assert_int_equal(hf_sanlock_note_arm(-1, &note, &error), -EPERM);
+        assert_non_null(strstr(error.text, "would do nothing"));
+        assert_int_equal(chmod(dir, 01777), 0);
+        assert_int_equal(read_at(note.path, NULL), 0);
+        assert_int_equal(chmod(dir, 0700), 0);
+}
+
+static void a_path_that_sanlock_would_crop_is_refused(void **state)
+{
+        struct hf_sanlock_note note = {.path = copy("/")};
+        struct hf_error error = {0};
+        char path[160];
+
+        (void)state;
+        /* Blanks take two bytes. */
+        (void)memset(path, 'a', sizeof(path));
+        path[0] = '/';
+        path[124] = '\0';
+        for (size_t i = 10; i < 13; i++)
+                path[i] = ' ';
+        free(note.path);
+        note.path = copy(path);
+        assert_int_equal(hf_sanlock_note_arm(-1, &note, &error), -ENAMETOOLONG);
+        assert_non_null(strstr(error.text, "126 bytes"));
+        hf_sanlock_note_clear(&note);
+        assert_int_equal(setenv("HOLDFAST_LIBEXEC_DIR", path, 1), 0);
+        note.path = copy("/a");
+        assert_int_equal(hf_sanlock_note_arm(-1, &note, &error), -ENAMETOOLONG);
+        assert_int_equal(setenv("HOLDFAST_LIBEXEC_DIR", folder, 1), 0);
+        hf_sanlock_note_clear(&note);
 }
 
 static void a_text_that_is_no_note_is_refused_and_not_shown(void **state)
@@ -263,6 +332,8 @@ int main(void)
                 cmocka_unit_test(what_is_written_is_read_whatever_the_names_are),
                 cmocka_unit_test(a_note_that_others_could_have_written_is_not_believed),
                 cmocka_unit_test(what_is_no_file_of_ours_is_not_followed_or_waited_for),
+                cmocka_unit_test(a_note_is_written_where_it_is_believed),
+                cmocka_unit_test(a_path_that_sanlock_would_crop_is_refused),
                 cmocka_unit_test(a_text_that_is_no_note_is_refused_and_not_shown),
                 cmocka_unit_test(notes_of_processes_that_are_gone_go_with_the_next_one),
                 cmocka_unit_test(a_vm_is_found_by_its_process_and_its_names),
