@@ -173,6 +173,17 @@ def test_who_names_the_holder_on_its_host_and_on_others(hosts, alpha, beta):
     assert holder["state"].endswith("is alive") and holder["kind"] == "elsewhere"
 
 
+def test_a_holder_of_both_names_of_a_disk_is_told_once(hosts, alpha, beta):
+    disk = hosts.disk()
+    link = disk + ".link"
+    os.symlink(disk, link)
+    alpha.hold("web5", f"--disk={link}")
+    for path in (link, disk):
+        [holder] = alpha.json("who", path)["holders"]
+        assert holder["name"] == "web5" and holder["path"] == path
+        assert len(beta.json("who", path)["holders"]) == 1
+
+
 def test_who_names_a_client_that_never_heard_of_holdfast(hosts, alpha):
     disk = hosts.disk()
     lease = hosts.make_lease(disk)
