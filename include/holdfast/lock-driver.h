@@ -219,8 +219,8 @@ struct hf_lock_waiting {
 
 struct hf_lock_acquire {
         size_t size;
-        uint32_t flags;    /* enum hf_lock_acquire_flags */
-        uint32_t action;   /* enum hf_lock_action */
+        uint32_t flags;  /* enum hf_lock_acquire_flags */
+        uint32_t action; /* enum hf_lock_action */
         /*
          * As release gave it, or NULL; or several of them with a blank in between, of which the
          * later one counts where both speak of a resource. -ESTALE: used since.

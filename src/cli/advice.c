@@ -227,6 +227,33 @@ static void say_hidden(const struct hf_standing *standing, struct hf_advice *ret
         say(ret->next, "Ask again as root.");
 }
 
+static bool is_leased_here(const struct hf_standing *standing)
+{
+        return standing->leased && standing->leased->pid;
+}
+
+static void say_leased_here(const struct hf_standing *standing, struct hf_advice *ret)
+{
+        char holder[HF_HOLDER_TEXT_MAX];
+
+        say(ret->verdict, "It is held by %s.", hf_holder_text(standing->leased, holder));
+        say(ret->next, "Stop that VM first.");
+}
+
+static bool is_leased(const struct hf_standing *standing)
+{
+        return standing->leased;
+}
+
+static void say_leased(const struct hf_standing *standing, struct hf_advice *ret)
+{
+        char holder[HF_HOLDER_TEXT_MAX];
+
+        say(ret->verdict, "It is held by %s.", hf_holder_text(standing->leased, holder));
+        say(ret->next, "Stop the VM on that host. If the host is lost, wait: its leases can be had "
+                       "as soon as it has certainly been reset. Leave the lease file alone.");
+}
+
 static bool is_unclear(const struct hf_standing *standing)
 {
         return standing->unclear;
@@ -274,6 +301,8 @@ static const struct {
         {"in-danger", is_doubted, say_doubted},
         {"carried", is_carried, say_carried},
         {"held", is_held, say_held},
+        {"held", is_leased_here, say_leased_here},
+        {"elsewhere", is_leased, say_leased},
         {"lock-daemon", is_another_daemons, say_another_daemons},
         {"process", is_a_process, say_a_process},
         {"elsewhere", is_elsewhere, say_elsewhere},

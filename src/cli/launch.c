@@ -128,7 +128,7 @@ static void report_refusal(const struct hf_plan *plan, const struct holdfast_vm 
                 return;
         }
         image = image_of(plan, holder.resource);
-        if (holder.pid || *holder.name)
+        if (holder.pid || *holder.name || *holder.state)
                 report_held(holder.resource, hf_holder_text(&holder, text), waited);
         else if (image && hf_foreign_opposes_aside(image, text))
                 report_held(holder.resource, text, waited);

@@ -397,6 +397,15 @@ def fork_carrier():
     return {"r": pid}
 
 
+class DriverTable(c.Structure):
+    """How struct hf_lock_driver begins."""
+    _fields_ = [("size", c.c_size_t), ("abi", c.c_uint32), ("capabilities", c.c_uint32)]
+
+
+def capabilities(module):
+    return {"r": DriverTable.in_dll(c.CDLL(module), "hf_lock_driver").capabilities}
+
+
 def inheritable():
     """The descriptors that go through exec."""
     fds = []

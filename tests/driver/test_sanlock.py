@@ -112,6 +112,17 @@ def test_a_holder_on_this_host_is_named_with_its_vm(cluster, host):
     end(holder, refused)
 
 
+def test_a_vm_that_has_just_ended_is_not_in_the_way(cluster, host):
+    disk = cluster.disk()
+    for _ in range(8):
+        vm = host.vm("vm", disk)
+        following = host.vm("next", disk)
+        vm.must("start")
+        vm.process.kill()
+        following.must("start")
+        end(vm, following)
+
+
 def test_a_refused_attach_leaves_what_the_vm_had(cluster, host):
     mine, theirs = cluster.disk(), cluster.disk()
     vm = host.started("vm", mine)

@@ -254,14 +254,27 @@ def test_a_resume_that_another_disk_has_kept_back_is_made_up_for_later(cluster, 
 
 # ---- the daemon
 
+@pytest.fixture(scope="module")
+def lone_cluster(session_nursery):
+    if not sanlock.driver_is_built():
+        pytest.skip("the driver sanlock is not built (-Dsanlock)")
+    return sanlock.Cluster(session_nursery, hosts=1)
+
+
+@pytest.fixture
+def lone(lone_cluster, nursery):
+    """A host whose daemon a test may stop and restart; it is joined afterwards."""
+    lone_cluster.guests = nursery
+    return lone_cluster[0]
+
+
 def unlocked(answer):
     assert answer["r"] < 0 and "not under lock control" in answer["text"], answer
     return True
 
 
-def test_after_a_restart_of_the_daemon_nothing_is_done_silently(new_cluster):
-    cluster = new_cluster(hosts=1)
-    host, disks = cluster[0], [cluster.disk() for _ in range(2)]
+def test_after_a_restart_of_the_daemon_nothing_is_done_silently(lone):
+    host, disks = lone, [lone.cluster.disk() for _ in range(2)]
     vm = host.started("web", disks[0])
     manager = host.manager(vm, disks[0])
     host.restart()
@@ -286,9 +299,8 @@ def test_without_a_daemon_a_start_says_so(new_cluster):
     assert answer["code"] == NO_DAEMON and "sanlock daemon" in answer["text"]
 
 
-def test_a_daemon_that_stands_still_is_waited_for_no_longer_than_said(new_cluster):
-    cluster = new_cluster(hosts=1)
-    host, disk = cluster[0], cluster.disk()
+def test_a_daemon_that_stands_still_is_waited_for_no_longer_than_said(lone):
+    host, disk = lone, lone.cluster.disk()
     vm = host.vm("web", disk, timeout_ms=1000)
     host.freeze()
     answer = vm.start()

@@ -6,7 +6,7 @@ state, or moves to another host with it; or it is killed while it counts; or it 
 counts, and goes on; or it ends. The disk's first bytes are the sum and each VM's own count. Two VMs that
 have the disk at once write over each other, and one of them misses what it had counted.
 
-HF_SANLOCK_TORTURE_SECONDS says for how long (6), HF_SANLOCK_TORTURE_SEED which course it takes.
+HF_SANLOCK_TORTURE_SECONDS says for how long (5), HF_SANLOCK_TORTURE_SEED which course it takes.
 """
 
 import collections
@@ -20,7 +20,7 @@ import time
 from hftest import processes
 from hftest.processes import until
 
-SECONDS = float(os.environ.get("HF_SANLOCK_TORTURE_SECONDS", "6"))
+SECONDS = float(os.environ.get("HF_SANLOCK_TORTURE_SECONDS", "5"))
 SEED = int(os.environ.get("HF_SANLOCK_TORTURE_SEED", "0")) or random.randrange(1, 1 << 30)
 VMS, DISKS = 5, 2
 # Of one time of counting; and how long each VM thinks between reading and writing.

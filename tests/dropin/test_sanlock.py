@@ -177,18 +177,3 @@ def test_what_was_used_while_it_was_paused_is_resumed_by_libvirt_and_refused_by_
     answer = manager.resume()
     assert answer["r"] == -errno.ESTALE and answer["code"] == STALE
     assert "used elsewhere" in answer["text"] and "version 4 then, 5 now" in answer["text"]
-
-
-def test_a_lockspace_that_we_have_made_is_joined_by_libvirt(machine, session_nursery):
-    """The other way round than the hosts above."""
-    cluster = sanlock.Cluster(session_nursery, hosts=2, join=False, started=1)
-    disk = cluster.disk()
-    vm = cluster[0].started("web", disk)
-    made = os.stat(cluster.lockspace)
-    assert (made.st_size, stat.S_IMODE(made.st_mode)) == (1 << 20, 0o600)
-    lab = LibvirtHost(cluster[1])
-    try:
-        lab.vm(disk).refused_start()
-        assert cluster[0].holds(vm.pid) == {sanlock.key_of(disk): 1}
-    finally:
-        lab.close()

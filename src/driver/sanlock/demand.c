@@ -15,7 +15,7 @@
 #include <sanlock_rv.h>
 
 /* Whether owners, as they are written at the lease, keep this host from it. */
-static int judge_owners(const struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease,
+static int judge_owners(struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease,
                         struct hf_sanlock_resource *res, struct sanlk_host *owners, int n,
                         struct hf_lock_error *err)
 {
@@ -31,7 +31,7 @@ static int judge_owners(const struct hf_sanlock_take *take, const struct hf_sanl
         return hf_sanlock_refuse(take, lease, SANLK_ACQUIRE_IDLIVE, err);
 }
 
-static int look_at(const struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease,
+static int look_at(struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease,
                    const struct sanlk_resource *item, struct hf_lock_error *err)
 {
         hf_cleanup_free struct sanlk_host *owners = NULL;
@@ -47,7 +47,7 @@ static int look_at(const struct hf_sanlock_take *take, const struct hf_sanlock_l
         return judge_owners(take, lease, &res, owners, n, err);
 }
 
-int hf_sanlock_take_look(const struct hf_sanlock_take *take, struct hf_lock_error *err)
+int hf_sanlock_take_look(struct hf_sanlock_take *take, struct hf_lock_error *err)
 {
         hf_cleanup(hf_sanlock_state_clear) struct hf_sanlock_state held = {0};
         struct hf_lock_error none = {.size = sizeof(none)};

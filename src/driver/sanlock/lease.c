@@ -16,10 +16,18 @@ static bool is_plain(const char *text)
         return true;
 }
 
+/* As sanlock writes it, which is what has to fit: with a backslash before each of its own signs. */
+static size_t escaped_length(const char *path)
+{
+        size_t len = 0;
+
+        for (; *path; path++)
+                len += *path == ':' || *path == '\\' ? 2 : 1;
+        return len;
+}
+
 int hf_sanlock_check_path(const char *what, const char *path, struct hf_error *err)
 {
-        char escaped[SANLK_PATH_LEN];
-
         if (!path || path[0] != '/')
                 return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_LOCKING,
                                     "%s: needs an absolute path, not \"%s\"", what,
@@ -29,9 +37,7 @@ int hf_sanlock_check_path(const char *what, const char *path, struct hf_error *e
                                     "%s: the path \"%s\" has a blank or a control character: "
                                     "sanlock could take a lease there, and not report it",
                                     what, path);
-        /* The limit is that of the form with its colons escaped; 0: does not fit. */
-        if (strlen(path) >= sizeof(escaped) ||
-            sanlock_path_export(escaped, path, sizeof(escaped)) == 0)
+        if (escaped_length(path) >= SANLK_PATH_LEN)
                 return hf_error_set(err, ENAMETOOLONG, HF_ERR_INVALID_ARG, HF_FROM_LOCKING,
                                     "%s: the path has %zu bytes, sanlock has room for %d", what,
                                     strlen(path), SANLK_PATH_LEN - 1);

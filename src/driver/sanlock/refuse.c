@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/process.h"
 #include "driver/sanlock/codes.h"
 #include "driver/sanlock/holders.h"
 
@@ -136,10 +137,19 @@ static int refuse_stale(const struct hf_sanlock_take *take, const struct hf_sanl
                                 kind_of(lease), lease->label, take->vm->name, versions);
 }
 
-int hf_sanlock_refuse(const struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease,
-                      int rv, struct hf_lock_error *err)
+/* Nobody has it any more, or a process that has ended: the daemon will notice. */
+static bool is_gone(const struct hf_lock_holder *holder, bool found)
+{
+        uint64_t start;
+
+        return !found || (holder->pid > 0 && hf_process_start(holder->pid, &start) == -ESRCH);
+}
+
+int hf_sanlock_refuse(struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease, int rv,
+                      struct hf_lock_error *err)
 {
         struct hf_lock_holder found = {.size = sizeof(found)};
+        bool known;
         int r;
 
         if (rv == SANLK_ACQUIRE_LVER)
@@ -148,7 +158,9 @@ int hf_sanlock_refuse(const struct hf_sanlock_take *take, const struct hf_sanloc
                             lease->label);
         if (r != -EBUSY)
                 return r;
-        if (look(take, lease, &found))
+        known = look(take, lease, &found);
+        take->gone = is_gone(&found, known);
+        if (known)
                 append_holder(err, &found);
         (void)snprintf(found.resource, sizeof(found.resource), "%s", lease->label);
         if (take->holder) {

@@ -68,7 +68,7 @@ static int convert(const struct hf_sanlock_take *take, const struct hf_sanlock_l
         return sanlock_convert(-1, take->vm->pid, SANLK_CONVERT_OWNER_NOWAIT, &res.res);
 }
 
-static int stale(const struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease,
+static int stale(struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease,
                  struct hf_lock_error *err)
 {
         return hf_sanlock_refuse(take, lease, SANLK_ACQUIRE_LVER, err);
@@ -145,9 +145,15 @@ static int join(struct hf_sanlock_take *take, const struct hf_sanlock_lease *lea
 static int mend(struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease, int rv,
                 uint64_t *since, struct hf_lock_error *err)
 {
+        int r;
+
         switch (rv) {
         case -EEXIST:
-                return find_own(take, lease, err);
+                r = find_own(take, lease, err);
+                if (r != -EBUSY || !take->gone ||
+                    !have_patience(take, since, BUSY_PATIENCE_NS, BUSY_PAUSE_NS))
+                        return r;
+                return HF_SANLOCK_NOT_TAKEN;
         case -ENOSPC:
                 return join(take, lease, err);
         case -ENOENT:

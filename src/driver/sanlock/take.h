@@ -27,6 +27,7 @@ struct hf_sanlock_take {
         struct hf_lock_holder *holder;         /* or NULL */
         enum hf_sanlock_taken *taken;          /* one for each lease */
         bool joined;                           /* that was tried */
+        bool gone;                             /* the last refusal was for one who is no more */
         char *state; /* of what a call had taken that failed and was given versions; or NULL */
 };
 
@@ -37,7 +38,7 @@ int hf_sanlock_take_all(struct hf_sanlock_take *take, struct hf_lock_error *err)
  * Before that, where versions are demanded: refuses what is in the way of any of them, without
  * touching one.
  */
-int hf_sanlock_take_look(const struct hf_sanlock_take *take, struct hf_lock_error *err);
+int hf_sanlock_take_look(struct hf_sanlock_take *take, struct hf_lock_error *err);
 
 /* The item whose version is demanded of the lease, or NULL. */
 const struct sanlk_resource *hf_sanlock_take_demanded(const struct hf_sanlock_take *take,
@@ -51,5 +52,5 @@ void hf_sanlock_take_done(struct hf_sanlock_take *take);
  * What lease was refused with: words, and the holder as far as it is known. Returns a negative
  * errno.
  */
-int hf_sanlock_refuse(const struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease,
-                      int rv, struct hf_lock_error *err);
+int hf_sanlock_refuse(struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease, int rv,
+                      struct hf_lock_error *err);

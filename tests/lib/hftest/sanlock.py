@@ -29,6 +29,7 @@ from .processes import STOP_DEADLINE, until
 DISKS = "__LIBVIRT__DISKS__"
 NAMES = ("alpha", "beta", "gamma", "delta")
 NOBODY = 65534
+LIVE = 3  # SANLK_HOST_LIVE
 START_DEADLINE = 20.0
 # sanlock's own calls, and the longest of them: a join while the disk is busy.
 ANSWER_DEADLINE = 60.0
@@ -372,6 +373,14 @@ class Cluster:
             host.begin_join()
         for host in self.hosts:
             host.end_join()
+
+    def wait_until_live(self):
+        """Until each host has seen each other one renew its lease: some seconds after a join."""
+        def live(host):
+            known = host.asker.hosts(DISKS)
+            return known["r"] >= 0 and all(h["state"] == LIVE for h in known["hosts"])
+        for host in self.hosts:
+            until(lambda h=host: live(h), f"{host.name} knows that all are alive", 30)
 
     def __getitem__(self, number):
         return self.hosts[number]
