@@ -45,6 +45,18 @@ def program():
     return path
 
 
+_clusters = []
+
+
+def timeouts():
+    """How often any daemon of this run gave up on a lease because the disk took too long.
+
+    With an I/O timeout of one second a busy disk is enough. A test that has failed may be run once
+    more where this number has grown meanwhile, and only there.
+    """
+    return sum(cluster.timeouts() for cluster in _clusters)
+
+
 def driver_is_built():
     """Whether the build has the driver; it need not, and tests of it are skipped then."""
     return os.path.exists(os.path.join(DRIVERS, "sanlock.so"))
@@ -224,6 +236,8 @@ class Host:
             self.join()
 
     def log(self):
+        if not os.path.exists(self.logfile):
+            return ""
         with open(self.logfile, encoding="utf-8", errors="replace") as text:
             return text.read()
 
@@ -340,6 +354,8 @@ class Cluster:
         # Sockets and what sanlock is to pass on must have short paths.
         self.runs = tempfile.mkdtemp(prefix="hf-")
         self.folder = storage()
+        self._last_timeouts = None
+        _clusters.append(self)
         nursery.at_end(self._end)
         os.chmod(self.runs, 0o755)
         self.leases = os.path.join(self.folder, "leases")
@@ -412,9 +428,15 @@ class Cluster:
             out.write(b"guest data".ljust(4096, b"\0"))
         return own(path)
 
+    def timeouts(self):
+        if self._last_timeouts is not None:
+            return self._last_timeouts
+        return sum(host.timeouts() for host in self.hosts)
+
     def _end(self):
         """No daemon is left; a frozen one is no exception."""
         for host in self.hosts:
             host.kill()
+        self._last_timeouts = self.timeouts()
         for folder in (self.runs, self.folder):
             shutil.rmtree(folder, ignore_errors=True)
