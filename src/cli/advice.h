@@ -29,8 +29,8 @@ struct hf_standing {
         bool used;                            /* a QEMU's own locks are there */
         bool hidden;                          /* the locks could not be looked at */
         bool unclear;                         /* it cannot be told which file carries its lock */
-        bool daemon;                          /* ours answers */
-        bool all_seen;                        /* every process could be looked at */
+        bool daemon;   /* who keeps its lock answers: our daemon, or the lock driver */
+        bool all_seen; /* every process could be looked at */
 };
 
 #define HF_ADVICE_TEXT_MAX 1536

@@ -176,6 +176,7 @@ static void ask_driver(struct explanation *e)
         int r = hf_look_at_disk(e->standing.path, leases, &e->leased, &error);
 
         e->driver = r != -EOPNOTSUPP;
+        e->standing.daemon |= r >= 0;
         if (r < 0 && e->driver) {
                 hf_message("%s", error.text);
                 e->standing.hidden = true;

@@ -121,9 +121,15 @@ static void report(const struct hf_killpath *vm, int r, const struct hf_error *e
                                : ", and it has ended");
 }
 
+static void clear(struct hf_killpath *vm)
+{
+        hf_sanlock_note_clear(&vm->note);
+        hf_close_fd(&vm->pidfd);
+}
+
 int main(int argc, char **argv)
 {
-        struct hf_killpath vm = {.pidfd = -1};
+        hf_cleanup(clear) struct hf_killpath vm = {.pidfd = -1};
         struct hf_error error = {0};
         int r;
 
@@ -138,7 +144,5 @@ int main(int argc, char **argv)
         }
         r = act(&vm, &error);
         report(&vm, r, &error);
-        hf_sanlock_note_clear(&vm.note);
-        hf_close_fd(&vm.pidfd);
         return r < 0 ? EX_TEMPFAIL : EX_OK;
 }

@@ -145,6 +145,20 @@ static void look_at_lease(struct sweeping *sweeping, const struct hf_sanlock_lea
                 tell(sweeping, n ? HF_SWEEP_IN_USE : HF_SWEEP_WOULD_REMOVE, lease->path, "%s", "");
 }
 
+/* It was used lately; but what an earlier sweep gave up keeps a VM from starting until it goes. */
+static void spare_lease(const struct sweeping *sweeping, const struct hf_sanlock_lease *lease)
+{
+        struct hf_sanlock_resource resource;
+
+        hf_sanlock_lease_resource(lease, &resource);
+        if (!is_given_up(&resource))
+                tell(sweeping, HF_SWEEP_YOUNG, lease->path, "%s", "");
+        else if (sweeping->sweep->dry)
+                tell(sweeping, HF_SWEEP_WOULD_REMOVE, lease->path, "%s", "");
+        else
+                remove_file(sweeping, lease->path, HF_SWEEP_FINISHED);
+}
+
 /* ---- the directory ----------------------------------------------------------------------- */
 
 static bool is_key(const char *name)
@@ -185,10 +199,10 @@ static void sweep_entry(struct sweeping *sweeping, const char *name)
                         remove_file(sweeping, path, HF_SWEEP_LEFTOVER);
                 return;
         }
-        if (!is_older(sweeping, &st, sweep->older_than_s))
-                tell(sweeping, HF_SWEEP_YOUNG, path, "%s", "");
-        else if (hf_sanlock_lease_named(HF_SANLOCK_DISKS, name, path, 0, &lease, &error) < 0)
+        if (hf_sanlock_lease_named(HF_SANLOCK_DISKS, name, path, 0, &lease, &error) < 0)
                 tell(sweeping, HF_SWEEP_FAILED, path, "%s", error.text);
+        else if (!is_older(sweeping, &st, sweep->older_than_s))
+                spare_lease(sweeping, &lease);
         else if (sweep->dry)
                 look_at_lease(sweeping, &lease);
         else

@@ -173,6 +173,17 @@ def test_who_names_the_holder_on_its_host_and_on_others(hosts, alpha, beta):
     assert holder["state"].endswith("is alive") and holder["kind"] == "elsewhere"
 
 
+def test_a_holder_of_both_names_of_a_disk_is_told_once(hosts, alpha, beta):
+    disk = hosts.disk()
+    link = disk + ".link"
+    os.symlink(disk, link)
+    alpha.hold("web5", f"--disk={link}")
+    for path in (link, disk):
+        [holder] = alpha.json("who", path)["holders"]
+        assert holder["name"] == "web5" and holder["path"] == path
+        assert len(beta.json("who", path)["holders"]) == 1
+
+
 def test_who_names_a_client_that_never_heard_of_holdfast(hosts, alpha):
     disk = hosts.disk()
     lease = hosts.make_lease(disk)
@@ -209,7 +220,8 @@ def test_check_sees_a_lease_of_the_users(hosts, alpha, beta):
 
 def test_explain_says_who_and_what_to_do(hosts, alpha, beta):
     disk = hosts.disk()
-    assert beta.json("explain", disk)["situation"] == "free"
+    free = beta.json("explain", disk)
+    assert free["situation"] == "free" and "as far as" not in free["verdict"], free
     alpha.hold("web4", f"--disk={disk}")
     there = beta.json("explain", disk)
     assert there["situation"] == "elsewhere" and not there["free"]
@@ -294,7 +306,6 @@ def test_what_a_killed_cleanup_left_is_finished_by_the_next(hosts, alpha, leases
     # As if it had been killed between giving the lease up and removing its file.
     client = hosts[0].raw(registered=True)
     client.must("write_resource", [sanlock.DISKS, "holdfast-removed", path, 0])
-    age(path)
     half = os.path.join(hosts.leases, ".holdfast-aB3xY9")
     hosts.make_area(half)
     age(half)
@@ -327,3 +338,31 @@ def test_what_is_no_lease_is_left_alone_and_told(hosts, alpha):
     assert answer.returncode == SYSTEM and "there is no lease at that place" in answer.stderr
     assert os.path.exists(path)
     os.unlink(path)
+
+
+def turns(command, disk, mark, n):
+    """Starts n VMs on the disk, one after the other, that fail if another one runs meanwhile."""
+    script = f"for i in $(seq {n}); do {HOLDFAST} run --name=t --disk={disk} -- " \
+             f"sh -c 'mkdir {mark} || exit 99; rmdir {mark}' 2>&1; echo status $?; done"
+    return command.nursery.spawn([*sanlock.as_user([]), "sh", "-c", script], env=command.env,
+                                 text=True, stdin=-3, stdout=-1)
+
+
+def test_cleanups_in_the_midst_of_starts_never_give_a_disk_twice(hosts, alpha, beta):
+    disk = hosts.disk()
+    mark = os.path.join(hosts.folder, "mark")
+    starters = [turns(command, disk, mark, 25) for command in (alpha, beta)]
+    cleanups = 0
+    while any(starter.poll() is None for starter in starters):
+        answer = alpha("sanlock", "cleanup", "--older-than=0", "--json")
+        assert answer.returncode in (OK, HELD), answer
+        told = outcomes(answer) if answer.returncode == OK else {}
+        cleanups += told.get(sanlock.key_of(disk)) == "removed"
+    statuses = []
+    for starter in starters:
+        said = starter.communicate(timeout=30)[0]
+        statuses += [int(line.split()[1]) for line in said.splitlines()
+                     if line.startswith("status ")]
+        assert set(statuses) <= {OK, HELD}, said
+    assert len(statuses) == 50 and OK in statuses
+    assert cleanups > 0, "no cleanup met a lease that was free"

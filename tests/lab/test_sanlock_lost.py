@@ -20,7 +20,6 @@ import time
 import pytest
 
 from hftest.command import DRIVERS, HOLDFAST, qemu, running
-from hftest.daemons import BUILD
 from hftest.processes import Nursery, is_there, state_of, until
 from hftest.sanlock import DISKS, PATH, Cluster, as_user, own
 
@@ -32,7 +31,7 @@ LOSS, SLACK = 8, 6
 GRACE = 40
 # Since the last renewal, that is, up to two I/O timeouts before the loss, in whole seconds.
 EARLIER = 3.5
-RESUME = os.path.join(BUILD, "src", "sanlock", "holdfast-sanlock")
+RESUME = (HOLDFAST, "sanlock", "resume")
 STALE, NOBODY_THERE = 65, 1
 PAUSED = ("goes-on", "stale", "managed")
 
@@ -204,7 +203,7 @@ class Vm:
         return self.ask("query-status")["status"]
 
     def resume(self, *words):
-        return subprocess.run(as_user([RESUME, "resume", *(words or [self.name])]),
+        return subprocess.run(as_user([*RESUME, *(words or [self.name])]),
                               env=self.world.env(self.host), stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=DEADLINE, check=False)
 

@@ -189,7 +189,9 @@ static const struct row rows[] = {
          {EINVAL, HF_LOCK_E_CONFIG, "what lies there belongs to another lockspace"}},
         {ANY,
          SANLK_LEADER_RESOURCE,
-         {EINVAL, HF_LOCK_E_CONFIG, "the lease that lies there has another name"}},
+         {EINVAL, HF_LOCK_E_CONFIG,
+          "the lease that lies there has another name, or was left by a 'holdfast sanlock cleanup' "
+          "that was killed: run that again"}},
         {ANY, SANLK_LEADER_NUMHOSTS, {EUCLEAN, HF_LOCK_E_SYSTEM, DAMAGED}},
         {ANY, SANLK_LEADER_CHECKSUM, {EUCLEAN, HF_LOCK_E_SYSTEM, DAMAGED}},
         {ANY,

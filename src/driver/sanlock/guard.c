@@ -34,6 +34,15 @@ static int find_action(const struct hf_sanlock_vm *vm, unsigned int action, int 
         return 0;
 }
 
+/* Better known before than found out. */
+static void warn_of(const struct hf_sanlock_vm *vm, int action)
+{
+        if (action == HF_SANLOCK_ACTION_PAUSE && !vm->monitor && vm->driver->warn)
+                vm->driver->warn(vm->driver->warn_ctx,
+                                 "without a monitor a VM that loses its leases cannot be paused in "
+                                 "order: it is stopped at once, and ended by sanlock after that");
+}
+
 static char *copy(const char *text, bool *failed)
 {
         char *made = text ? strdup(text) : NULL;
@@ -70,6 +79,7 @@ int hf_sanlock_guard_prepare(struct hf_sanlock_guard *guard, const struct hf_san
         r = find_action(vm, action, &guard->note.action, err);
         if (r < 0)
                 return r;
+        warn_of(vm, guard->note.action);
         if (!fill(&guard->note, vm))
                 return hf_driver_no_memory(err);
         r = hf_sanlock_note_write(&vm->driver->paths, &guard->note, &error);

@@ -13,6 +13,8 @@
 #include "driver/sanlock/holders.h"
 #include "driver/sanlock/sanlock.h"
 
+#include <string.h>
+
 /* Two programs are run, which answer at once unless the daemon is stuck. */
 #define LOOK_NS (10 * 1000000000ULL)
 
@@ -41,10 +43,43 @@ static void tell_unreadable(const struct hf_sanlock_driver *driver,
                 driver->warn(driver->warn_ctx, err.text);
 }
 
-static void tell_nobody(void *ctx, const struct hf_lock_holder *holder)
+/* A file by a path through links has two leases, and its holder mostly both. */
+struct told {
+        pid_t pid;
+        uint32_t host_id;
+        const char *label; /* of the lease */
+};
+
+struct telling {
+        const struct hf_lock_look *look;
+        const struct hf_sanlock_lease *lease;
+        struct told *told;
+        size_t n;
+};
+
+static void telling_done(struct telling *telling)
 {
-        (void)ctx;
-        (void)holder;
+        free(telling->told);
+}
+
+static void tell_once(void *ctx, const struct hf_lock_holder *holder)
+{
+        struct telling *telling = ctx;
+        const char *label = telling->lease->label;
+        struct told *grown;
+
+        for (size_t i = 0; i < telling->n; i++)
+                if (telling->told[i].pid == holder->pid &&
+                    telling->told[i].host_id == holder->host_id &&
+                    !strcmp(telling->told[i].label, label))
+                        return;
+        grown = reallocarray(telling->told, telling->n + 1, sizeof(*grown));
+        if (grown) {
+                telling->told = grown;
+                grown[telling->n++] = (struct told){holder->pid, holder->host_id, label};
+        }
+        if (HF_HAS(telling->look, holder_ctx) && telling->look->holder)
+                telling->look->holder(telling->look->holder_ctx, holder);
 }
 
 int hf_sanlock_look(void *vm_object, struct hf_lock_look *look, struct hf_lock_error *err)
@@ -56,23 +91,20 @@ int hf_sanlock_look(void *vm_object, struct hf_lock_look *look, struct hf_lock_e
                 .deadline = hf_clock_nsec(CLOCK_MONOTONIC) + LOOK_NS,
                 .self = vm->pid,
         };
-        void (*tell)(void *ctx, const struct hf_lock_holder *holder) = tell_nobody;
+        hf_cleanup(telling_done) struct telling telling = {.look = look};
         const struct hf_sanlock_daemon *status;
         struct hf_error error = {0};
-        void *ctx = NULL;
 
         status = hf_sanlock_holders_status(&holders, &error);
         if (!status)
                 return hf_driver_refuse(err, ECONNREFUSED, HF_LOCK_E_NO_DAEMON, "%s", error.text);
         hf_sanlock_health(&driver->settings, status, hf_clock_nsec(CLOCK_MONOTONIC) / 1000000000,
                           warn_of, (void *)(uintptr_t)driver);
-        if (HF_HAS(look, holder_ctx) && look->holder) {
-                tell = look->holder;
-                ctx = look->holder_ctx;
-        }
         for (size_t i = 0; i < vm->n; i++) {
-                int rv = hf_sanlock_holders_of(&holders, &vm->leases[i], tell, ctx);
+                int rv;
 
+                telling.lease = &vm->leases[i];
+                rv = hf_sanlock_holders_of(&holders, telling.lease, tell_once, &telling);
                 if (rv < 0)
                         tell_unreadable(driver, &vm->leases[i], rv);
         }

@@ -90,6 +90,21 @@ char *hf_sanlock_note_state_path(const struct hf_sanlock_note *note)
         return asprintf(&path, "%s.state", note->path) < 0 ? NULL : path;
 }
 
+bool hf_sanlock_note_has_state(const struct hf_paths *paths, pid_t pid)
+{
+        hf_cleanup_free char *path = NULL;
+        uint64_t start;
+
+        if (hf_process_start(pid, &start) < 0)
+                return false;
+        if (asprintf(&path, "%s/sanlock/%d-%llu.state", paths->run_dir, (int)pid,
+                     (unsigned long long)start) < 0) {
+                path = NULL;
+                return true;
+        }
+        return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
 int hf_sanlock_note_state_write(const struct hf_sanlock_note *note, const char *state,
                                 struct hf_error *err)
 {

@@ -120,6 +120,9 @@ static int make_dir(const struct hf_paths *paths, char **ret, struct hf_error *e
         if (!dir)
                 return hf_error_sys(err, ENOMEM, "cannot make a note of this VM");
         *ret = dir;
+        /* As it nearly always is. */
+        if (access(dir, W_OK) == 0)
+                return 0;
         r = hf_path_make_dirs(paths->run_dir, paths->privileged ? 0755 : 0700, err);
         return r < 0 ? r : hf_path_make_dirs(dir, 0700, err);
 }

@@ -78,6 +78,9 @@ int hf_sanlock_note_named(const struct hf_paths *paths, const char *word,
 /* The path of the note's other file, freed with free(); NULL: no memory. */
 char *hf_sanlock_note_state_path(const struct hf_sanlock_note *note);
 
+/* Whether a living process has one. In a few microseconds, for it is asked at each acquire. */
+bool hf_sanlock_note_has_state(const struct hf_paths *paths, pid_t pid);
+
 /* Writes it, whole or not at all; and reads it: -ENOENT where there is none. */
 int hf_sanlock_note_state_write(const struct hf_sanlock_note *note, const char *state,
                                 struct hf_error *err);

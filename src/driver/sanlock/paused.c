@@ -14,7 +14,8 @@ int hf_sanlock_paused_demand(const struct hf_sanlock_vm *vm, struct hf_sanlock_s
         struct hf_error error = {0};
         int r;
 
-        if (!hf_sanlock_note_find(&vm->driver->paths, vm->pid, &note))
+        if (!hf_sanlock_note_has_state(&vm->driver->paths, vm->pid) ||
+            !hf_sanlock_note_find(&vm->driver->paths, vm->pid, &note))
                 return 0;
         r = hf_sanlock_note_state_read(&note, &text, &error);
         if (r == -ENOENT)

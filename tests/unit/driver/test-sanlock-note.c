@@ -319,9 +319,11 @@ static void the_versions_of_its_leases_lie_beside_it(void **state)
         (void)state;
         assert_int_equal(hf_sanlock_note_read(note.path, &got, NULL), 0);
         assert_int_equal(hf_sanlock_note_state_read(&got, &text, NULL), -ENOENT);
+        assert_false(hf_sanlock_note_has_state(&paths, getpid()));
         assert_int_equal(hf_sanlock_note_state_write(&got, "LS:key:/p:0:7", NULL), 0);
         assert_int_equal(hf_sanlock_note_state_read(&got, &text, NULL), 0);
         assert_string_equal(text, "LS:key:/p:0:7");
+        assert_true(hf_sanlock_note_has_state(&paths, getpid()));
         assert_int_equal(chmod(path, 0666), 0);
         assert_int_equal(hf_sanlock_note_state_read(&got, &text, NULL), -EPERM);
 }
