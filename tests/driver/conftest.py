@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from hftest.peers import LIBRARY, Peer, sanitizer
+from hftest.peers import Peer, sanitizer
 
 @pytest.fixture
 def plain_build():

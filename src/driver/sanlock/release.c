@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Giving back, and asking what there would be to give back. */
-#include "driver/sanlock/session.h"
+#include "driver/sanlock/sanlock.h"
 #include "driver/sanlock/state.h"
 #include "driver/sanlock/uses.h"
 
@@ -34,15 +34,9 @@ static int select_own(const struct hf_sanlock_vm *vm, const struct hf_sanlock_st
 static int look(const struct hf_sanlock_vm *vm, struct hf_sanlock_state *ret_all,
                 struct hf_sanlock_state *ret_own, struct hf_lock_error *err)
 {
-        hf_cleanup_session struct hf_sanlock_session session = HF_SANLOCK_SESSION_INIT;
         struct hf_lock_error error = {.size = sizeof(error)};
-        int r = hf_sanlock_session_open(&session, 0, err);
+        int r = hf_sanlock_state_of(vm->pid, ret_all, &error);
 
-        if (r >= 0)
-                r = hf_sanlock_session_ask(&session, err);
-        if (r < 0)
-                return r;
-        r = hf_sanlock_state_of(vm->pid, ret_all, &error);
         if (r < 0 && r != -ESRCH) {
                 *err = error;
                 return r;

@@ -52,10 +52,12 @@ void hf_sanlock_session_limit(const struct hf_sanlock_session *session)
  */
 int hf_sanlock_session_result(struct hf_sanlock_session *session, int rv)
 {
-        if ((rv != -EAGAIN && rv != -1) || hf_clock_nsec(CLOCK_MONOTONIC) < session->deadline)
+        bool late = hf_clock_nsec(CLOCK_MONOTONIC) >= session->deadline;
+
+        if (rv != -1 && (rv != -EAGAIN || !late))
                 return rv;
         session->lost = true;
-        return -ETIMEDOUT;
+        return late ? -ETIMEDOUT : -ECONNRESET;
 }
 
 int hf_sanlock_session_ask(struct hf_sanlock_session *session, struct hf_lock_error *err)
@@ -65,8 +67,6 @@ int hf_sanlock_session_ask(struct hf_sanlock_session *session, struct hf_lock_er
 
         hf_sanlock_session_limit(session);
         rv = hf_sanlock_session_result(session, sanlock_inquire(session->fd, -1, 0, &n, &text));
-        if (rv == -1)
-                rv = -ECONNRESET;
         return rv < 0 ? hf_sanlock_fail(err, HF_SANLOCK_INQUIRE, rv, "the sanlock daemon") : 0;
 }
 

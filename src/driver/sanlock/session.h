@@ -32,7 +32,10 @@ int hf_sanlock_session_ask(struct hf_sanlock_session *session, struct hf_lock_er
 /* Before each call on session->fd: limits it to what is left until the deadline. */
 void hf_sanlock_session_limit(const struct hf_sanlock_session *session);
 
-/* After each: what it returned, with -ETIMEDOUT where that was the limit. */
+/*
+ * After each but a release: what it returned, with -ETIMEDOUT where that was the limit, and
+ * -ECONNRESET where the daemon went away.
+ */
 int hf_sanlock_session_result(struct hf_sanlock_session *session, int rv);
 
 /*

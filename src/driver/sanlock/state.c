@@ -88,6 +88,9 @@ int hf_sanlock_state_of(pid_t pid, struct hf_sanlock_state *ret, struct hf_lock_
         int n = 0, rv;
 
         rv = sanlock_inquire(-1, pid, 0, &n, &text);
+        /* The end of the connection. */
+        if (rv == -1)
+                rv = -ECONNRESET;
         if (rv < 0)
                 return hf_sanlock_fail(err, HF_SANLOCK_INQUIRE, rv, "process %d", pid);
         return hf_sanlock_state_parse(text, ret, err);

@@ -50,9 +50,11 @@ static int acquire(struct hf_sanlock_take *take, const struct hf_sanlock_lease *
         hf_sanlock_lease_resource(lease, &wanted);
         demand_version(take, lease, &wanted.res);
         (void)snprintf(options.owner_name, sizeof(options.owner_name), "%s", take->vm->name);
-        if (!take->own)
-                return sanlock_acquire(-1, take->vm->pid, SANLK_ACQUIRE_OWNER_NOWAIT, 1, &arg,
-                                       &options);
+        if (!take->own) {
+                rv = sanlock_acquire(-1, take->vm->pid, SANLK_ACQUIRE_OWNER_NOWAIT, 1, &arg,
+                                     &options);
+                return rv == -1 ? -ECONNRESET : rv;
+        }
         hf_sanlock_session_limit(take->session);
         rv = sanlock_acquire(take->session->fd, -1, SANLK_ACQUIRE_OWNER_NOWAIT, 1, &arg, &options);
         return hf_sanlock_session_result(take->session, rv);
@@ -248,8 +250,7 @@ static void give(struct hf_sanlock_take *take, const struct hf_sanlock_lease *le
                 return;
         }
         hf_sanlock_session_limit(take->session);
-        (void)hf_sanlock_session_result(take->session,
-                                        sanlock_release(take->session->fd, -1, 0, 1, &arg));
+        (void)sanlock_release(take->session->fd, -1, 0, 1, &arg);
 }
 
 void hf_sanlock_take_undo(struct hf_sanlock_take *take)
