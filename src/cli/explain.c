@@ -179,7 +179,8 @@ static void ask_driver(struct explanation *e)
         e->standing.daemon |= r >= 0;
         if (r < 0 && e->driver) {
                 hf_message("%s", error.text);
-                e->standing.hidden = true;
+                e->standing.unclear |= error.code == HOLDFAST_E_CONFIG;
+                e->standing.hidden |= error.code != HOLDFAST_E_CONFIG;
         }
         e->standing.leased = r > 0 ? &e->leased : NULL;
         for (size_t i = 0; i < json_object_array_length(leases); i++)
