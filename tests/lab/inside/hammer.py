@@ -46,17 +46,10 @@ def words(answer):
 
 def hammer(socket, space, name, token, seconds, me):
     found, odd, doubles = (collections.Counter() for _ in range(3))
-<<<<<<< HEAD
     with wire.Connection(wire.Transport(socket), timeout=locks.TIMEOUT) as connection:
         answer = connection.register(wire.Owner(me, os.getpid()))
         assert answer.ok, f"register: {words(answer)}"
         locks.announce(connection, space)
-=======
-    with wire.Connection(wire.Transport(socket), timeout=TIMEOUT) as connection:
-        answer = connection.register(wire.Owner(me, os.getpid()))
-        assert answer.ok, f"register: {words(answer)}"
-        connection.create_lockspace(space)
->>>>>>> six-core
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             answer = connection.acquire(name, space, wire.AUTOCREATE)
