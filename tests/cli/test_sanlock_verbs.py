@@ -9,36 +9,12 @@ import time
 import pytest
 
 from hftest import sanlock
-from hftest.command import HOLDFAST, Cli
+from hftest.command import HOLDFAST
 from hftest.processes import Nursery, until
+from hftest.sanlock import Command
 
 OK, TROUBLE, NOBODY, USAGE, NO_DAEMON, SYSTEM, HELD, CONFIG = 0, 1, 1, 64, 69, 71, 75, 78
 WEEK = 7 * 86400
-
-
-class Command(Cli):
-    """The command on one of the hosts, as the user of the cluster."""
-
-    def __init__(self, host):
-        super().__init__(host.nursery, host.directory, host.holdfast_dir)
-        self.host = host
-        self.env.update(host.env)
-        settings = os.path.join(self.config, "holdfast")
-        os.makedirs(settings, exist_ok=True)
-        with open(host.conf, encoding="utf-8") as conf, \
-                open(os.path.join(settings, "holdfast.conf"), "w", encoding="utf-8") as out:
-            out.write(conf.read() + 'lock_manager = "sanlock"\n')
-
-    def __call__(self, *words, **how):
-        return super().__call__(*words, prefix=sanlock.as_user([]), **how)
-
-    def hold(self, name, *options, vmm=None):
-        child = self.start("run", f"--name={name}", *options, "--",
-                           *(vmm or ["sh", "-c", "echo up; exec sleep 600"]),
-                           prefix=sanlock.as_user([]), stdout=-1, stderr=-1)
-        line = child.stdout.readline()
-        assert line == "up\n", (line, child.communicate(timeout=30))
-        return child
 
 
 def knows_all(command):
