@@ -83,6 +83,10 @@ class Paused:
         os.chmod(self.state, 0o600)
         sanlock.own(self.state)
 
+    def read_state(self):
+        with open(self.state, encoding="ascii") as text:
+            return text.read()
+
     def go_on(self):
         self.run.stdin.write("go\n")
         self.run.stdin.flush()
@@ -124,16 +128,30 @@ def test_who_resumes_a_vm_that_another_is_resuming_takes_nothing_from_it(host):
 
 
 def test_what_others_have_taken_for_the_vm_stays_its_own(host):
-    """A manager has resumed it, and nobody has told the file of versions."""
+    """A manager resumes it at the same time."""
     disks = [host.cluster.disk() for _ in range(2)]
     vm = Paused(host, "managed", disks)
-    kept = open(vm.state, encoding="ascii").read()
+    kept = vm.read_state()
     host.vm("managed", *disks, pid=vm.pid).must("resume", state=kept)
     held = host.holds(vm.pid)
+    vm.write_state(kept)
     again = vm.begin_resume()
     said = again.communicate(timeout=DEADLINE)[1]
     assert again.returncode == HELD and "somebody else" in said, said
     assert host.holds(vm.pid) == held and len(held) == 2
+    vm.end()
+
+
+def test_versions_that_were_noted_go_when_a_manager_resumes_the_vm_by_others(host):
+    disk = host.cluster.disk()
+    vm = Paused(host, "known", [disk])
+    manager = host.vm("known", disk, pid=vm.pid)
+    manager.must("resume", state=vm.read_state())
+    assert not os.path.exists(vm.state)
+    again = host.vm("known", disk, pid=vm.pid)
+    again.must("pause")
+    host.vm("known", disk, pid=vm.pid).must("resume")
+    assert len(host.holds(vm.pid)) == 1
     vm.end()
 
 
