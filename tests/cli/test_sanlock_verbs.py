@@ -4,12 +4,13 @@ run as several hosts."""
 
 import json
 import os
+import signal
 import time
 
 import pytest
 
 from hftest import sanlock
-from hftest.command import HOLDFAST
+from hftest.command import HOLDFAST, need
 from hftest.processes import Nursery, until
 from hftest.sanlock import Command
 
@@ -251,6 +252,41 @@ def test_cleanup_removes_what_is_old_and_nobodys(hosts, alpha, beta, leases):
     assert done.returncode == OK, done.stderr
     assert [told[name] for name in names] == ["removed", "in use", "used lately"], told
     assert not os.path.exists(old) and os.path.exists(held) and os.path.exists(young)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_is_used_while_cleanup_looks_at_it_is_spared(hosts, alpha, leases, times, version):
+    """A VM that is paused now may demand the version that it has left there."""
+    disk, path = leases()
+    user = hosts[1].raw(registered=True)
+    if version:
+        user.must("acquire", hosts.lease_of(disk))
+        user.must("release", hosts.lease_of(disk))
+        age(path)
+    trace = os.path.join(hosts[0].directory, f"trace-{times}-{version}")
+    # It stops behind that look at the file.
+    sweep = alpha.nursery.spawn(
+        [*sanlock.as_user([]), need("strace"), "-f", "-o", trace, "-P", path, "-e",
+         f"inject=newfstatat:signal=SIGSTOP:when={times}",
+         os.path.join(alpha.env["HOLDFAST_LIBEXEC_DIR"], "holdfast-sanlock"), "cleanup"],
+        env=alpha.env, stdin=-3, stdout=-1, stderr=-1, text=True)
+
+    def stopped():
+        if not os.path.exists(trace):
+            return 0
+        with open(trace, encoding="utf-8") as text:
+            return next((int(line.split()[0]) for line in text if "stopped by SIGSTOP" in line), 0)
+    until(stopped, "it has stopped")
+    try:
+        user.must("acquire", hosts.lease_of(disk))
+        user.must("release", hosts.lease_of(disk))
+    finally:
+        os.kill(stopped(), signal.SIGCONT)
+    said = sweep.communicate(timeout=30)
+    assert sweep.returncode == OK, said
+    assert os.path.exists(path) and hosts[0].version(disk) > version, said
+    user.kill()
 
 
 def test_a_lease_that_was_removed_is_made_again(hosts, alpha, beta, leases):
