@@ -17,6 +17,7 @@
 #include "driver/sanlock/lockspace.h"
 #include "driver/sanlock/state.h"
 #include "sanlock/talk.h"
+#include "sanlock/tool.h"
 
 #include <fcntl.h>
 #include <sanlock_admin.h>
@@ -149,14 +150,15 @@ static int find_monitor(struct resume *vm)
         return HF_EXIT_SYSTEM;
 }
 
-/* The daemon of the VM, whatever our own environment says. */
+/* The daemon of the VM, whatever our own environment says, which has to answer. */
 static int choose_daemon(struct resume *vm)
 {
         const char *dir = vm->note.run_dir;
+        int r = dir ? setenv("SANLOCK_RUN_DIR", dir, 1) : unsetenv("SANLOCK_RUN_DIR");
 
-        return (dir ? setenv("SANLOCK_RUN_DIR", dir, 1) : unsetenv("SANLOCK_RUN_DIR")) == 0
-                       ? HF_EXIT_OK
-                       : HF_EXIT_SYSTEM;
+        if (r < 0)
+                return HF_EXIT_SYSTEM;
+        return hf_tool_has_daemon() ? HF_EXIT_OK : HF_EXIT_NO_DAEMON;
 }
 
 /* ---- the leases ---- */

@@ -13,7 +13,7 @@ from hftest import sanlock
 from hftest.processes import Nursery
 from hftest.sanlock import Command
 
-OK, NOBODY, SYSTEM, HELD = 0, 1, 71, 75
+OK, NO_DAEMON, HELD = 0, 69, 75
 DEADLINE = 30
 
 # A VMM whose monitor takes its time: it answers "cont" when a line comes in.
@@ -167,4 +167,21 @@ def test_a_vm_whose_leases_were_noted_and_not_given_back_has_them_already(host):
     vm.go_on()
     assert going.wait(DEADLINE) == OK, going.stderr.read()
     assert host.holds(vm.pid) == held and not os.path.exists(vm.state)
+    vm.end()
+
+
+def test_nobody_waits_for_a_daemon_that_is_silent(host):
+    """It is stopped for less time than its lockspace can do without it."""
+    vm = Paused(host, "waits", [host.cluster.disk()])
+    host.freeze()
+    try:
+        verbs = [vm.begin_resume(), *[
+            vm.command.start("sanlock", verb, prefix=sanlock.as_user([]), stdin=-3, stdout=-1,
+                             stderr=-1) for verb in ("cleanup", "join", "status")]]
+        said = [verb.communicate(timeout=DEADLINE)[1] for verb in verbs]
+    finally:
+        host.thaw()
+    assert [verb.returncode for verb in verbs] == [NO_DAEMON] * 4, said
+    assert all("did not answer in time" in text for text in said), said
+    assert host.holds(vm.pid) == {} and os.path.exists(vm.state)
     vm.end()
