@@ -28,6 +28,7 @@ from .peers import DRIVERS, Peer
 from .processes import STOP_DEADLINE, until
 
 DISKS = "__LIBVIRT__DISKS__"
+NOT_BUILT = "the driver sanlock is not built (-Dsanlock)"
 NAMES = ("alpha", "beta", "gamma", "delta")
 NOBODY = 65534
 LIVE = 3  # SANLK_HOST_LIVE
