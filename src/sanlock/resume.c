@@ -13,12 +13,16 @@
 #include "base/process.h"
 #include "cli/message.h"
 #include "cli/verb.h"
+#include "driver/error.h"
 #include "driver/sanlock/lockspace.h"
 #include "driver/sanlock/state.h"
 #include "sanlock/talk.h"
+#include "sanlock/tool.h"
 
+#include <fcntl.h>
 #include <sanlock_admin.h>
 #include <string.h>
+#include <sys/file.h>
 
 /* QEMU answers "cont" in no time; who is asked again in vain has hung. */
 #define TALK_MS 10000
@@ -47,17 +51,21 @@ struct resume {
         struct hf_paths paths;
         struct hf_sanlock_note note;
         struct hf_sanlock_state state;
+        bool *taken; /* one for each item of state: by this program, which may give it back */
         struct hf_qmp_link link;
         int pidfd;
+        int lock; /* the note, locked: one resumes a VM at a time */
 };
 
 static void clear_resume(struct resume *vm)
 {
         hf_qmp_close(&vm->link);
         hf_sanlock_state_clear(&vm->state);
+        free(vm->taken);
         hf_sanlock_note_clear(&vm->note);
         hf_paths_clear(&vm->paths);
         hf_close_fd(&vm->pidfd);
+        hf_close_fd(&vm->lock);
 }
 
 static const char *name_of(const struct resume *vm)
@@ -96,6 +104,19 @@ static int find_vm(const char *word, struct resume *vm)
         }
 }
 
+static int lock_vm(struct resume *vm)
+{
+        vm->lock = open(vm->note.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (vm->lock >= 0 && flock(vm->lock, LOCK_EX | LOCK_NB) == 0)
+                return HF_EXIT_OK;
+        if (errno == EWOULDBLOCK) {
+                hf_message("VM %s is being resumed by somebody else", name_of(vm));
+                return HF_EXIT_HELD;
+        }
+        hf_message("cannot lock %s: %s", vm->note.path, strerror(errno));
+        return HF_EXIT_SYSTEM;
+}
+
 static int find_state(struct resume *vm)
 {
         struct hf_lock_error why = {.size = sizeof(why)};
@@ -109,8 +130,10 @@ static int find_state(struct resume *vm)
                            name_of(vm));
                 return HF_EXIT_NOBODY;
         }
-        if (r >= 0 && hf_sanlock_state_parse(text, &vm->state, &why) >= 0)
-                return HF_EXIT_OK;
+        if (r >= 0 && hf_sanlock_state_parse(text, &vm->state, &why) >= 0) {
+                vm->taken = calloc((size_t)vm->state.n + 1, sizeof(*vm->taken));
+                return vm->taken ? HF_EXIT_OK : HF_EXIT_SYSTEM;
+        }
         hf_message("the leases of VM %s cannot be read: %s", name_of(vm),
                    r < 0 ? error.text : why.text);
         return r == -EPERM ? HF_EXIT_DENIED : HF_EXIT_SYSTEM;
@@ -127,14 +150,15 @@ static int find_monitor(struct resume *vm)
         return HF_EXIT_SYSTEM;
 }
 
-/* The daemon of the VM, whatever our own environment says. */
-static int choose_daemon(const struct resume *vm)
+/* The daemon of the VM, whatever our own environment says, which has to answer. */
+static int choose_daemon(struct resume *vm)
 {
         const char *dir = vm->note.run_dir;
+        int r = dir ? setenv("SANLOCK_RUN_DIR", dir, 1) : unsetenv("SANLOCK_RUN_DIR");
 
-        return (dir ? setenv("SANLOCK_RUN_DIR", dir, 1) : unsetenv("SANLOCK_RUN_DIR")) == 0
-                       ? HF_EXIT_OK
-                       : HF_EXIT_SYSTEM;
+        if (r < 0)
+                return HF_EXIT_SYSTEM;
+        return hf_tool_has_daemon() ? HF_EXIT_OK : HF_EXIT_NO_DAEMON;
 }
 
 /* ---- the leases ---- */
@@ -187,23 +211,48 @@ static int join_again(const struct resume *vm, struct hf_lock_error *err)
 }
 
 /*
+ * Whether the VM has it already, as one has whose leases were noted and then not given back. With
+ * another version, somebody else has taken it for the VM since.
+ */
+static int has_already(const struct resume *vm, const struct hf_sanlock_state *held,
+                       const struct sanlk_resource *item, struct hf_lock_error *err)
+{
+        const struct sanlk_resource *had = hf_sanlock_state_find(held, item->lockspace_name,
+                                                                 item->name);
+
+        if (!had)
+                return 0;
+        if (had->lver == item->lver)
+                return 1;
+        return hf_driver_refuse(err, EBUSY, HF_LOCK_E_BUSY,
+                                "somebody else has just taken its lease %.48s for VM %s",
+                                item->name, name_of(vm));
+}
+
+/*
  * One by one, since to take a lease makes its version higher: of a call with several it would not
  * be known which of them were had before one was refused.
  */
 static int take_each(const struct resume *vm, struct hf_lock_error *err)
 {
-        for (int i = 0; i < vm->state.n; i++) {
+        hf_cleanup(hf_sanlock_state_clear) struct hf_sanlock_state held = {0};
+        int r = hf_sanlock_state_of(vm->note.pid, &held, err);
+
+        for (int i = 0; i < vm->state.n && r >= 0; i++) {
                 const struct hf_sanlock_state one = {.items = &vm->state.items[i], .n = 1};
                 const struct sanlk_resource *item = vm->state.items[i];
-                int r = 0;
 
                 /* Of several of one name the last one counts. */
-                if (hf_sanlock_state_find(&vm->state, item->lockspace_name, item->name) == item)
-                        r = hf_sanlock_state_retake(vm->note.pid, &one, err);
-                if (r < 0)
-                        return r;
+                if (vm->taken[i] ||
+                    hf_sanlock_state_find(&vm->state, item->lockspace_name, item->name) != item)
+                        continue;
+                r = has_already(vm, &held, item, err);
+                if (r != 0)
+                        continue;
+                r = hf_sanlock_state_retake(vm->note.pid, &one, err);
+                vm->taken[i] = r >= 0;
         }
-        return 0;
+        return r < 0 ? r : 0;
 }
 
 static int retake(const struct resume *vm, struct hf_lock_error *err)
@@ -231,23 +280,33 @@ static void forget_state(const struct resume *vm)
                 (void)unlink(path);
 }
 
+/* Of what was taken here: as the VM has it now. *ret has no items of its own. */
+static int find_taken(struct resume *vm, const struct hf_sanlock_state *now,
+                      struct hf_sanlock_state *ret)
+{
+        ret->items = calloc((size_t)now->n + 1, sizeof(*ret->items));
+        if (!ret->items)
+                return -ENOMEM;
+        for (int i = 0; i < now->n; i++)
+                for (int j = 0; j < vm->state.n; j++) {
+                        struct sanlk_resource *item = vm->state.items[j];
+
+                        if (!vm->taken[j] || hf_sanlock_state_find(now, item->lockspace_name,
+                                                                   item->name) != now->items[i])
+                                continue;
+                        item->lver = item->flags & SANLK_RES_LVER ? now->items[i]->lver : 0;
+                        ret->items[ret->n++] = now->items[i];
+                }
+        return ret->n;
+}
+
 /* Its leases as they were, but for the versions of those that were had meanwhile. */
-static int note_versions(struct resume *vm, const struct hf_sanlock_state *now,
-                         struct hf_lock_error *err)
+static int note_versions(const struct resume *vm, struct hf_lock_error *err)
 {
         hf_cleanup_free char *text = NULL;
         struct hf_error error = {0};
-        int r;
+        int r = hf_sanlock_state_text(&vm->state, &text, err);
 
-        for (int i = 0; i < vm->state.n; i++) {
-                struct sanlk_resource *item = vm->state.items[i];
-                const struct sanlk_resource *had = hf_sanlock_state_find(now, item->lockspace_name,
-                                                                         item->name);
-
-                if (had && (item->flags & SANLK_RES_LVER))
-                        item->lver = had->lver;
-        }
-        r = hf_sanlock_state_text(&vm->state, &text, err);
         if (r < 0 || !text)
                 return r;
         r = hf_sanlock_note_state_write(&vm->note, text, &error);
@@ -256,18 +315,27 @@ static int note_versions(struct resume *vm, const struct hf_sanlock_state *now,
         return r;
 }
 
-/* What was taken is given back, and can be taken again. */
+static void free_items(struct hf_sanlock_state *state)
+{
+        free(state->items);
+}
+
+/*
+ * What was taken here is given back, and can be taken again. Nothing else is: another one may have
+ * taken it, and let the VM run.
+ */
 static void put_back(struct resume *vm)
 {
         hf_cleanup(hf_sanlock_state_clear) struct hf_sanlock_state now = {0};
+        hf_cleanup(free_items) struct hf_sanlock_state ours = {0};
         struct hf_lock_error error = {.size = sizeof(error)};
         int r = hf_sanlock_state_of(vm->note.pid, &now, &error);
 
-        if (r < 0 || now.n == 0)
+        if (r < 0 || find_taken(vm, &now, &ours) <= 0)
                 return;
-        r = note_versions(vm, &now, &error);
+        r = note_versions(vm, &error);
         if (r >= 0)
-                r = hf_sanlock_state_release(vm->note.pid, &now, &error);
+                r = hf_sanlock_state_release(vm->note.pid, &ours, &error);
         if (r < 0)
                 hf_message("VM %s keeps leases, and is paused: %s", name_of(vm), error.text);
 }
@@ -320,14 +388,13 @@ static int let_run(struct resume *vm)
 
 static int resume(const char *word)
 {
-        static int (*const steps[])(struct resume * vm) = {find_state, find_monitor};
-        hf_cleanup(clear_resume) struct resume vm = {.pidfd = -1, .link.fd = -1};
+        static int (*const steps[])(struct resume * vm) = {lock_vm, find_state, find_monitor,
+                                                           choose_daemon};
+        hf_cleanup(clear_resume) struct resume vm = {.pidfd = -1, .lock = -1, .link.fd = -1};
         int status = find_vm(word, &vm);
 
         for (size_t i = 0; i < HF_ARRAY_LEN(steps) && status == HF_EXIT_OK; i++)
                 status = steps[i](&vm);
-        if (status == HF_EXIT_OK)
-                status = choose_daemon(&vm);
         if (status == HF_EXIT_OK)
                 status = take_leases(&vm);
         return status == HF_EXIT_OK ? let_run(&vm) : status;

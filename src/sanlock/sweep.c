@@ -99,13 +99,36 @@ static bool is_refusal(int rv)
         return code->code == HF_LOCK_E_BUSY;
 }
 
-static void sweep_lease(const struct sweeping *sweeping, const struct hf_sanlock_lease *lease)
+/* Of what is held: sanlock takes version 0 for none that would be demanded. */
+static bool is_first_use(const struct hf_sanlock_resource *resource)
+{
+        struct hf_sanlock_resource found = *resource;
+
+        return sanlock_read_resource(&found.res, 0) >= 0 && found.res.lver == 1;
+}
+
+/*
+ * version is what the lease had when its file was seen to be old (0: none). With another one it has
+ * been used since, perhaps by a VM that is paused now and will demand that version.
+ */
+static void sweep_lease(const struct sweeping *sweeping, const struct hf_sanlock_lease *lease,
+                        uint64_t version)
 {
         struct hf_sanlock_resource resource;
         int rv;
 
         hf_sanlock_lease_resource(lease, &resource);
+        resource.res.flags = SANLK_RES_LVER;
+        resource.res.lver = version;
         rv = acquire(sweeping, &resource);
+        resource.res.flags = 0;
+        resource.res.lver = 0;
+        if (rv >= 0 && version == 0 && !is_first_use(&resource)) {
+                struct sanlk_resource *arg = &resource.res;
+
+                (void)sanlock_release(sweeping->socket, -1, 0, 1, &arg);
+                rv = SANLK_ACQUIRE_LVER;
+        }
         if (rv >= 0) {
                 rv = give_up(sweeping, &resource);
                 if (rv >= 0) {
@@ -114,6 +137,9 @@ static void sweep_lease(const struct sweeping *sweeping, const struct hf_sanlock
                 }
         } else if (rv == SANLK_LEADER_RESOURCE && is_given_up(&resource)) {
                 remove_file(sweeping, lease->path, HF_SWEEP_FINISHED);
+                return;
+        } else if (rv == SANLK_ACQUIRE_LVER) {
+                tell(sweeping, HF_SWEEP_YOUNG, lease->path, "%s", "");
                 return;
         } else if (is_refusal(rv)) {
                 tell(sweeping, HF_SWEEP_IN_USE, lease->path, "%s", "");
@@ -178,6 +204,22 @@ static bool is_older(const struct sweeping *sweeping, const struct stat *st, uin
         return st->st_mtime <= sweeping->now && (uint64_t)(sweeping->now - st->st_mtime) >= seconds;
 }
 
+/* One that was not used for long, by what it was when that was seen. */
+static void sweep_old(const struct sweeping *sweeping, const struct hf_sanlock_lease *lease)
+{
+        struct hf_sanlock_resource found;
+        struct stat st;
+
+        hf_sanlock_lease_resource(lease, &found);
+        if (sanlock_read_resource(&found.res, 0) < 0)
+                found.res.lver = 0;
+        /* Once more: it may have been used since it was looked at, and before it was read. */
+        if (lstat(lease->path, &st) == 0 && !is_older(sweeping, &st, sweeping->sweep->older_than_s))
+                spare_lease(sweeping, lease);
+        else
+                sweep_lease(sweeping, lease, found.res.lver);
+}
+
 static void sweep_entry(struct sweeping *sweeping, const char *name)
 {
         hf_cleanup(hf_sanlock_lease_clear) struct hf_sanlock_lease lease = {0};
@@ -206,7 +248,7 @@ static void sweep_entry(struct sweeping *sweeping, const char *name)
         else if (sweep->dry)
                 look_at_lease(sweeping, &lease);
         else
-                sweep_lease(sweeping, &lease);
+                sweep_old(sweeping, &lease);
 }
 
 static int sweep_directory(struct sweeping *sweeping, struct hf_lock_error *err)

@@ -2,11 +2,15 @@
 #include "sanlock/tool.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "cli/message.h"
 #include "driver/error.h"
+#include "driver/sanlock/session.h"
 
-#include <sanlock_admin.h>
 #include <string.h>
+
+/* A daemon answers at once what does not concern its disks. */
+#define ANSWER_NS (4 * 1000000000ULL)
 
 static void tell_notice(void *ctx, const char *text)
 {
@@ -38,13 +42,15 @@ int hf_tool_no_arguments(const struct hf_options *options)
 
 bool hf_tool_has_daemon(void)
 {
-        uint32_t version, protocol;
-        int rv = sanlock_version(0, &version, &protocol);
+        hf_cleanup_session struct hf_sanlock_session session = HF_SANLOCK_SESSION_INIT;
+        struct hf_lock_error err = {.size = sizeof(err)};
+        int r = hf_sanlock_session_open(&session, hf_clock_nsec(CLOCK_MONOTONIC) + ANSWER_NS, &err);
 
-        if (rv >= 0)
-                return true;
-        hf_message("%s (sanlock: %d)", hf_sanlock_code(HF_SANLOCK_REGISTER, rv)->text, rv);
-        return false;
+        if (r >= 0)
+                r = hf_sanlock_session_ask(&session, &err);
+        if (r < 0)
+                hf_message("%s", err.text);
+        return r >= 0;
 }
 
 /* The one that was named, or that of disks. */

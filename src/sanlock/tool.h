@@ -76,5 +76,5 @@ int hf_tool_fail_as(int r, const struct hf_error *error);
 /* Reports an argument that the verb does not take. Returns an exit status. */
 int hf_tool_no_arguments(const struct hf_options *options);
 
-/* Whether the daemon answers; says so if it does not. */
+/* Whether the daemon answers within some seconds; says so if it does not. */
 bool hf_tool_has_daemon(void);

@@ -4,41 +4,18 @@ run as several hosts."""
 
 import json
 import os
+import signal
 import time
 
 import pytest
 
 from hftest import sanlock
-from hftest.command import HOLDFAST, Cli
+from hftest.command import HOLDFAST, need
 from hftest.processes import Nursery, until
+from hftest.sanlock import Command
 
 OK, TROUBLE, NOBODY, USAGE, NO_DAEMON, SYSTEM, HELD, CONFIG = 0, 1, 1, 64, 69, 71, 75, 78
 WEEK = 7 * 86400
-
-
-class Command(Cli):
-    """The command on one of the hosts, as the user of the cluster."""
-
-    def __init__(self, host):
-        super().__init__(host.nursery, host.directory, host.holdfast_dir)
-        self.host = host
-        self.env.update(host.env)
-        settings = os.path.join(self.config, "holdfast")
-        os.makedirs(settings, exist_ok=True)
-        with open(host.conf, encoding="utf-8") as conf, \
-                open(os.path.join(settings, "holdfast.conf"), "w", encoding="utf-8") as out:
-            out.write(conf.read() + 'lock_manager = "sanlock"\n')
-
-    def __call__(self, *words, **how):
-        return super().__call__(*words, prefix=sanlock.as_user([]), **how)
-
-    def hold(self, name, *options, vmm=None):
-        child = self.start("run", f"--name={name}", *options, "--",
-                           *(vmm or ["sh", "-c", "echo up; exec sleep 600"]),
-                           prefix=sanlock.as_user([]), stdout=-1, stderr=-1)
-        line = child.stdout.readline()
-        assert line == "up\n", (line, child.communicate(timeout=30))
-        return child
 
 
 def knows_all(command):
@@ -278,6 +255,43 @@ def test_cleanup_removes_what_is_old_and_nobodys(hosts, alpha, beta, leases):
     assert done.returncode == OK, done.stderr
     assert [told[name] for name in names] == ["removed", "in use", "used lately"], told
     assert not os.path.exists(old) and os.path.exists(held) and os.path.exists(young)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_is_used_while_cleanup_looks_at_it_is_spared(hosts, alpha, leases, times, version):
+    """A VM that is paused now may demand the version that it has left there."""
+    disk, path = leases()
+    user = hosts[1].raw(registered=True)
+    if version:
+        user.must("acquire", hosts.lease_of(disk))
+        user.must("release", hosts.lease_of(disk))
+        age(path)
+    trace = os.path.join(hosts[0].directory, f"trace-{times}-{version}")
+    # It stops behind that look at the file.
+    sweep = alpha.nursery.spawn(
+        [*sanlock.as_user([]), need("strace"), "-f", "-o", trace, "-P", path, "-e",
+         f"inject=newfstatat:signal=SIGSTOP:when={times}",
+         os.path.join(alpha.env["HOLDFAST_LIBEXEC_DIR"], "holdfast-sanlock"), "cleanup"],
+        # A sanitizer cannot look for leaks of what is traced.
+        env={**alpha.env, "ASAN_OPTIONS": "detect_leaks=0:exitcode=99"},
+        stdin=-3, stdout=-1, stderr=-1, text=True)
+
+    def stopped():
+        if not os.path.exists(trace):
+            return 0
+        with open(trace, encoding="utf-8") as text:
+            return next((int(line.split()[0]) for line in text if "stopped by SIGSTOP" in line), 0)
+    until(stopped, "it has stopped")
+    try:
+        user.must("acquire", hosts.lease_of(disk))
+        user.must("release", hosts.lease_of(disk))
+    finally:
+        os.kill(stopped(), signal.SIGCONT)
+    said = sweep.communicate(timeout=30)
+    assert sweep.returncode == OK, said
+    assert os.path.exists(path) and hosts[0].version(disk) > version, said
+    user.kill()
 
 
 def test_a_lease_that_was_removed_is_made_again(hosts, alpha, beta, leases):

@@ -256,8 +256,6 @@ def test_a_resume_that_another_disk_has_kept_back_is_made_up_for_later(cluster, 
 
 @pytest.fixture(scope="module")
 def lone_cluster(session_nursery):
-    if not sanlock.driver_is_built():
-        pytest.skip("the driver sanlock is not built (-Dsanlock)")
     return sanlock.Cluster(session_nursery, hosts=1)
 
 

@@ -23,8 +23,6 @@ BUSY, STALE = 3, 11
 @pytest.fixture(scope="module")
 def hosts(machine, session_nursery):
     """Ours and libvirt's; it is libvirt that has made the lockspace."""
-    if not sanlock.driver_is_built():
-        pytest.skip("the driver sanlock is not built (-Dsanlock)")
     cluster = sanlock.Cluster(session_nursery, hosts=2, join=False, started=1)
     lab = LibvirtHost(cluster[1])
     try:

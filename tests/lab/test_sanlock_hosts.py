@@ -166,8 +166,6 @@ if os.geteuid() == 0:
 @pytest.fixture(scope="module")
 def courses():
     """All of them, begun at the same time."""
-    if not sanlock.driver_is_built():
-        pytest.skip("the driver sanlock is not built (-Dsanlock)")
     nursery = processes.Nursery()
     try:
         # What a thread starts ends with the thread: they are kept until all is over.

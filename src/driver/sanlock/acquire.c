@@ -168,6 +168,16 @@ static int find_demand(const struct hf_sanlock_vm *vm, const struct hf_lock_acqu
         return r;
 }
 
+/* A caller with versions of his own has taken all: older ones shall not be demanded after that. */
+static void forget_noted(const struct hf_sanlock_vm *vm)
+{
+        hf_cleanup(hf_sanlock_state_clear) struct hf_sanlock_state noted = {0};
+        struct hf_lock_error ignored = {.size = sizeof(ignored)};
+
+        if (hf_sanlock_paused_demand(vm, &noted, &ignored) >= 0 && noted.n > 0)
+                hf_sanlock_paused_done(vm, &noted);
+}
+
 int hf_sanlock_acquire(void *data, const struct hf_lock_acquire *acquire,
                        struct hf_lock_result *result, struct hf_lock_error *err)
 {
@@ -198,5 +208,7 @@ int hf_sanlock_acquire(void *data, const struct hf_lock_acquire *acquire,
                 result->state = hf_steal_ptr(take.state);
         if (r >= 0 && noted)
                 hf_sanlock_paused_done(take.vm, &demand);
+        else if (r >= 0 && !is_start(acquire) && demand.n > 0)
+                forget_noted(take.vm);
         return r;
 }

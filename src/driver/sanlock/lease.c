@@ -88,8 +88,12 @@ int hf_sanlock_lease_of_disk(const char *dir, const char *path, struct hf_sanloc
         if (asprintf(&file, "%s/%s", dir, lease.key) < 0)
                 file = NULL;
         r = fill(&lease, path, file, err);
-        if (r < 0)
+        if (r >= 0)
+                r = hf_sanlock_check_path("lease file", lease.path, err);
+        if (r < 0) {
+                hf_sanlock_lease_clear(&lease);
                 return r;
+        }
         *ret = lease;
         return 0;
 }

@@ -86,7 +86,7 @@ static int check_dir(int fd, const char *path, uid_t *owner, struct hf_error *er
         return 0;
 }
 
-static int check_file(const struct stat *st, uid_t dir_owner, const char *path,
+static int check_file(const struct stat *st, size_t most, uid_t dir_owner, const char *path,
                       struct hf_error *err)
 {
         if (!S_ISREG(st->st_mode))
@@ -97,7 +97,7 @@ static int check_file(const struct stat *st, uid_t dir_owner, const char *path,
                 return refuse(err, path, "others can write it");
         if (dir_owner != 0 && dir_owner != st->st_uid)
                 return refuse(err, path, "its directory, or one above that, is another user's");
-        if (st->st_size > HF_SANLOCK_NOTE_SIZE_MAX)
+        if (st->st_size < 0 || (size_t)st->st_size > most)
                 return refuse(err, path, "it is too long");
         return 0;
 }
@@ -170,8 +170,8 @@ static int open_in(const char *path, int *ret_dir, const char **ret_name, uid_t 
         return open_dir(path, parts, ret_dir, ret_owner, err);
 }
 
-int hf_sanlock_note_read_file(const char *path, char **ret, size_t *ret_len, uid_t *ret_owner,
-                              struct hf_error *err)
+int hf_sanlock_note_read_file(const char *path, size_t most, char **ret, size_t *ret_len,
+                              uid_t *ret_owner, struct hf_error *err)
 {
         hf_cleanup_fd int dir = -1, fd = -1;
         hf_cleanup_free char *text = NULL;
@@ -188,11 +188,11 @@ int hf_sanlock_note_read_file(const char *path, char **ret, size_t *ret_len, uid
                 return refuse(err, path, "it is a symbolic link");
         if (fd < 0 || fstat(fd, &st) < 0)
                 return hf_error_sys(err, errno, "cannot open %s", path);
-        r = check_file(&st, dir_owner, path, err);
+        r = check_file(&st, most, dir_owner, path, err);
         if (r < 0)
                 return r;
-        text = malloc(HF_SANLOCK_NOTE_SIZE_MAX + 1);
-        r = text ? read_all(fd, text, HF_SANLOCK_NOTE_SIZE_MAX, ret_len) : -ENOMEM;
+        text = malloc((size_t)st.st_size + 1);
+        r = text ? read_all(fd, text, (size_t)st.st_size, ret_len) : -ENOMEM;
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot read %s", path);
         *ret_owner = st.st_uid;

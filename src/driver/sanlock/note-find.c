@@ -113,6 +113,9 @@ int hf_sanlock_note_state_write(const struct hf_sanlock_note *note, const char *
         if (!path)
                 return hf_error_sys(err, ENOMEM, "cannot note the leases of process %d",
                                     (int)note->pid);
+        if (strlen(state) > HF_SANLOCK_NOTE_STATE_MAX)
+                return hf_error_sys(err, E2BIG, "cannot note the leases of process %d",
+                                    (int)note->pid);
         return hf_sanlock_note_write_file(path, state, err);
 }
 
@@ -127,7 +130,7 @@ int hf_sanlock_note_state_read(const struct hf_sanlock_note *note, char **ret, s
         if (!path)
                 return hf_error_sys(err, ENOMEM, "cannot read the leases of process %d",
                                     (int)note->pid);
-        r = hf_sanlock_note_read_file(path, &text, &len, &owner, err);
+        r = hf_sanlock_note_read_file(path, HF_SANLOCK_NOTE_STATE_MAX, &text, &len, &owner, err);
         if (r < 0)
                 return r;
         if (owner != note->owner && owner != 0)

@@ -301,7 +301,7 @@ int hf_sanlock_note_read(const char *path, struct hf_sanlock_note *ret, struct h
         hf_cleanup_free char *text = NULL;
         uid_t owner = 0;
         size_t len = 0;
-        int r = hf_sanlock_note_read_file(path, &text, &len, &owner, err);
+        int r = hf_sanlock_note_read_file(path, HF_SANLOCK_NOTE_SIZE_MAX, &text, &len, &owner, err);
 
         if (r >= 0)
                 r = hf_sanlock_note_parse(text, len, path, ret, err);

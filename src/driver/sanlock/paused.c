@@ -48,19 +48,34 @@ void hf_sanlock_paused_done(const struct hf_sanlock_vm *vm, const struct hf_sanl
                 (void)unlink(path);
 }
 
+/* The versions that a state tells of what is demanded, in place of those before. */
+static int update(const char *more, const struct hf_sanlock_state *demand)
+{
+        hf_cleanup(hf_sanlock_state_clear) struct hf_sanlock_state now = {0};
+        struct hf_lock_error error = {.size = sizeof(error)};
+        int r = hf_sanlock_state_parse(more, &now, &error);
+
+        for (int i = 0; i < demand->n && r >= 0; i++) {
+                struct sanlk_resource *item = demand->items[i];
+                const struct sanlk_resource *had = hf_sanlock_state_find(&now, item->lockspace_name,
+                                                                         item->name);
+
+                if (had && (item->flags & had->flags & SANLK_RES_LVER))
+                        item->lver = had->lver;
+        }
+        return r;
+}
+
 void hf_sanlock_paused_failed(const struct hf_sanlock_vm *vm, const struct hf_sanlock_state *demand,
                               const char *more)
 {
         hf_cleanup_sanlock_note struct hf_sanlock_note note = {0};
         struct hf_lock_error error = {.size = sizeof(error)};
-        hf_cleanup_free char *before = NULL, *both = NULL;
+        hf_cleanup_free char *text = NULL;
 
         /* Where that fails the older versions stay: the VM is refused, though it need not be. */
-        if (!hf_sanlock_note_find(&vm->driver->paths, vm->pid, &note) ||
-            hf_sanlock_state_text(demand, &before, &error) < 0 ||
-            asprintf(&both, "%s %s", before, more) < 0) {
-                both = NULL;
+        if (!hf_sanlock_note_find(&vm->driver->paths, vm->pid, &note) || update(more, demand) < 0 ||
+            hf_sanlock_state_text(demand, &text, &error) < 0 || !text)
                 return;
-        }
-        (void)hf_sanlock_note_state_write(&note, both, NULL);
+        (void)hf_sanlock_note_state_write(&note, text, NULL);
 }

@@ -22,7 +22,7 @@ void hf_sanlock_paused_done(const struct hf_sanlock_vm *vm, const struct hf_sanl
 
 /*
  * The VM has not got its leases, and some were had and given back on the way: more, their versions
- * now. They are noted behind the older ones, and count.
+ * now. They are noted in place of the older ones.
  */
 void hf_sanlock_paused_failed(const struct hf_sanlock_vm *vm, const struct hf_sanlock_state *demand,
                               const char *more);

@@ -22,11 +22,13 @@ import subprocess
 import sys
 import tempfile
 
+from .command import Cli
 from .daemons import BUILD
 from .peers import DRIVERS, Peer
 from .processes import STOP_DEADLINE, until
 
 DISKS = "__LIBVIRT__DISKS__"
+NOT_BUILT = "the driver sanlock is not built (-Dsanlock)"
 NAMES = ("alpha", "beta", "gamma", "delta")
 NOBODY = 65534
 LIVE = 3  # SANLK_HOST_LIVE
@@ -440,3 +442,28 @@ class Cluster:
         self._last_timeouts = self.timeouts()
         for folder in (self.runs, self.folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+class Command(Cli):
+    """The command on one of the hosts, as the user of the cluster."""
+
+    def __init__(self, host):
+        super().__init__(host.nursery, host.directory, host.holdfast_dir)
+        self.host = host
+        self.env.update(host.env)
+        settings = os.path.join(self.config, "holdfast")
+        os.makedirs(settings, exist_ok=True)
+        with open(host.conf, encoding="utf-8") as conf, \
+                open(os.path.join(settings, "holdfast.conf"), "w", encoding="utf-8") as out:
+            out.write(conf.read() + 'lock_manager = "sanlock"\n')
+
+    def __call__(self, *words, **how):
+        return super().__call__(*words, prefix=as_user([]), **how)
+
+    def hold(self, name, *options, vmm=None):
+        child = self.start("run", f"--name={name}", *options, "--",
+                           *(vmm or ["sh", "-c", "echo up; exec sleep 600"]),
+                           prefix=as_user([]), stdout=-1, stderr=-1)
+        line = child.stdout.readline()
+        assert line == "up\n", (line, child.communicate(timeout=30))
+        return child

@@ -45,6 +45,20 @@ static void a_disk_may_be_called_anything_that_is_absolute(void **state)
         assert_null(relative.path);
 }
 
+static void a_lease_file_whose_path_sanlock_would_cut_is_refused(void **state)
+{
+        CLEANUP struct hf_sanlock_lease lease = {0};
+        struct hf_error error = {0};
+        char dir[SANLK_PATH_LEN] = "/";
+
+        (void)state;
+        memset(dir + 1, 'd', sizeof(dir) - 2);
+        assert_int_equal(hf_sanlock_lease_of_disk(dir, "/a.img", &lease, &error), -ENAMETOOLONG);
+        assert_null(lease.path);
+        dir[SANLK_PATH_LEN - 34] = '\0';
+        assert_int_equal(hf_sanlock_lease_of_disk(dir, "/a.img", &lease, &error), 0);
+}
+
 static void a_lease_of_the_users_goes_through_as_it_is(void **state)
 {
         const char longest[] = "123456789012345678901234567890123456789012345678";
@@ -119,6 +133,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(the_lease_of_a_disk_is_named_as_libvirt_names_it),
                 cmocka_unit_test(a_disk_may_be_called_anything_that_is_absolute),
+                cmocka_unit_test(a_lease_file_whose_path_sanlock_would_cut_is_refused),
                 cmocka_unit_test(a_lease_of_the_users_goes_through_as_it_is),
                 cmocka_unit_test(what_sanlock_could_not_take_or_report_is_refused),
                 cmocka_unit_test(a_path_has_to_fit_with_its_colons_escaped),

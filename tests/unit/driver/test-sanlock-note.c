@@ -328,6 +328,26 @@ static void the_versions_of_its_leases_lie_beside_it(void **state)
         assert_int_equal(hf_sanlock_note_state_read(&got, &text, NULL), -EPERM);
 }
 
+static void the_versions_of_very_many_leases_are_read_again(void **state)
+{
+        hf_cleanup_sanlock_note struct hf_sanlock_note note = written("a", NULL);
+        hf_cleanup_sanlock_note struct hf_sanlock_note got = {0};
+        const size_t len = 4096 * 300;
+        hf_cleanup_free char *text = malloc(len + 1), *again = NULL;
+        hf_cleanup_free char *huge = malloc(8 * len + 1);
+
+        (void)state;
+        memset(text, 'x', len);
+        text[len] = '\0';
+        memset(huge, 'x', 8 * len);
+        huge[8 * len] = '\0';
+        assert_int_equal(hf_sanlock_note_read(note.path, &got, NULL), 0);
+        assert_int_equal(hf_sanlock_note_state_write(&got, text, NULL), 0);
+        assert_int_equal(hf_sanlock_note_state_read(&got, &again, NULL), 0);
+        assert_string_equal(again, text);
+        assert_int_equal(hf_sanlock_note_state_write(&got, huge, NULL), -E2BIG);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -340,6 +360,7 @@ int main(void)
                 cmocka_unit_test(notes_of_processes_that_are_gone_go_with_the_next_one),
                 cmocka_unit_test(a_vm_is_found_by_its_process_and_its_names),
                 cmocka_unit_test(the_versions_of_its_leases_lie_beside_it),
+                cmocka_unit_test(the_versions_of_very_many_leases_are_read_again),
         };
 
         return cmocka_run_group_tests(tests, make_folder, remove_folder);
