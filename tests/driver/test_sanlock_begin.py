@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from hftest.processes import Nursery, until
-from hftest.sanlock import DISKS, Cluster, key_of
+from hftest.sanlock import DISKS, Cluster, key_of, own
 
 EBUSY, EINVAL, ENOSPC, ETIMEDOUT = -16, -22, -28, -110
 E_CONFIG, E_TIMEOUT = 6, 9
@@ -70,14 +70,40 @@ def test_the_first_start_makes_the_lockspace_and_joins_it(cluster):
     end(hurried, *vms)
 
 
-def test_another_number_than_the_joined_one_is_said_so(cluster):
-    """The lease itself is granted: the host is in the lockspace, by whatever number."""
+def test_another_number_than_the_joined_one_is_refused(cluster):
     host = cluster[0]
     host.configure(host_id=7)
     vm = host.vm("vm", cluster.disk())
-    vm.must("start")
+    answer = vm.start()
+    assert answer["r"] < 0 and "as host 1" in answer["text"] and "= 7" in answer["text"], answer
+    assert not host.holds(vm.pid)
     end(vm)
     host.configure()
+
+
+def test_leases_of_another_directory_than_the_joined_one_are_refused(cluster):
+    """Or two hosts would have a disk, each by the lease of its own directory."""
+    disk = cluster.disk()
+    holder = cluster[0].started("holder", disk)
+    other = own(make_folder(cluster, "other"))
+    cluster[1].configure(disk_lease_dir=other)
+    vm = cluster[1].vm("vm", disk)
+    answer = vm.start()
+    assert answer["r"] < 0, "two VMs have one disk"
+    assert cluster.leases in answer["text"] and other in answer["text"], answer
+    assert not cluster[1].holds(vm.pid)
+    # The same directory by another name is none.
+    cluster[1].configure(disk_lease_dir=cluster.leases + "/.")
+    following = cluster[1].vm("next", cluster.disk())
+    following.must("start")
+    cluster[1].configure()
+    end(holder, vm, following)
+
+
+def make_folder(cluster, name):
+    path = os.path.join(cluster.folder, name)
+    os.mkdir(path)
+    return path
 
 
 class Steps:
