@@ -178,7 +178,7 @@ static void ask_driver(struct explanation *e)
         e->driver = r != -EOPNOTSUPP;
         if (r < 0 && e->driver) {
                 hf_message("%s", error.text);
-                e->standing.hidden = true;
+                e->standing.unasked = true;
         }
         e->standing.leased = r > 0 ? &e->leased : NULL;
         for (size_t i = 0; i < json_object_array_length(leases); i++)
@@ -238,7 +238,7 @@ static void ask_locks(struct explanation *e)
 
         hf_print_put(e->document, "locks", locks);
         if (fd < 0) {
-                e->standing.hidden = errno == EACCES || errno == EPERM;
+                e->standing.hidden |= errno == EACCES || errno == EPERM;
                 hf_print_put(locks, "problem", json_object_new_string(strerror(errno)));
                 return;
         }
