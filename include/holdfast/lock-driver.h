@@ -346,7 +346,8 @@ struct hf_lock_driver {
         /*
          * May be NULL. Looks at the resources that were added, changes nothing, and takes nothing.
          * What would keep an acquire from being tried is told by warn, and is no error
-         * here; one is that nobody could be asked.
+         * here; one is that nobody could be asked, or not about one of the resources, and
+         * those who hold others were told of before.
          */
         int (*look)(void *vm, struct hf_lock_look *look, struct hf_lock_error *err);
 };

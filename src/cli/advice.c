@@ -227,6 +227,19 @@ static void say_hidden(const struct hf_standing *standing, struct hf_advice *ret
         say(ret->next, "Ask again as root.");
 }
 
+static bool is_unasked(const struct hf_standing *standing)
+{
+        return standing->unasked;
+}
+
+static void say_unasked(const struct hf_standing *standing, struct hf_advice *ret)
+{
+        (void)standing;
+        say(ret->verdict,
+            "Whether anybody has it cannot be told: the lock driver could not find out.");
+        say(ret->next, "Put right what the message says, and ask again.");
+}
+
 static bool is_leased_here(const struct hf_standing *standing)
 {
         return standing->leased && standing->leased->pid;
@@ -308,6 +321,7 @@ static const struct {
         {"elsewhere", is_elsewhere, say_elsewhere},
         {"unknown", is_unknown, say_unknown},
         {"used", is_used, say_used},
+        {"hidden", is_unasked, say_unasked},
         {"hidden", is_hidden, say_hidden},
         {"unclear", is_unclear, say_unclear},
         {"free", is_free, say_free},

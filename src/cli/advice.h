@@ -28,6 +28,7 @@ struct hf_standing {
         bool is_ours;                         /* and the record was written on this host */
         bool used;                            /* a QEMU's own locks are there */
         bool hidden;                          /* the locks could not be looked at */
+        bool unasked;                         /* the lock driver could not find out who has it */
         bool unclear;                         /* it cannot be told which file carries its lock */
         bool daemon;   /* who keeps its lock answers: our daemon, or the lock driver */
         bool all_seen; /* every process could be looked at */

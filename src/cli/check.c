@@ -66,6 +66,7 @@ struct check {
         bool lockd;             /* it is the driver whose leases are files */
         bool daemon;            /* one answers and can tell who holds what */
         bool looked;            /* the driver did: it needs no lock daemon of ours */
+        bool blind;             /* it could not be asked: who has what is not known */
         unsigned int guarantee; /* that it told */
         struct told *told;
         size_t n_told;
@@ -142,6 +143,7 @@ static void ask_driver(struct check *check, struct holdfast_vm *vm)
         check->looked = r >= 0 || error.code != HOLDFAST_E_UNSUPPORTED;
         if (r >= 0 || !check->looked)
                 return;
+        check->blind = true;
         hf_message("%s", error.text);
         refuse(check, hf_message_status(&error));
 }
@@ -278,8 +280,14 @@ static void check_image(struct check *check, const struct hf_plan_image *image)
         struct json_object *object = json_object_new_object();
         char holder[HF_HOLDER_TEXT_MAX];
         bool held = is_held(check, image, holder);
-        const char *state = held ? "held" : image->problem ? "unusable" : "free";
+        const char *state = "free";
 
+        if (held)
+                state = "held";
+        else if (image->problem)
+                state = "unusable";
+        else if (check->blind)
+                state = "unknown";
         hf_print_put(object, "path", hf_print_string(image->path));
         hf_print_put(object, "mode", json_object_new_string(mode_of(image)));
         put_guarantee(check, image, object);

@@ -180,7 +180,7 @@ static void ask_driver(struct explanation *e)
         if (r < 0 && e->driver) {
                 hf_message("%s", error.text);
                 e->standing.unclear |= error.code == HOLDFAST_E_CONFIG;
-                e->standing.hidden |= error.code != HOLDFAST_E_CONFIG;
+                e->standing.unasked |= error.code != HOLDFAST_E_CONFIG;
         }
         e->standing.leased = r > 0 ? &e->leased : NULL;
         for (size_t i = 0; i < json_object_array_length(leases); i++)
@@ -240,7 +240,7 @@ static void ask_locks(struct explanation *e)
 
         hf_print_put(e->document, "locks", locks);
         if (fd < 0) {
-                e->standing.hidden = errno == EACCES || errno == EPERM;
+                e->standing.hidden |= errno == EACCES || errno == EPERM;
                 hf_print_put(locks, "problem", json_object_new_string(strerror(errno)));
                 return;
         }

@@ -100,7 +100,11 @@ static int load(const struct hf_tool_options *given, struct hf_tool *tool,
         if (r >= 0)
                 r = hf_sanlock_settings_load(&tool->paths, given->config, tell_notice, NULL,
                                              &tool->settings, &error);
-        return r < 0 ? hf_driver_fail(err, r, &error) : choose(given, tool, err);
+        if (r >= 0)
+                return choose(given, tool, err);
+        r = hf_driver_fail(err, r, &error);
+        err->code = HF_LOCK_E_CONFIG;
+        return r;
 }
 
 int hf_tool_begin(const struct hf_options *options, int argc, char **argv,

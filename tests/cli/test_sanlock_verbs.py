@@ -210,6 +210,68 @@ def test_explain_says_who_and_what_to_do(hosts, alpha, beta):
     assert "Lease held by" in alpha("explain", disk).stdout
 
 
+@pytest.fixture
+def spoiled(hosts):
+    """A disk, and its lease file, in which there is something else."""
+    disk = hosts.disk()
+    place = hosts.lease_of(disk)[2]
+    with open(place, "wb") as out:
+        out.write(b"no lease" * 512)
+    yield disk, sanlock.own(place)
+    os.unlink(place)
+
+
+def test_a_disk_whose_lease_cannot_be_read_is_not_called_free(spoiled, alpha):
+    disk, place = spoiled
+    who = alpha("who", disk)
+    assert who.returncode == CONFIG and "nobody" not in who.stdout and place in who.stderr, who
+    check = alpha("check", "--json", f"--disk={disk}", "--", "true")
+    told = json.loads(check.stdout)
+    assert check.returncode == CONFIG and not told["would_start"], check
+    assert told["images"][0]["state"] == "unknown", told
+    told = json.loads(alpha("explain", "--json", disk).stdout)
+    assert (told["situation"], told["free"]) == ("hidden", False), told
+    assert "root" not in told["next"], told
+    start = alpha("run", f"--disk={disk}", "--", "true")
+    assert start.returncode == CONFIG and place in start.stderr, start
+
+
+def test_check_refuses_what_the_settings_keep_from_starting(new_cluster, hosts, alpha):
+    host = hosts[0]
+    disk = hosts.disk()
+    other = os.path.join(hosts.folder, "other")
+    os.mkdir(other)
+    sanlock.own(other)
+    try:
+        host.configure(disk_lease_dir=other)
+        strayed = Command(host)
+        check = strayed("check", f"--disk={disk}", "--", "true")
+        assert check.returncode == CONFIG and "would not start" in check.stdout, check
+        assert hosts.leases in check.stderr and other in check.stderr, check
+    finally:
+        host.configure()
+        Command(host)
+    lone = new_cluster(hosts=1, join=False)
+    lone[0].configure(host_id=None)
+    check = Command(lone[0])("check", f"--disk={lone.disk()}", "--", "true")
+    assert check.returncode == CONFIG and "host_id" in check.stderr, check
+
+
+def test_ps_says_where_leases_are_shown(alpha):
+    answer = alpha("ps")
+    assert answer.returncode == NO_DAEMON and "holdfast sanlock status" in answer.stderr, answer
+
+
+def test_a_host_without_an_io_timeout_of_its_own_uses_the_lockspaces(new_cluster):
+    cluster = new_cluster(hosts=1, join=False)
+    cluster[0].configure(io_timeout=None)
+    host = Command(cluster[0])
+    assert host("sanlock", "init", "--io-timeout=1").returncode == OK
+    assert host("sanlock", "join").returncode == OK
+    [space] = host.json("sanlock", "status")["lockspaces"]
+    assert (space["io_timeout"], space["timing"]["failed"]) == (1, 8), space
+
+
 # ---- cleanup
 
 

@@ -172,6 +172,15 @@ def test_what_is_only_read_has_no_lease(cluster, host):
     end(vm)
 
 
+def test_on_the_connection_that_a_vmm_inherits_nothing_can_be_given_back(cluster, host):
+    disk = cluster.disk()
+    vm = host.vm("vm", disk)
+    answer = set_up(vm)
+    assert vm.sanlock_release_all(fd=answer["fd"])["r"] < 0
+    assert set(host.holds(vm.pid)) == {key_of(disk)}
+    end(vm)
+
+
 def test_a_client_has_its_leases_until_its_connection_closes(cluster, host):
     disk = cluster.disk()
     client = host.vm("client")

@@ -6,11 +6,12 @@ is killed on its way leaves nothing behind.
 import os
 import re
 import subprocess
+import time
 
 import pytest
 
 from hftest.processes import Nursery, until
-from hftest.sanlock import DISKS, Cluster, key_of
+from hftest.sanlock import DISKS, Cluster, key_of, own
 
 EBUSY, EINVAL, ENOSPC, ETIMEDOUT = -16, -22, -28, -110
 E_CONFIG, E_TIMEOUT = 6, 9
@@ -70,14 +71,49 @@ def test_the_first_start_makes_the_lockspace_and_joins_it(cluster):
     end(hurried, *vms)
 
 
-def test_another_number_than_the_joined_one_is_said_so(cluster):
-    """The lease itself is granted: the host is in the lockspace, by whatever number."""
+def test_another_number_than_the_joined_one_is_refused(cluster):
+    join_all(cluster)
     host = cluster[0]
     host.configure(host_id=7)
     vm = host.vm("vm", cluster.disk())
-    vm.must("start")
+    answer = vm.start()
+    assert answer["r"] < 0 and "as host 1" in answer["text"] and "= 7" in answer["text"], answer
+    assert not host.holds(vm.pid)
     end(vm)
     host.configure()
+
+
+def test_leases_of_another_directory_than_the_joined_one_are_refused(cluster):
+    """Or two hosts would have a disk, each by the lease of its own directory."""
+    join_all(cluster)
+    disk = cluster.disk()
+    holder = cluster[0].started("holder", disk)
+    other = own(make_folder(cluster, "other"))
+    cluster[1].configure(disk_lease_dir=other)
+    vm = cluster[1].vm("vm", disk)
+    answer = vm.start()
+    assert answer["r"] < 0, "two VMs have one disk"
+    assert cluster.leases in answer["text"] and other in answer["text"], answer
+    assert not cluster[1].holds(vm.pid)
+    # The same directory by another name is none.
+    cluster[1].configure(disk_lease_dir=cluster.leases + "/.")
+    following = cluster[1].vm("next", cluster.disk())
+    following.must("start")
+    cluster[1].configure()
+    end(holder, vm, following)
+
+
+def make_folder(cluster, name):
+    path = os.path.join(cluster.folder, name)
+    os.mkdir(path)
+    return path
+
+
+def join_all(cluster):
+    """As the first start on each host does; those that come alone have no others before them."""
+    for host in cluster.hosts:
+        joined = host.started("vm", cluster.disk())
+        end(joined)
 
 
 class Steps:
@@ -115,10 +151,7 @@ def killed_at(cluster, nursery, number):
 
 
 def test_a_start_that_is_killed_at_any_step_leaves_no_lease_and_no_half_made_file(cluster, nursery):
-    for host in cluster.hosts:
-        joined = host.vm("vm", cluster.disk())
-        joined.must("start")
-        end(joined)
+    join_all(cluster)
     _, total = killed_at(cluster, nursery, None)
     assert total > 30, total
     stride = int(os.environ.get("HF_SANLOCK_KILL_STRIDE", "3"))
@@ -132,3 +165,19 @@ def test_a_start_that_is_killed_at_any_step_leaves_no_lease_and_no_half_made_fil
         until(lambda: following.start()["r"] == 0, f"it can be had (step {number})")
         assert set(cluster[1].holds(following.pid)) == {key_of(disk)}
         end(following)
+
+
+def test_a_host_that_is_silent_is_not_waited_for(cluster):
+    """The last, for it harms the host: without OWNER_NOWAIT it would be until the host is given up."""
+    join_all(cluster)
+    disk = cluster.disk()
+    holder = cluster[1].started("holder", disk)
+    vm = cluster[0].vm("late", disk)
+    cluster[1].freeze()
+    begin = time.monotonic()
+    vm.begin("start")
+    answer = vm.answer("start")
+    took = time.monotonic() - begin
+    cluster[1].thaw()
+    assert answer["r"] == EBUSY and took < 20, (answer, took)
+    end(holder, vm)

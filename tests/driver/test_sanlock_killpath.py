@@ -17,7 +17,7 @@ import pytest
 from hftest.command import need, qemu, running
 from hftest.daemons import BUILD
 from hftest.processes import is_there, state_of, until
-from hftest.sanlock import NOBODY, as_user, user
+from hftest.sanlock import NOBODY, as_user, key_of, user
 
 PROGRAM = os.path.join(BUILD, "src", "sanlock", "holdfast-sanlock-killpath")
 DEADLINE = 40.0
@@ -68,12 +68,12 @@ class Place:
         os.chmod(self.monitors, 0o777)
         self.nowhere = os.path.join(folder, "nowhere")
 
-    def note(self, pid, action, monitor=None, start=None, name=None, owner=None):
+    def note(self, pid, action, monitor=None, start=None, name=None, owner=None, run_dir=None):
         start = start_of(pid) if start is None else start
         path = os.path.join(self.notes, name or f"{pid}-{start}")
         with open(path, "w", encoding="ascii") as out:
             out.write(f'pid = {pid}\nstart = {start}\naction = "{action}"\nname = "web1"\n'
-                      f'run_dir = "{self.nowhere}"\n')
+                      f'run_dir = "{run_dir or self.nowhere}"\n')
             if monitor:
                 out.write(f'monitor = "{monitor}"\n')
         os.chmod(path, 0o600)
@@ -198,6 +198,28 @@ def test_a_qemu_whose_disk_others_may_still_write_is_stopped_whole(place, folder
     status, said = place.run(place.note(child.pid, "pause", monitor))
     assert status == TEMPFAIL and "a job or an export" in said, said
     until(lambda: state_of(child.pid) == "T", "it is stopped")
+
+
+@pytest.mark.parametrize("hung", [False, True], ids=["no-monitor", "hung-monitor"])
+def test_nothing_is_given_back_before_the_guest_has_stopped(place, cluster, hung):
+    disk = cluster.disk()
+    cluster.make_lease(disk)
+    vm = cluster[0].raw(registered=True)
+    vm.must("acquire", cluster.lease_of(disk))
+    if hung:
+        vm.must("listen", place.monitor())
+    note = place.note(vm.pid, "pause", place.monitor() if hung else None, owner=user(),
+                      run_dir=cluster[0].run_dir)
+    child = place.start(note)
+    if hung:
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(1)
+    else:
+        assert child.wait(DEADLINE) == TEMPFAIL
+        assert state_of(vm.pid) == "T"
+    assert set(cluster[0].holds(vm.pid)) == {key_of(disk)}
+    vm.kill()
+    child.communicate(timeout=DEADLINE)
 
 
 # What it believes

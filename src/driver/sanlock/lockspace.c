@@ -9,6 +9,7 @@
 #include <sanlock_admin.h>
 #include <sanlock_rv.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* How often to look whether the daemon has joined, which takes seconds. */
 #define LOOK_NS 20000000L
@@ -71,6 +72,20 @@ static int find(const char *name, struct sanlk_lockspace *ret)
         return 0;
 }
 
+/* The daemon was told one path and we another, but they may lead to one file. */
+static bool is_same_place(const struct sanlk_disk *joined, const char *path, uint64_t offset)
+{
+        char there[SANLK_PATH_LEN + 1];
+        struct stat a, b;
+
+        if (joined->offset != offset)
+                return false;
+        (void)snprintf(there, sizeof(there), "%.*s", SANLK_PATH_LEN, joined->path);
+        return !strcmp(there, path) ||
+               (stat(there, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev &&
+                a.st_ino == b.st_ino && S_ISREG(a.st_mode));
+}
+
 /* Whether what is joined by that name is what was meant. */
 static int check_joined(const struct hf_sanlock_lockspace *lockspace,
                         const struct sanlk_lockspace *joined, struct hf_lock_error *err)
@@ -82,8 +97,7 @@ static int check_joined(const struct hf_sanlock_lockspace *lockspace,
                                         lockspace->name, (unsigned long long)joined->host_id,
                                         lockspace->host_id);
         if (*lockspace->path &&
-            (strncmp(joined->host_id_disk.path, lockspace->path, SANLK_PATH_LEN) ||
-             joined->host_id_disk.offset != lockspace->offset))
+            !is_same_place(&joined->host_id_disk, lockspace->path, lockspace->offset))
                 return hf_driver_refuse(err, EINVAL, HF_LOCK_E_CONFIG,
                                         "lockspace %s: this host has joined another one of that "
                                         "name, in %.600s, not %.600s",
@@ -109,7 +123,27 @@ int hf_sanlock_lockspace_joined(const struct hf_sanlock_lockspace *lockspace,
         return check_joined(lockspace, &joined, err);
 }
 
-/* The I/O timeout that counts is that on disk. */
+int hf_sanlock_lockspace_check(const struct hf_sanlock_settings *settings,
+                               struct hf_lock_error *err)
+{
+        hf_cleanup(hf_sanlock_lockspace_clear) struct hf_sanlock_lockspace lockspace = {0};
+        struct sanlk_lockspace ls;
+        int r = hf_sanlock_lockspace_of_disks(settings, &lockspace, err);
+
+        if (r < 0)
+                return r;
+        /* The daemon compares all of it by itself, which costs less than to be told of all. */
+        fill(&lockspace, &ls);
+        if (settings->host_id && sanlock_inq_lockspace(&ls, 0) == 0)
+                return 0;
+        r = hf_sanlock_lockspace_joined(&lockspace, err);
+        return r == -EINPROGRESS ? 0 : r;
+}
+
+/*
+ * The I/O timeout of this host: that of its settings, else what the lockspace was made with. Others
+ * read it from this host's own lease.
+ */
 static int read_timeout(const struct hf_sanlock_lockspace *lockspace, unsigned int *ret,
                         struct hf_lock_error *err)
 {
@@ -123,6 +157,8 @@ static int read_timeout(const struct hf_sanlock_lockspace *lockspace, unsigned i
                 return hf_sanlock_fail(err, HF_SANLOCK_JOIN, rv,
                                        "cannot join the lockspace %s in %s", lockspace->name,
                                        lockspace->path);
+        if (lockspace->io_timeout)
+                io_timeout = lockspace->io_timeout;
         *ret = io_timeout ? io_timeout : IO_TIMEOUT_USUAL;
         return 0;
 }
@@ -136,7 +172,7 @@ static int explain(const struct hf_sanlock_lockspace *lockspace, unsigned int io
 
         fill(lockspace, &ls);
         if (took < QUICK_NS)
-                rv = sanlock_add_lockspace_timeout(&ls, 0, lockspace->io_timeout);
+                rv = sanlock_add_lockspace_timeout(&ls, 0, io_timeout);
         if (rv >= 0 || rv == -EEXIST)
                 return 0;
         if (rv == SANLK_HOSTID_BUSY)
@@ -199,7 +235,7 @@ static int join(const struct hf_sanlock_lockspace *lockspace, uint64_t deadline,
         if (r < 0)
                 return r;
         fill(lockspace, &ls);
-        rv = sanlock_add_lockspace_timeout(&ls, SANLK_ADD_ASYNC, lockspace->io_timeout);
+        rv = sanlock_add_lockspace_timeout(&ls, SANLK_ADD_ASYNC, io_timeout);
         if (rv == -EEXIST)
                 return 0;
         if (rv < 0 && rv != -EINPROGRESS)

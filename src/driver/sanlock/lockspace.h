@@ -16,7 +16,7 @@ struct hf_sanlock_lockspace {
         char *path;
         uint64_t offset;
         unsigned int host_id;
-        unsigned int io_timeout; /* 0: the daemon's */
+        unsigned int io_timeout; /* 0: of one that is made the daemon's usual */
 };
 
 /* That of disks, by the settings. Nothing is allocated: path is "" or points into a buffer of its
@@ -37,11 +37,19 @@ int hf_sanlock_lease_make(const struct hf_sanlock_settings *settings,
 
 /*
  * Joins, and waits for it until deadline (nanoseconds of CLOCK_MONOTONIC). Having joined is no
- * error. -ETIMEDOUT: it goes on in the daemon, and the words say for how long that may be. Another
- * host id than the joined one is an error.
+ * error. Without an I/O timeout it is what the lockspace was made with. -ETIMEDOUT: it goes on in
+ * the daemon, and the words say for how long that may be. Another host id than the joined one is an
+ * error.
  */
 int hf_sanlock_lockspace_join(const struct hf_sanlock_lockspace *lockspace, uint64_t deadline,
                               struct hf_lock_error *err);
+
+/*
+ * Refuses (HF_LOCK_E_CONFIG) leases of disks for which this host is in another lockspace than that
+ * of the settings, or by another number: hosts that differ in that would not keep each other out.
+ */
+int hf_sanlock_lockspace_check(const struct hf_sanlock_settings *settings,
+                               struct hf_lock_error *err);
 
 /* Whether it is joined: 1, 0, or a negative errno (-EINPROGRESS: it is being joined or left). */
 int hf_sanlock_lockspace_joined(const struct hf_sanlock_lockspace *lockspace,

@@ -13,6 +13,7 @@
 #include "driver/sanlock/holders.h"
 #include "driver/sanlock/sanlock.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* Two programs are run, which answer at once unless the daemon is stuck. */
@@ -27,20 +28,15 @@ static void warn_of(void *ctx, enum hf_sanlock_grade grade, const char *text)
                 driver->warn(driver->warn_ctx, text);
 }
 
-/* What cannot be asked of one lease is told, and the others are asked. */
-static void tell_unreadable(const struct hf_sanlock_driver *driver,
-                            const struct hf_sanlock_lease *lease, int rv)
+/* A lease about which nobody could be asked: nothing is known of its holders. */
+static int refuse_unreadable(const struct hf_sanlock_lease *lease, int rv,
+                             struct hf_lock_error *err)
 {
-        int number = hf_sanlock_code(HF_SANLOCK_READ, rv)->number;
-        struct hf_lock_error err = {.size = sizeof(err)};
-
         /* One that is not there is made by the first VM, and nobody has it. */
-        if (lease->made && (number == ENOENT || number == ENOMEDIUM))
-                return;
-        (void)hf_sanlock_fail(&err, HF_SANLOCK_READ, rv, "cannot look at the lease of %s",
-                              lease->label);
-        if (driver->warn)
-                driver->warn(driver->warn_ctx, err.text);
+        if (lease->made && hf_sanlock_code(HF_SANLOCK_READ, rv)->number == ENOENT)
+                return 0;
+        return hf_sanlock_fail(err, HF_SANLOCK_READ, rv, "cannot look at the lease of %s, in %s",
+                               lease->label, lease->path);
 }
 
 /* A file by a path through links has two leases, and its holder mostly both. */
@@ -94,6 +90,7 @@ int hf_sanlock_look(void *vm_object, struct hf_lock_look *look, struct hf_lock_e
         hf_cleanup(telling_done) struct telling telling = {.look = look};
         const struct hf_sanlock_daemon *status;
         struct hf_error error = {0};
+        int r = 0;
 
         status = hf_sanlock_holders_status(&holders, &error);
         if (!status)
@@ -105,12 +102,13 @@ int hf_sanlock_look(void *vm_object, struct hf_lock_look *look, struct hf_lock_e
 
                 telling.lease = &vm->leases[i];
                 rv = hf_sanlock_holders_of(&holders, telling.lease, tell_once, &telling);
-                if (rv < 0)
-                        tell_unreadable(driver, &vm->leases[i], rv);
+                /* The others are asked, and the first of such is told. */
+                if (rv < 0 && r >= 0)
+                        r = refuse_unreadable(&vm->leases[i], rv, err);
         }
         if (HF_HAS(look, guarantee))
                 look->guarantee = vm->n == 0         ? HF_GUARANTEE_NONE
                                   : status->watchdog ? HF_GUARANTEE_CLUSTER_FENCED
                                                      : HF_GUARANTEE_CLUSTER_ADVISORY;
-        return 0;
+        return r;
 }

@@ -156,8 +156,10 @@ int hf_sanlock_refuse(struct hf_sanlock_take *take, const struct hf_sanlock_leas
                 return refuse_stale(take, lease, err);
         r = hf_sanlock_fail(err, HF_SANLOCK_ACQUIRE, rv, "cannot lock %s %s", kind_of(lease),
                             lease->label);
-        if (r != -EBUSY)
+        if (r != -EBUSY) {
+                append(err, ", lease file ", lease->path);
                 return r;
+        }
         known = look(take, lease, &found);
         take->gone = is_gone(&found, known);
         if (known)

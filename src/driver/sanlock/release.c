@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Giving back, and asking what there would be to give back. */
+#include "driver/error.h"
+#include "driver/sanlock/lockspace.h"
 #include "driver/sanlock/sanlock.h"
 #include "driver/sanlock/state.h"
 #include "driver/sanlock/uses.h"
@@ -85,10 +87,37 @@ int hf_sanlock_release(void *data, char **ret_state, struct hf_lock_error *err)
         return give_or_tell(vm, true, ret_state, err);
 }
 
+/* What the settings alone would make of a start; that there is no daemon is found elsewhere. */
+static int check_settings(const struct hf_sanlock_vm *vm, struct hf_lock_error *err)
+{
+        const struct hf_sanlock_settings *settings = &vm->driver->settings;
+        struct hf_lock_error error = {.size = sizeof(error)};
+        bool made = false;
+        int r;
+
+        for (size_t i = 0; i < vm->n; i++)
+                made = made || vm->leases[i].made;
+        if (!made)
+                return 0;
+        r = hf_sanlock_lockspace_check(settings, &error);
+        if (r < 0 && error.code == HF_LOCK_E_CONFIG) {
+                *err = error;
+                return r;
+        }
+        if (r == 0 && settings->host_id == 0)
+                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_CONFIG,
+                                        "this host is not in the lockspace of disks' leases, and "
+                                        "cannot join it: set host_id, to another one on each host");
+        return 0;
+}
+
 int hf_sanlock_inquire(void *data, char **ret_state, struct hf_lock_error *err)
 {
         const struct hf_sanlock_vm *vm = data;
         int r = hf_sanlock_check_leases(vm, err);
 
+        /* Of a VM that is to be started. */
+        if (r >= 0 && vm->pid <= 0)
+                r = check_settings(vm, err);
         return r < 0 ? r : give_or_tell(vm, false, ret_state, err);
 }

@@ -219,10 +219,21 @@ static void note_versions(struct hf_sanlock_take *take)
         (void)hf_sanlock_state_text(&held, &take->state, &ignored);
 }
 
+/* Whether its disks are in the lockspace that is meant. */
+static int check_place(const struct hf_sanlock_take *take, struct hf_lock_error *err)
+{
+        for (size_t i = 0; i < take->vm->n; i++)
+                if (take->vm->leases[i].made)
+                        return hf_sanlock_lockspace_check(&take->vm->driver->settings, err);
+        return 0;
+}
+
 int hf_sanlock_take_all(struct hf_sanlock_take *take, struct hf_lock_error *err)
 {
-        int r = hf_sanlock_take_look(take, err);
+        int r = take->own ? 0 : check_place(take, err);
 
+        if (r >= 0)
+                r = hf_sanlock_take_look(take, err);
         if (r < 0)
                 return r;
         take->taken = calloc(take->vm->n + 1, sizeof(*take->taken));
@@ -231,6 +242,9 @@ int hf_sanlock_take_all(struct hf_sanlock_take *take, struct hf_lock_error *err)
         r = take_some(take, false, err);
         if (r >= 0)
                 r = take_some(take, true, err);
+        /* A daemon that stands still is asked on the session first, which has a deadline. */
+        if (r >= 0 && take->own)
+                r = check_place(take, err);
         if (r >= 0)
                 return 0;
         if (!take->session->lost)
