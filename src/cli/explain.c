@@ -179,8 +179,7 @@ static void ask_driver(struct explanation *e)
         e->standing.daemon |= r >= 0;
         if (r < 0 && e->driver) {
                 hf_message("%s", error.text);
-                e->standing.unclear |= error.code == HOLDFAST_E_CONFIG;
-                e->standing.unasked |= error.code != HOLDFAST_E_CONFIG;
+                *(hf_look_has_driver() ? &e->standing.unasked : &e->standing.unclear) = true;
         }
         e->standing.leased = r > 0 ? &e->leased : NULL;
         for (size_t i = 0; i < json_object_array_length(leases); i++)
