@@ -31,16 +31,18 @@ class Bench:
     spawns: int              # pairs of commands in one run
     cli: Optional[str]       # the holdfast command
     still: Optional[object]  # a filesystem that can be stopped; None: there cannot be one
+    leases: object           # a host with sanlock (leases.py)
+    leases_rounds: int       # acquires with the disk in one run
     one_cpu: set             # for figures of one connection: daemon and client together
     daemon_cpus: set         # for the others: daemon here,
     client_cpus: set         # and client there
 
-    def run(self, arguments, cpus, environment=None):
-        """Runs the load generator on these processors; returns what it found."""
+    def run(self, arguments, cpus, environment=None, program=None):
+        """Runs the load generator, or another one, on these processors; returns what it found."""
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, cpus)
         try:
-            done = subprocess.run([self.load] + arguments, capture_output=True, text=True,
+            done = subprocess.run([program or self.load] + arguments, capture_output=True, text=True,
                                   stdin=subprocess.DEVNULL, timeout=LIMIT_SECONDS,
                                   env=environment, check=False)
         except subprocess.TimeoutExpired:
@@ -92,6 +94,7 @@ class Measurement:
     fresh: bool = False               # wants a daemon that has done nothing yet
     ours_only: bool = False
     still: bool = False               # needs a filesystem that can be stopped
+    sanlock: bool = False             # needs sanlock
     alone: bool = False               # against ours without a supervisor, not the original
 
 
@@ -171,4 +174,16 @@ MEASUREMENTS = (
     Measurement('run-disk', spawn_with_disk, (
         Row('holdfast run --disk D -- true over true', of('difference_p50_ms'), 'ms', 3.0, '<',
             compared=False),), pairs=1, ours_only=True),
+    Measurement('lease', lambda bench, daemon: bench.leases.run(bench), (
+        Row('lease driver over libsanlock, acquire, median', of('memory_acquire_extra_p50_us'), 'us',
+            100.0, '<', compared=False),
+        Row('the same, release', of('memory_release_extra_p50_us'), 'us', 100.0, '<',
+            compared=False),
+        Row('libsanlock itself, acquire without the disk', of('memory_acquire_raw_p50_us'), 'us',
+            compared=False),
+        Row('lease driver over libsanlock, acquire with the disk', of('disk_acquire_extra_p50_us'),
+            'us', compared=False),
+        Row('the same, release', of('disk_release_extra_p50_us'), 'us', compared=False),
+        Row('libsanlock itself, acquire with the disk', of('disk_acquire_raw_p50_us'), 'us',
+            compared=False)), pairs=1, ours_only=True, sanlock=True),
 )

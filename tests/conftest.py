@@ -7,15 +7,25 @@ import sys
 import tempfile
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 
-from hftest import daemons, processes  # noqa: E402
+from hftest import daemons, processes, sanlock  # noqa: E402
 
 
 def pytest_addoption(parser):
     parser.addoption("--only-stock", action="store_true",
                      help="conformance: prove the request list against stock virtlockd alone")
+
+
+def pytest_collection_modifyitems(items):
+    """What is about the driver sanlock alone can show nothing where it is not built."""
+    if sanlock.driver_is_built():
+        return
+    for item in items:
+        if item.path.name.startswith("test_sanlock"):
+            item.add_marker(pytest.mark.skip(reason=sanlock.NOT_BUILT))
 
 
 def make_folder():
@@ -85,4 +95,48 @@ def disk(folder):
         with open(path, "wb") as out:
             out.write(content)
         return path
+    return make
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    """A test of hosts with sanlock is run once more if their logs show that the disk was too slow."""
+    if not {"cluster", "new_cluster", "session_nursery"} & set(getattr(item, "fixturenames", ())):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    before = sanlock.timeouts()
+    reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    if any(report.failed for report in reports) and sanlock.timeouts() > before:
+        item._initrequest()
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def need_sanlock_driver():
+    if not sanlock.driver_is_built():
+        pytest.skip(sanlock.NOT_BUILT)
+
+
+@pytest.fixture(scope="session")
+def session_cluster(session_nursery):
+    need_sanlock_driver()
+    return sanlock.Cluster(session_nursery, 3)
+
+
+@pytest.fixture
+def cluster(session_cluster, nursery):
+    """Three hosts with sanlock, for all tests that leave the hosts as they are."""
+    session_cluster.guests = nursery
+    return session_cluster
+
+
+@pytest.fixture
+def new_cluster(nursery):
+    """Makes hosts of this test alone; called with the options of sanlock.Cluster."""
+    def make(**how):
+        need_sanlock_driver()
+        return sanlock.Cluster(nursery, **how)
     return make

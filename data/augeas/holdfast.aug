@@ -12,6 +12,7 @@ module Holdfast =
   (* What Holdfast itself accepts as a value of each kind, on one line. *)
   let text = del /"/ "\"" . store /[^"\n]*/ . del /"/ "\""
   let switch = store /[01]/
+  let number = store /[0-9]+/
   let word (words:regexp) = del /"/ "\"" . store words . del /"/ "\""
 
   let setting (name:regexp) (value:lens) = [ blank . key name . equals . value . eol ]
@@ -26,6 +27,11 @@ module Holdfast =
             | setting "file_lockspace_dir" text
             | setting "lvm_lockspace_dir" text
             | setting "scsi_lockspace_dir" text
+            | setting "disk_lease_dir" text
+            | setting "host_id" number
+            | setting "io_timeout" number
+            | setting "user" text
+            | setting "group" text
 
   let comment = [ label "#comment" . del /[ \t]*#[ \t]*/ "# "
                 . store /([^ \t\n][^\n]*)?/ . del /\n/ "\n" ]

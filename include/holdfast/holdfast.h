@@ -70,7 +70,8 @@ enum holdfast_code {
         HOLDFAST_E_PROTOCOL = 7,    /* the daemon went away or sent what cannot be understood */
         HOLDFAST_E_UNSUPPORTED = 8, /* this driver or daemon cannot do that */
         HOLDFAST_E_TIMEOUT = 9,
-        HOLDFAST_E_INTERNAL = 10
+        HOLDFAST_E_INTERNAL = 10,
+        HOLDFAST_E_STALE = 11 /* used by others since the VM was paused: it must not go on */
 };
 
 struct holdfast_error {
@@ -105,6 +106,10 @@ struct holdfast_holder {
         char via[64];        /* through what: "holdfast run", "libvirt", ... */
         char resource[4096]; /* the path or key that was refused, as this side named it */
         unsigned int shared; /* whether the holder reads only */
+        /* Of hosts that know each other by numbers: */
+        uint32_t host_id;    /* 0: none */
+        uint64_t generation; /* how many times that host has joined */
+        char state[256]; /* for people: what is known of the holder or its host, and until when */
 };
 
 /* ---- a VM and what it holds ------------------------------------------------------------ */
@@ -266,11 +271,17 @@ int holdfast_vm_start(struct holdfast_vm *vm, unsigned int flags, int *ret_fd,
  * Releases everything. *ret_state (may be NULL) is a string for
  * holdfast_vm_resume, to be freed with free(), or NULL if the driver has none.
  * All resources are tried, also behind one that fails. What was not held is no
- * error.
+ * error, and what an earlier pause has released stays in the state.
+ *
+ * vm remembers the state until it is resumed or started, or has another pid.
  */
 int holdfast_vm_pause(struct holdfast_vm *vm, char **ret_state, struct holdfast_error *err);
 
-/* Takes everything again. state as pause or inquire gave it, or NULL. All or nothing. */
+/*
+ * Takes everything again. state as pause or inquire gave it; NULL: the one that vm remembers;
+ * "": none. All or nothing. -ESTALE and HOLDFAST_E_STALE: others have used a disk or lease since
+ * that state, and what the VM believes of it may be wrong. It must not go on.
+ */
 int holdfast_vm_resume(struct holdfast_vm *vm, const char *state, struct holdfast_error *err);
 
 /* The state that pause would give, releasing nothing; *ret_state as there. */
@@ -295,6 +306,16 @@ int holdfast_vm_refusal(const struct holdfast_vm *vm, struct holdfast_holder *re
 
 /* The weakest guarantee among the locks of the last call that took any. */
 unsigned int holdfast_vm_guarantee(const struct holdfast_vm *vm);
+
+/*
+ * Looks at what was added, by the VM's driver, and takes nothing: calls tell (may be NULL)
+ * for each who holds some of it, and sets *ret_guarantee (may be NULL) to what a lock on all
+ * of it would be worth. What would keep the VM from starting is told by warn of the parameters.
+ * -EOPNOTSUPP if the driver cannot tell, as lockd: holdfast_who asks its daemon.
+ */
+int holdfast_vm_look(struct holdfast_vm *vm,
+                     void (*tell)(void *ctx, const struct holdfast_holder *holder), void *ctx,
+                     unsigned int *ret_guarantee, struct holdfast_error *err);
 
 /* ---- the daemon ------------------------------------------------------------------------ */
 

@@ -27,7 +27,7 @@
  * come from malloc, descriptors are open.
  *
  * Returns: 0, or a negative errno with *err filled (err is never NULL). Outputs
- * are only set on success, but for `holder` in struct hf_lock_result.
+ * are only set on success, but for `holder` and `state` in struct hf_lock_result.
  *
  * A driver runs inside other people's processes, also between fork and exec: it
  * does not abort, log, change signal handlers, leave child processes behind or
@@ -70,7 +70,8 @@ enum hf_lock_code {
         HF_LOCK_E_PROTOCOL = 7,
         HF_LOCK_E_UNSUPPORTED = 8,
         HF_LOCK_E_TIMEOUT = 9,
-        HF_LOCK_E_INTERNAL = 10
+        HF_LOCK_E_INTERNAL = 10,
+        HF_LOCK_E_STALE = 11 /* used by others since the state that was given: -ESTALE */
 };
 
 struct hf_lock_error {
@@ -99,6 +100,10 @@ struct hf_lock_holder {
         char via[64];
         char resource[4096]; /* as it was added */
         uint32_t shared;
+        /* Of hosts that know each other by numbers: */
+        uint32_t host_id;    /* 0: none */
+        uint64_t generation; /* how many times that host has joined */
+        char state[256]; /* for people: what is known of the holder or its host, and until when */
 };
 
 /* What a driver can do. */
@@ -214,9 +219,13 @@ struct hf_lock_waiting {
 
 struct hf_lock_acquire {
         size_t size;
-        uint32_t flags;    /* enum hf_lock_acquire_flags */
-        uint32_t action;   /* enum hf_lock_action */
-        const char *state; /* as release gave it, or NULL */
+        uint32_t flags;  /* enum hf_lock_acquire_flags */
+        uint32_t action; /* enum hf_lock_action */
+        /*
+         * As release gave it, or NULL; or several of them with a blank in between, of which the
+         * later one counts where both speak of a resource. -ESTALE: used since.
+         */
+        const char *state;
         /*
          * Latest end of the call, in nanoseconds of CLOCK_MONOTONIC; 0: as the
          * driver sees fit. It is kept if HF_LOCK_CAP_DEADLINE is offered.
@@ -257,6 +266,24 @@ struct hf_lock_result {
         int lost_fd;
         uint32_t guarantee;            /* enum hf_guarantee: of the weakest lock taken */
         struct hf_lock_holder *holder; /* may be NULL; filled when the call returns -EBUSY */
+        /*
+         * Of a call that was given a state and failed: what is to be added at the end of that state
+         * before it is tried again, because the call itself has used some of it. NULL: nothing.
+         */
+        char *state;
+};
+
+/* What is known of resources before anything is taken. */
+struct hf_lock_look {
+        size_t size; /* set by the caller */
+        uint32_t
+                guarantee; /* enum hf_guarantee: set to what a lock on all of them would be worth */
+        /*
+         * May be NULL. Called for each who holds one of the resources that were added; `resource`
+         * of the holder says which.
+         */
+        void (*holder)(void *ctx, const struct hf_lock_holder *holder);
+        void *holder_ctx;
 };
 
 struct hf_lock_driver {
@@ -299,7 +326,8 @@ struct hf_lock_driver {
          * Gives all back that were added. One that is not held is no error; one
          * that fails does not keep the rest from being released, and the first
          * failure is returned. *ret_state (ret_state may be NULL) is set to NULL
-         * by a driver without states.
+         * by a driver without states, or where nothing was held. It may be set by a call that
+         * fails as well, of what was held before.
          */
         int (*release)(void *vm, char **ret_state, struct hf_lock_error *err);
 
@@ -314,6 +342,14 @@ struct hf_lock_driver {
          * called acquire: calls `lost` for each lock that is gone.
          */
         int (*dispatch)(void *vm, struct hf_lock_error *err);
+
+        /*
+         * May be NULL. Looks at the resources that were added, changes nothing, and takes nothing.
+         * What would keep an acquire from being tried is told by warn, and is no error
+         * here; one is that nobody could be asked, or not about one of the resources, and
+         * those who hold others were told of before.
+         */
+        int (*look)(void *vm, struct hf_lock_look *look, struct hf_lock_error *err);
 };
 
 #ifdef __cplusplus

@@ -180,6 +180,7 @@ static int fill(struct hf_paths *p, const char *config_root, const char *state_r
                 {&config, "holdfast", &p->config_dir},
                 {&p->libvirt_config_dir, "virtlockd.conf", &p->virtlockd_config},
                 {&p->libvirt_config_dir, "qemu-lockd.conf", &p->lockd_config},
+                {&p->libvirt_config_dir, "qemu-sanlock.conf", &p->sanlock_config},
                 {&p->config_dir, "holdfastd.conf", &p->daemon_config},
                 {&p->config_dir, "holdfast.conf", &p->client_config},
         };
@@ -229,6 +230,7 @@ void hf_paths_clear(struct hf_paths *paths)
         free(paths->config_dir);
         free(paths->virtlockd_config);
         free(paths->lockd_config);
+        free(paths->sanlock_config);
         free(paths->daemon_config);
         free(paths->client_config);
         *paths = (struct hf_paths){0};

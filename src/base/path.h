@@ -47,6 +47,7 @@ struct hf_paths {
         char *config_dir;
         char *virtlockd_config; /* CONFIG/libvirt/virtlockd.conf */
         char *lockd_config;     /* CONFIG/libvirt/qemu-lockd.conf */
+        char *sanlock_config;   /* CONFIG/libvirt/qemu-sanlock.conf */
         char *daemon_config;    /* CONFIG/holdfast/holdfastd.conf */
         char *client_config;    /* CONFIG/holdfast/holdfast.conf */
 };

@@ -160,18 +160,42 @@ static int time_left(uint64_t deadline)
         return left > INT_MAX ? INT_MAX : (int)left;
 }
 
+/* Where the output goes. */
+struct sink {
+        char *text;
+        size_t used, room; /* without the NUL behind it */
+        size_t max;        /* how far room may grow; as it is if it is not ours to grow */
+        bool cut;          /* more came than there was room for */
+};
+
+static void make_room(struct sink *sink)
+{
+        size_t room = sink->room * 2 < sink->max ? sink->room * 2 : sink->max;
+        char *grown = room > sink->room ? realloc(sink->text, room + 1) : NULL;
+
+        if (!grown)
+                return;
+        sink->text = grown;
+        sink->room = room;
+}
+
 /* Takes what has come so far; what does not fit is dropped, so that the program can go on. */
-static void take_output(int fd, struct hf_program_result *result, size_t *used)
+static void take_output(int fd, struct sink *sink)
 {
         char surplus[HF_PROGRAM_TEXT_MAX];
         ssize_t n;
 
         do {
-                size_t room = sizeof(result->text) - 1 - *used;
+                size_t room;
 
-                n = read(fd, room ? result->text + *used : surplus, room ? room : sizeof(surplus));
+                if (sink->used == sink->room)
+                        make_room(sink);
+                room = sink->room - sink->used;
+                n = read(fd, room ? sink->text + sink->used : surplus,
+                         room ? room : sizeof(surplus));
+                sink->cut |= n > 0 && !room;
                 if (n > 0 && room)
-                        *used += (size_t)n;
+                        sink->used += (size_t)n;
         } while (n > 0 || (n < 0 && errno == EINTR));
 }
 
@@ -187,10 +211,9 @@ static void end_watcher(int pidfd)
 }
 
 /* Returns 0 when the watcher has ended, or -ETIMEDOUT. */
-static int follow(int pidfd, int output, uint64_t deadline, struct hf_program_result *result)
+static int follow(int pidfd, int output, uint64_t deadline, struct sink *sink)
 {
         struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = output, .events = POLLIN}};
-        size_t used = 0;
         int left;
 
         do {
@@ -198,19 +221,19 @@ static int follow(int pidfd, int output, uint64_t deadline, struct hf_program_re
                 if (poll(fds, HF_ARRAY_LEN(fds), left) < 0)
                         continue;
                 if (fds[1].revents)
-                        take_output(output, result, &used);
+                        take_output(output, sink);
                 /* The other end was closed: nothing more comes, and it would be told for ever. */
                 if (fds[1].revents & (POLLHUP | POLLERR))
                         fds[1].fd = -1;
                 if (fds[0].revents) {
-                        take_output(output, result, &used);
+                        take_output(output, sink);
                         return 0;
                 }
         } while (left > 0);
         return -ETIMEDOUT;
 }
 
-static int judge(const char *path, int fd, struct hf_program_result *ret, struct hf_error *err)
+static int judge(const char *path, int fd, int *ret_status, struct hf_error *err)
 {
         struct report report;
         ssize_t n = read(fd, &report, sizeof(report));
@@ -222,15 +245,14 @@ static int judge(const char *path, int fd, struct hf_program_result *ret, struct
         if (!WIFEXITED(report.status))
                 return hf_error_set(err, EIO, HF_ERR_INTERNAL, HF_FROM_LOCKING,
                                     "%s was ended by signal %d", path, WTERMSIG(report.status));
-        ret->status = WEXITSTATUS(report.status);
+        *ret_status = WEXITSTATUS(report.status);
         return 0;
 }
 
-int hf_program_run(const char *path, const char *const *argv, uint64_t deadline,
-                   struct hf_program_result *ret, struct hf_error *err)
+static int run(const char *path, const char *const *argv, uint64_t deadline, struct sink *sink,
+               int *ret_status, struct hf_error *err)
 {
         hf_cleanup_fd int output = -1, output_end = -1, report = -1, report_end = -1, pidfd = -1;
-        struct hf_program_result result = {0};
         struct plan plan = {.path = path, .argv = argv, .parent = getpid()};
         int pair[2], r;
 
@@ -252,15 +274,46 @@ int hf_program_run(const char *path, const char *const *argv, uint64_t deadline,
                 return hf_error_sys(err, -r, "cannot run %s", path);
         hf_close_fd(&output_end);
         hf_close_fd(&report_end);
-        r = follow(pidfd, output, deadline, &result);
+        r = follow(pidfd, output, deadline, sink);
         end_watcher(pidfd);
         if (r < 0)
                 return hf_error_set(err, ETIMEDOUT, HF_ERR_RPC, HF_FROM_LOCKING,
                                     "%s did not end in time", path);
-        r = judge(path, report, &result, err);
+        return judge(path, report, ret_status, err);
+}
+
+int hf_program_run(const char *path, const char *const *argv, uint64_t deadline,
+                   struct hf_program_result *ret, struct hf_error *err)
+{
+        struct hf_program_result result = {0};
+        struct sink sink = {.text = result.text, .room = sizeof(result.text) - 1};
+        int r = run(path, argv, deadline, &sink, &result.status, err);
+
         if (r >= 0)
                 *ret = result;
         return r;
+}
+
+int hf_program_read(const char *path, const char *const *argv, uint64_t deadline, size_t max,
+                    char **ret, int *ret_status, struct hf_error *err)
+{
+        size_t room = max < HF_PROGRAM_TEXT_MAX ? max : HF_PROGRAM_TEXT_MAX;
+        hf_cleanup_free char *text = NULL;
+        struct sink sink = {.text = malloc(room + 1), .room = room, .max = max};
+        int r;
+
+        if (!sink.text)
+                return hf_error_sys(err, ENOMEM, "cannot run %s", path);
+        r = run(path, argv, deadline, &sink, ret_status, err);
+        text = sink.text;
+        if (r < 0)
+                return r;
+        if (sink.cut)
+                return hf_error_set(err, E2BIG, HF_ERR_INTERNAL, HF_FROM_LOCKING,
+                                    "%s says more than %zu bytes", path, max);
+        text[sink.used] = '\0';
+        *ret = hf_steal_ptr(text);
+        return 0;
 }
 
 static bool is_program(const char *path)

@@ -16,6 +16,7 @@
 #include "base/error.h"
 
 #include <limits.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* More than any program prints of which one line is wanted; what follows is read and dropped. */
@@ -41,3 +42,10 @@ int hf_program_find(const char *name, char ret[static PATH_MAX]);
  */
 int hf_program_run(const char *path, const char *const *argv, uint64_t deadline,
                    struct hf_program_result *ret, struct hf_error *err);
+
+/*
+ * The same, for a program that says more: all of its output is in *ret, to be freed with free().
+ * -E2BIG when that is more than max bytes.
+ */
+int hf_program_read(const char *path, const char *const *argv, uint64_t deadline, size_t max,
+                    char **ret, int *ret_status, struct hf_error *err);

@@ -227,6 +227,46 @@ static void say_hidden(const struct hf_standing *standing, struct hf_advice *ret
         say(ret->next, "Ask again as root.");
 }
 
+static bool is_unasked(const struct hf_standing *standing)
+{
+        return standing->unasked;
+}
+
+static void say_unasked(const struct hf_standing *standing, struct hf_advice *ret)
+{
+        (void)standing;
+        say(ret->verdict,
+            "Whether anybody has it cannot be told: the lock driver could not find out.");
+        say(ret->next, "Put right what the message says, and ask again.");
+}
+
+static bool is_leased_here(const struct hf_standing *standing)
+{
+        return standing->leased && standing->leased->pid;
+}
+
+static void say_leased_here(const struct hf_standing *standing, struct hf_advice *ret)
+{
+        char holder[HF_HOLDER_TEXT_MAX];
+
+        say(ret->verdict, "It is held by %s.", hf_holder_text(standing->leased, holder));
+        say(ret->next, "Stop that VM first.");
+}
+
+static bool is_leased(const struct hf_standing *standing)
+{
+        return standing->leased;
+}
+
+static void say_leased(const struct hf_standing *standing, struct hf_advice *ret)
+{
+        char holder[HF_HOLDER_TEXT_MAX];
+
+        say(ret->verdict, "It is held by %s.", hf_holder_text(standing->leased, holder));
+        say(ret->next, "Stop the VM on that host. If the host is lost, wait: its leases can be had "
+                       "as soon as it has certainly been reset. Leave the lease file alone.");
+}
+
 static bool is_unclear(const struct hf_standing *standing)
 {
         return standing->unclear;
@@ -274,11 +314,14 @@ static const struct {
         {"in-danger", is_doubted, say_doubted},
         {"carried", is_carried, say_carried},
         {"held", is_held, say_held},
+        {"held", is_leased_here, say_leased_here},
+        {"elsewhere", is_leased, say_leased},
         {"lock-daemon", is_another_daemons, say_another_daemons},
         {"process", is_a_process, say_a_process},
         {"elsewhere", is_elsewhere, say_elsewhere},
         {"unknown", is_unknown, say_unknown},
         {"used", is_used, say_used},
+        {"hidden", is_unasked, say_unasked},
         {"hidden", is_hidden, say_hidden},
         {"unclear", is_unclear, say_unclear},
         {"free", is_free, say_free},

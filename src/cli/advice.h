@@ -19,17 +19,19 @@
 struct hf_standing {
         const char *path;                      /* as the user named it */
         const struct holdfast_lock_info *hold; /* what our daemon holds; NULL: nothing */
-        pid_t carrier;                         /* that has the connection of its VM; 0: none */
-        const struct hf_user *process;         /* another process of this host, or NULL */
-        const struct hf_record *record;        /* beside the lock, whoever wrote it, or NULL */
-        unsigned int lease_s;                  /* of the file server's leases; 0: it has none */
-        bool locked;                           /* somebody has the lock of lock daemons */
-        bool is_ours;                          /* and the record was written on this host */
-        bool used;                             /* a QEMU's own locks are there */
-        bool hidden;                           /* the locks could not be looked at */
-        bool unclear;                          /* it cannot be told which file carries its lock */
-        bool daemon;                           /* ours answers */
-        bool all_seen;                         /* every process could be looked at */
+        const struct holdfast_holder *leased; /* who holds its lease, by the lock driver; or NULL */
+        pid_t carrier;                        /* that has the connection of its VM; 0: none */
+        const struct hf_user *process;        /* another process of this host, or NULL */
+        const struct hf_record *record;       /* beside the lock, whoever wrote it, or NULL */
+        unsigned int lease_s;                 /* of the file server's leases; 0: it has none */
+        bool locked;                          /* somebody has the lock of lock daemons */
+        bool is_ours;                         /* and the record was written on this host */
+        bool used;                            /* a QEMU's own locks are there */
+        bool hidden;                          /* the locks could not be looked at */
+        bool unasked;                         /* the lock driver could not find out who has it */
+        bool unclear;                         /* it cannot be told which file carries its lock */
+        bool daemon;   /* who keeps its lock answers: our daemon, or the lock driver */
+        bool all_seen; /* every process could be looked at */
 };
 
 #define HF_ADVICE_TEXT_MAX 1536

@@ -50,14 +50,26 @@ static const struct hf_print_column columns[] = {
         {"FROM", "from"},  {"STATE", "state"},
 };
 
+/* Who has a resource, as the lock driver told. */
+struct told {
+        char *resource;
+        bool shared;
+        char holder[HF_HOLDER_TEXT_MAX];
+};
+
 struct check {
         struct hf_plan *plan;
         struct json_object *images;
         struct json_object *warnings;
-        int status;  /* of the first no */
-        bool locks;  /* the driver does more than nothing */
-        bool lockd;  /* it is the driver whose leases are files */
-        bool daemon; /* one answers and can tell who holds what */
+        int status;             /* of the first no */
+        bool locks;             /* the driver does more than nothing */
+        bool lockd;             /* it is the driver whose leases are files */
+        bool daemon;            /* one answers and can tell who holds what */
+        bool looked;            /* the driver did: it needs no lock daemon of ours */
+        bool blind;             /* it could not be asked: who has what is not known */
+        unsigned int guarantee; /* that it told */
+        struct told *told;
+        size_t n_told;
         char *host;
 };
 
@@ -88,6 +100,54 @@ static void check_files(struct check *check)
         }
 }
 
+static void note_told(void *ctx, const struct holdfast_holder *holder)
+{
+        struct check *check = ctx;
+        struct told *grown = reallocarray(check->told, check->n_told + 1, sizeof(*grown)), *told;
+
+        if (!grown)
+                return;
+        check->told = grown;
+        told = &grown[check->n_told];
+        told->resource = strdup(holder->resource);
+        told->shared = holder->shared;
+        hf_holder_text(holder, told->holder);
+        check->n_told += told->resource != NULL;
+}
+
+static void forget_told(struct check *check)
+{
+        for (size_t i = 0; i < check->n_told; i++)
+                free(check->told[i].resource);
+        free(check->told);
+}
+
+/* In text; false if the driver knows of nobody who stands against it. */
+static bool driver_refuses(const struct check *check, const char *resource, bool shared,
+                           char text[static HF_HOLDER_TEXT_MAX])
+{
+        for (size_t i = 0; i < check->n_told; i++)
+                if (!strcmp(check->told[i].resource, resource) &&
+                    !(shared && check->told[i].shared)) {
+                        (void)snprintf(text, HF_HOLDER_TEXT_MAX, "%s", check->told[i].holder);
+                        return true;
+                }
+        return false;
+}
+
+static void ask_driver(struct check *check, struct holdfast_vm *vm)
+{
+        struct holdfast_error error = {0};
+        int r = holdfast_vm_look(vm, note_told, check, &check->guarantee, &error);
+
+        check->looked = r >= 0 || error.code != HOLDFAST_E_UNSUPPORTED;
+        if (r >= 0 || !check->looked)
+                return;
+        check->blind = true;
+        hf_message("%s", error.text);
+        refuse(check, hf_message_status(&error));
+}
+
 static void check_driver(struct check *check)
 {
         struct holdfast_error error = {0};
@@ -105,6 +165,8 @@ static void check_driver(struct check *check)
                 hf_message("%s", error.text);
                 refuse(check, hf_message_status(&error));
         }
+        if (check->locks && !check->lockd)
+                ask_driver(check, vm);
         hf_plan_warn_of_nothing(check->plan, holdfast_vm_driver(vm));
         holdfast_vm_free(vm);
 }
@@ -120,7 +182,7 @@ static void check_daemon(struct check *check)
         struct holdfast_daemon_info *info;
         struct holdfast_error error = {0};
 
-        if (!check->locks)
+        if (!check->locks || check->looked)
                 return;
         if (holdfast_get_daemon_info(&info, &error) >= 0) {
                 check->daemon = true;
@@ -159,7 +221,8 @@ static bool is_held(const struct check *check, const struct hf_plan_image *image
 {
         if (!check->locks || image->problem)
                 return false;
-        if (daemon_refuses(check, image->path, hf_plan_image_shared(image), text))
+        if (daemon_refuses(check, image->path, hf_plan_image_shared(image), text) ||
+            driver_refuses(check, image->path, hf_plan_image_shared(image), text))
                 return true;
         if (hf_foreign_opposes(image, true) <= 0)
                 return hf_foreign_opposes_aside(image, text);
@@ -181,7 +244,11 @@ static void put_guarantee(const struct check *check, const struct hf_plan_image 
         struct hf_guarantee_of guarantee = {.level = HF_LEVEL_NONE, .reason = "nothing is locked"};
         hf_cleanup_lookaside struct hf_lookaside lookaside = {0};
 
-        if (check->locks && !image->problem) {
+        if (check->looked && !image->problem) {
+                guarantee = (struct hf_guarantee_of){
+                        .level = (enum hf_guarantee_level)check->guarantee,
+                        .reason = "as its lock driver says"};
+        } else if (check->locks && !image->problem) {
                 if (check->lockd)
                         (void)hf_lookaside_of(image->path, &lookaside, NULL);
                 hf_lookaside_reach(&lookaside, image->path, &image->thing, &guarantee);
@@ -213,8 +280,14 @@ static void check_image(struct check *check, const struct hf_plan_image *image)
         struct json_object *object = json_object_new_object();
         char holder[HF_HOLDER_TEXT_MAX];
         bool held = is_held(check, image, holder);
-        const char *state = held ? "held" : image->problem ? "unusable" : "free";
+        const char *state = "free";
 
+        if (held)
+                state = "held";
+        else if (image->problem)
+                state = "unusable";
+        else if (check->blind)
+                state = "unknown";
         hf_print_put(object, "path", hf_print_string(image->path));
         hf_print_put(object, "mode", json_object_new_string(mode_of(image)));
         put_guarantee(check, image, object);
@@ -230,13 +303,18 @@ static void check_image(struct check *check, const struct hf_plan_image *image)
         refuse(check, HF_EXIT_HELD);
 }
 
-/* The lease of the driver lockd is a file, which has to exist; others have no way to be asked. */
+/* The lease of the driver lockd is a file, which has to exist; of others the driver may tell. */
 static void check_lease(struct check *check, const struct hf_vm_lease *lease)
 {
         hf_cleanup_free char *path = NULL;
         char holder[HF_HOLDER_TEXT_MAX];
         int status;
 
+        if (check->looked && driver_refuses(check, lease->key, false, holder)) {
+                hf_message("the lease %s in %s is held by %s", lease->key, lease->lockspace,
+                           holder);
+                refuse(check, HF_EXIT_HELD);
+        }
         if (!check->lockd)
                 return;
         if (asprintf(&path, "%s/%s/%s", lease->path, lease->lockspace, lease->key) < 0) {
@@ -299,6 +377,7 @@ static int check_all(int argc, char **argv)
         show(&check);
         (void)json_object_put(check.images);
         (void)json_object_put(check.warnings);
+        forget_told(&check);
         free(check.host);
         return hf_print_end(check.status);
 }

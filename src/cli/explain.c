@@ -8,6 +8,7 @@
 
 #include "cli/advice.h"
 #include "cli/foreign.h"
+#include "cli/look.h"
 #include "cli/lookaside.h"
 #include "cli/message.h"
 #include "cli/patience.h"
@@ -55,6 +56,8 @@ struct explanation {
         struct json_object *processes;
         struct hf_user process;
         struct hf_record record;
+        struct holdfast_holder leased;
+        bool driver; /* the settings have one that can be asked: it has no lock files */
 };
 
 static int identify(struct explanation *e)
@@ -165,6 +168,26 @@ static void ask_daemon(struct explanation *e)
         hf_print_put(e->document, "waiters", hf_waiters_of(e->standing.path, &e->thing));
 }
 
+/* Drivers of leases know of other hosts' too. */
+static void ask_driver(struct explanation *e)
+{
+        struct json_object *leases = json_object_new_array();
+        struct holdfast_error error = {0};
+        int r = hf_look_at_disk(e->standing.path, leases, &e->leased, &error);
+
+        e->driver = r != -EOPNOTSUPP;
+        e->standing.daemon |= r >= 0;
+        if (r < 0 && e->driver) {
+                hf_message("%s", error.text);
+                *(hf_look_has_driver() ? &e->standing.unasked : &e->standing.unclear) = true;
+        }
+        e->standing.leased = r > 0 ? &e->leased : NULL;
+        for (size_t i = 0; i < json_object_array_length(leases); i++)
+                (void)hf_foreign_know(&e->known,
+                                      hf_report_pid(json_object_array_get_idx(leases, i)));
+        hf_print_put(e->document, "leases", leases);
+}
+
 static void add_process(const struct hf_user *user, void *context)
 {
         struct explanation *e = context;
@@ -216,7 +239,7 @@ static void ask_locks(struct explanation *e)
 
         hf_print_put(e->document, "locks", locks);
         if (fd < 0) {
-                e->standing.hidden = errno == EACCES || errno == EPERM;
+                e->standing.hidden |= errno == EACCES || errno == EPERM;
                 hf_print_put(locks, "problem", json_object_new_string(strerror(errno)));
                 return;
         }
@@ -297,12 +320,14 @@ static void explain(struct explanation *e)
 {
         ask_who_serves(e);
         ask_daemon(e);
+        ask_driver(e);
         hf_patience_begin(e->standing.path);
         if (e->thing.kind != HF_THING_NONE) {
                 ask_processes(e);
                 ask_locks(e);
         }
-        ask_lock_file(e);
+        if (!e->driver)
+                ask_lock_file(e);
         hf_patience_end();
 }
 
@@ -394,9 +419,11 @@ static void print_facts(struct json_object *document)
                               hf_print_text(daemon, "version"), hf_print_text(daemon, "host"),
                               hf_print_text(daemon, "pid"));
         print_each(json_object_object_get(document, "holds"), print_hold);
+        print_each(json_object_object_get(document, "leases"), hf_look_print);
         print_each(json_object_object_get(document, "waiters"), print_waiter);
         print_each(json_object_object_get(document, "processes"), print_process);
-        print_lock_file(json_object_object_get(document, "lock_file"));
+        if (json_object_object_get(document, "lock_file"))
+                print_lock_file(json_object_object_get(document, "lock_file"));
         if (!locks)
                 return;
         if (*hf_print_text(locks, "problem")) {

@@ -66,11 +66,16 @@ char *hf_holder_text(const struct holdfast_holder *holder, char text[static HF_H
                 .name = holder->name,
                 .host = holder->host,
                 .via = holder->via,
+                .state = *holder->state ? holder->state : NULL,
                 .pid = holder->pid,
                 .since = holder->since,
         };
 
-        return describe(&who, text);
+        /* Of one that is elsewhere all that is known may be what its host does. */
+        if (*holder->name || holder->pid || !*holder->state)
+                return describe(&who, text);
+        (void)snprintf(text, HF_HOLDER_TEXT_MAX, "a VM elsewhere: %s", holder->state);
+        return hf_message_clean(text);
 }
 
 static const char *state_words(unsigned int state)

@@ -128,7 +128,7 @@ static void report_refusal(const struct hf_plan *plan, const struct holdfast_vm 
                 return;
         }
         image = image_of(plan, holder.resource);
-        if (holder.pid || *holder.name)
+        if (holder.pid || *holder.name || *holder.state)
                 report_held(holder.resource, hf_holder_text(&holder, text), waited);
         else if (image && hf_foreign_opposes_aside(image, text))
                 report_held(holder.resource, text, waited);
@@ -142,7 +142,9 @@ static int start(struct holdfast_vm *vm, int *ret_connection, struct holdfast_er
 {
         int r = holdfast_vm_start(vm, 0, ret_connection, err);
 
-        if (r >= 0 || err->code != HOLDFAST_E_NO_DAEMON)
+        /* That of another driver is not ours to start. */
+        if (r >= 0 || err->code != HOLDFAST_E_NO_DAEMON ||
+            strcmp(holdfast_vm_driver(vm), "lockd") != 0)
                 return r;
         /* Usually one serves already, so it is looked for only now. */
         r = holdfast_daemon_start(0, err);

@@ -12,8 +12,6 @@
 #include <holdfast/holdfast.h>
 #include <string.h>
 
-#define VERSION_LINE "holdfast " HF_VERSION
-
 static const struct hf_verb verbs[] = {
         {"run", "start a VM with its disks locked", hf_verb_run},
         {"lock", "run a command with disks locked", hf_verb_lock},
@@ -23,6 +21,7 @@ static const struct hf_verb verbs[] = {
         {"label", "list and repair owners and labels of images", hf_verb_label},
         {"explain", "tell all about who holds a disk, and what to do", hf_verb_explain},
         {"events", "tell what happens to locks, as it happens", hf_verb_events},
+        {"sanlock", "leases on shared storage: lockspaces, hosts, what is unused", hf_verb_sanlock},
         {"metrics", "show the daemon's numbers, for a monitor", hf_verb_metrics},
 };
 
@@ -42,23 +41,6 @@ static const struct hf_options main_options = {
         .n = HF_ARRAY_LEN(option_table),
         .stop_early = true,
 };
-
-int hf_verb_options(const struct hf_options *options, int argc, char **argv, void *out,
-                    const struct hf_standard_options *standard, int *ret_first, int *ret_status)
-{
-        struct hf_error error = {0};
-
-        if (hf_options_parse(options, argc, argv, out, ret_first, &error) < 0) {
-                hf_message("%s", error.text);
-                *ret_status = HF_EXIT_USAGE;
-                return -EINVAL;
-        }
-        if (hf_options_answer(options, standard, VERSION_LINE)) {
-                *ret_status = HF_EXIT_OK;
-                return -ECANCELED;
-        }
-        return 0;
-}
 
 static void list_verbs(void)
 {

@@ -108,6 +108,8 @@ int hf_message_status(const struct holdfast_error *err)
                 return HF_EXIT_USAGE;
         case HOLDFAST_E_BUSY:
                 return HF_EXIT_HELD;
+        case HOLDFAST_E_STALE:
+                return HF_EXIT_STALE;
         case HOLDFAST_E_NO_DAEMON:
         case HOLDFAST_E_PROTOCOL:
         case HOLDFAST_E_TIMEOUT:

@@ -5,6 +5,7 @@
  */
 
 #include "cli/holder.h"
+#include "cli/look.h"
 #include "cli/message.h"
 #include "cli/print.h"
 #include "cli/report.h"
@@ -195,7 +196,11 @@ int hf_verb_ps(int argc, char **argv)
         if (holdfast_list_vms(0, &told.vms, &error) < 0 ||
             holdfast_list_locks(0, &told.locks, &error) < 0 ||
             holdfast_list_waiters(0, &told.waiters, &error) < 0) {
-                hf_message("%s", error.text);
+                hf_message("%s%s", error.text,
+                           error.code == HOLDFAST_E_NO_DAEMON && hf_look_has_driver()
+                                   ? "; leases by the lock driver of the settings are shown by "
+                                     "'holdfast who' and 'holdfast sanlock status'"
+                                   : "");
                 return hf_message_status(&error);
         }
         return show(&told, given.json);

@@ -84,3 +84,33 @@ struct json_object *hf_report_carriers(const struct holdfast_vm_info *vm,
         }
         return carriers;
 }
+
+struct json_object *hf_report_holder(const struct holdfast_holder *holder)
+{
+        static const unsigned char none[HOLDFAST_UUID_SIZE];
+        struct json_object *object = json_object_new_object();
+        char uuid[HF_VM_UUID_TEXT];
+        bool has_uuid = memcmp(holder->uuid, none, sizeof(none)) != 0;
+
+        hf_print_put(object, "kind", json_object_new_string(holder->pid ? "vm" : "elsewhere"));
+        hf_print_put(object, "name", *holder->name ? hf_print_string(holder->name) : NULL);
+        hf_print_put(object, "uuid",
+                     has_uuid ? json_object_new_string(hf_vm_uuid_format(holder->uuid, uuid))
+                              : NULL);
+        hf_print_put(object, "pid", holder->pid ? json_object_new_int(holder->pid) : NULL);
+        hf_print_put(object, "host", *holder->host ? hf_print_string(holder->host) : NULL);
+        hf_print_put(object, "host_id",
+                     holder->host_id ? json_object_new_int64(holder->host_id) : NULL);
+        hf_print_put(object, "generation",
+                     holder->host_id ? json_object_new_uint64(holder->generation) : NULL);
+        hf_print_put(object, "state", *holder->state ? hf_print_string(holder->state) : NULL);
+        hf_print_put(object, "via", *holder->via ? hf_print_string(holder->via) : NULL);
+        hf_print_put(object, "mode", json_object_new_string(hf_report_mode(holder->shared)));
+        hf_print_put(object, "since", hf_print_time(holder->since));
+        return object;
+}
+
+pid_t hf_report_pid(struct json_object *object)
+{
+        return json_object_get_int(json_object_object_get(object, "pid"));
+}

@@ -35,3 +35,9 @@ struct json_object *hf_report_carriers(const struct holdfast_vm_info *vm,
 
 /* "exclusive" or "shared". */
 const char *hf_report_mode(unsigned int shared);
+
+/* A holder that a lock driver told of: name, uuid, pid, host, host_id, generation, mode, ... */
+struct json_object *hf_report_holder(const struct holdfast_holder *holder);
+
+/* The pid in an object as those above; 0: none. */
+pid_t hf_report_pid(struct json_object *object);

@@ -54,7 +54,7 @@ static const struct hf_option option_table[] = {
         {.long_name = "on-lost",
          .argument = "ACTION",
          .help = "when a lock is lost, or its file server is silent: warn, pause, or kill "
-                 "(default: on_lost of holdfastd.conf)",
+                 "(default: on_lost of holdfastd.conf; with sanlock SIGTERM, and SIGKILL later)",
          .kind = HF_OPTION_CALL,
          .call = on_lost_option},
         {.long_name = "no-monitor",

@@ -16,6 +16,7 @@ enum hf_exit {
         HF_EXIT_OK = 0,
         HF_EXIT_NOBODY = 1,     /* who: nobody holds it */
         HF_EXIT_USAGE = 64,     /* EX_USAGE */
+        HF_EXIT_STALE = 65,     /* EX_DATAERR: used by others since the VM was paused */
         HF_EXIT_NO_IMAGE = 66,  /* EX_NOINPUT: an image is missing, or is no image */
         HF_EXIT_NO_DAEMON = 69, /* EX_UNAVAILABLE */
         HF_EXIT_INTERNAL = 70,  /* EX_SOFTWARE */
@@ -28,6 +29,9 @@ enum hf_exit {
         HF_EXIT_NOT_FOUND = 127,
         HF_EXIT_BY_SIGNAL = 128, /* and the number of the signal */
 };
+
+/* What --version says. */
+#define HF_VERSION_LINE "holdfast " HF_VERSION
 
 /* The row of the option --json, of a verb whose options are a type with a member of that name. */
 #define HF_JSON_OPTION(type)                                                                       \
@@ -51,6 +55,7 @@ int hf_verb_explain(int argc, char **argv);
 int hf_verb_events(int argc, char **argv);
 int hf_verb_metrics(int argc, char **argv);
 int hf_verb_label(int argc, char **argv);
+int hf_verb_sanlock(int argc, char **argv);
 
 /*
  * Reads a verb's options into *out, whose struct hf_standard_options is at

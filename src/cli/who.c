@@ -6,6 +6,7 @@
  */
 
 #include "cli/foreign.h"
+#include "cli/look.h"
 #include "cli/lookaside.h"
 #include "cli/message.h"
 #include "cli/patience.h"
@@ -57,6 +58,7 @@ struct inquiry {
         size_t past;   /* rows that tell of somebody who does not hold the disk */
         struct hf_foreign_known known;
         bool daemon; /* answers */
+        bool driver; /* the settings have one that can be asked */
         char host[HOST_NAME_MAX + 1];
         int silence; /* the status for "nobody" where a daemon that is there does not answer */
 };
@@ -251,6 +253,25 @@ static void ask_for_waiters(struct inquiry *inquiry, const struct hf_thing *thin
         (void)json_object_put(found);
 }
 
+/* What the lock driver of the settings knows. One that cannot be asked knows of nothing. */
+static void ask_driver(struct inquiry *inquiry)
+{
+        struct holdfast_holder first;
+        struct holdfast_error error = {0};
+        int r = hf_look_at_disk(inquiry->path, inquiry->holders, &first, &error);
+
+        if (r < 0 && r != -EOPNOTSUPP) {
+                hf_message("%s", error.text);
+                inquiry->silence = hf_message_status(&error);
+        }
+        for (size_t i = inquiry->before; i < json_object_array_length(inquiry->holders); i++) {
+                struct json_object *holder = json_object_array_get_idx(inquiry->holders, i);
+
+                hf_print_put(holder, "path", hf_print_string(inquiry->path));
+                (void)hf_foreign_know(&inquiry->known, hf_report_pid(holder));
+        }
+}
+
 static int ask_kernel(struct inquiry *inquiry)
 {
         struct hf_thing thing = {0};
@@ -281,7 +302,8 @@ static void meet_daemon(struct inquiry *inquiry)
         struct holdfast_error error = {0};
 
         if (holdfast_get_daemon_info(&info, &error) < 0) {
-                hf_message("%s; only what processes show is told", error.text);
+                if (!inquiry->driver)
+                        hf_message("%s; only what processes show is told", error.text);
                 /* Where no daemon is, none has a lock; the locks of a stock one show. */
                 if (error.code != HOLDFAST_E_NO_DAEMON && error.code != HOLDFAST_E_UNSUPPORTED)
                         inquiry->silence = hf_message_status(&error);
@@ -300,6 +322,8 @@ static int ask_path(struct inquiry *inquiry, const char *path)
         hf_patience_begin(path);
         inquiry->path = path;
         inquiry->before = json_object_array_length(inquiry->holders);
+        if (inquiry->driver)
+                ask_driver(inquiry);
         status = ask_daemon(inquiry);
         if (status == HF_EXIT_OK)
                 status = ask_kernel(inquiry);
@@ -317,6 +341,7 @@ static int ask(struct json_object *document, char **paths, int n, bool *ret_nobo
         int status = HF_EXIT_OK;
 
         (void)gethostname(inquiry.host, sizeof(inquiry.host) - 1);
+        inquiry.driver = hf_look_has_driver();
         meet_daemon(&inquiry);
         for (int i = 0; i < n; i++) {
                 int one = ask_path(&inquiry, paths[i]);

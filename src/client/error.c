@@ -14,6 +14,7 @@ _Static_assert((int)HOLDFAST_E_SYSTEM == (int)HF_CLASS_SYSTEM &&
                "public codes and classes have the same numbers");
 _Static_assert((int)HOLDFAST_E_SYSTEM == (int)HF_LOCK_E_SYSTEM &&
                        (int)HOLDFAST_E_BUSY == (int)HF_LOCK_E_BUSY &&
+                       (int)HOLDFAST_E_STALE == (int)HF_LOCK_E_STALE &&
                        (int)HOLDFAST_E_INTERNAL == (int)HF_LOCK_E_INTERNAL,
                "public codes and those of drivers have the same numbers");
 _Static_assert((int)HOLDFAST_GUARANTEE_CLUSTER_FENCED == (int)HF_GUARANTEE_CLUSTER_FENCED,

@@ -123,6 +123,9 @@ static void fill_holder(const struct hf_lock_holder *from, struct holdfast_holde
         ret->pid = from->pid;
         ret->since = from->since;
         ret->shared = from->shared;
+        ret->host_id = from->host_id;
+        ret->generation = from->generation;
+        (void)snprintf(ret->state, sizeof(ret->state), "%s", from->state);
 }
 
 /* The driver's words in those of the library. */
@@ -170,6 +173,25 @@ static int failed(struct holdfast_vm *vm, int r, const struct hf_lock_error *err
                        vm->driver.ops->name);
 }
 
+/*
+ * Adds to a state, which vm remembers then: of what was given back, or what a failed call says of
+ * its own use. Takes over more.
+ */
+static int keep_state(struct holdfast_vm *vm, const char *state, char *more,
+                      struct holdfast_error *err)
+{
+        hf_cleanup_free char *added = more;
+        char *both = NULL;
+
+        if (!added || !*added)
+                return 0;
+        if (asprintf(&both, "%s%s%s", state ? state : "", state && *state ? " " : "", added) < 0)
+                return hf_fail_no_memory(err);
+        hf_vm_forget_state(vm);
+        vm->state = both;
+        return 0;
+}
+
 /* Fills the fields that every acquire has, calls it, and keeps what it says. */
 static int acquire(struct holdfast_vm *vm, struct operation *operation,
                    struct hf_lock_acquire *args, int *ret_fd, struct holdfast_error *err)
@@ -190,8 +212,10 @@ static int acquire(struct holdfast_vm *vm, struct operation *operation,
                 set_wait(vm, args);
         vm->holder = (struct hf_lock_holder){.size = sizeof(vm->holder)};
         r = operation->ops->acquire(operation->vm, args, &result, &error);
-        if (r < 0)
+        if (r < 0) {
+                (void)keep_state(vm, args->state, result.state, NULL);
                 return failed(vm, r, &error, err);
+        }
         vm->guarantee = result.guarantee;
         if (ret_fd)
                 *ret_fd = result.fd;
@@ -221,20 +245,28 @@ HF_PUBLIC int holdfast_vm_start(struct holdfast_vm *vm, unsigned int flags, int 
         if (flags & HOLDFAST_START_PAUSED)
                 args.flags |= HF_LOCK_ACQUIRE_REGISTER_ONLY;
         r = begin(vm, 0, vm->n, &operation, err);
-        return r < 0 ? r : acquire(vm, &operation, &args, ret_fd, err);
+        if (r >= 0)
+                r = acquire(vm, &operation, &args, ret_fd, err);
+        if (r >= 0)
+                hf_vm_forget_state(vm);
+        return r;
 }
 
 HF_PUBLIC int holdfast_vm_resume(struct holdfast_vm *vm, const char *state,
                                  struct holdfast_error *err)
 {
         cleanup_operation struct operation operation = {0};
-        struct hf_lock_acquire args = {.state = state};
+        struct hf_lock_acquire args = {.state = state ? state : vm->state};
         int r;
 
         r = need_pid(vm, err);
         if (r >= 0)
                 r = begin(vm, 0, vm->n, &operation, err);
-        return r < 0 ? r : acquire(vm, &operation, &args, NULL, err);
+        if (r >= 0)
+                r = acquire(vm, &operation, &args, NULL, err);
+        if (r >= 0)
+                hf_vm_forget_state(vm);
+        return r;
 }
 
 typedef int (*state_call)(void *vm, char **ret_state, struct hf_lock_error *err);
@@ -243,37 +275,61 @@ static int call_for_state(struct operation *operation, state_call call, char **r
                           struct holdfast_error *err)
 {
         struct hf_lock_error error = {.size = sizeof(error)};
-        char *state = NULL;
-        int r = call(operation->vm, &state, &error);
+        int r = call(operation->vm, ret_state, &error);
 
-        if (r < 0)
-                return hf_fail_from_driver(err, r, &error);
-        if (ret_state)
-                *ret_state = state;
-        else
-                free(state);
-        return 0;
+        return r < 0 ? hf_fail_from_driver(err, r, &error) : 0;
+}
+
+static int give_state(const struct holdfast_vm *vm, char **ret_state, struct holdfast_error *err)
+{
+        if (!ret_state)
+                return 0;
+        *ret_state = vm->state ? strdup(vm->state) : NULL;
+        return vm->state && !*ret_state ? hf_fail_no_memory(err) : 0;
 }
 
 HF_PUBLIC int holdfast_vm_pause(struct holdfast_vm *vm, char **ret_state,
                                 struct holdfast_error *err)
 {
         cleanup_operation struct operation operation = {0};
-        int r;
+        char *state = NULL;
+        int r, kept;
 
         r = need_pid(vm, err);
         if (r >= 0)
                 r = begin(vm, 0, vm->n, &operation, err);
-        return r < 0 ? r : call_for_state(&operation, operation.ops->release, ret_state, err);
+        if (r < 0)
+                return r;
+        r = call_for_state(&operation, operation.ops->release, &state, err);
+        kept = keep_state(vm, vm->state, state, r < 0 ? NULL : err);
+        if (r < 0 || kept < 0)
+                return r < 0 ? r : kept;
+        return give_state(vm, ret_state, err);
 }
 
 HF_PUBLIC int holdfast_vm_inquire(struct holdfast_vm *vm, char **ret_state,
                                   struct holdfast_error *err)
 {
         cleanup_operation struct operation operation = {0};
+        char *state = NULL;
         int r = begin(vm, 0, vm->n, &operation, err);
 
-        return r < 0 ? r : call_for_state(&operation, operation.ops->inquire, ret_state, err);
+        if (r >= 0)
+                r = call_for_state(&operation, operation.ops->inquire, &state, err);
+        if (r >= 0 && ret_state)
+                *ret_state = state;
+        else
+                free(state);
+        return r;
+}
+
+/* What is attached to a paused VM was used meanwhile, by itself. */
+static void refresh_state(struct holdfast_vm *vm, struct operation *operation)
+{
+        char *state = NULL;
+
+        if (vm->state && call_for_state(operation, operation->ops->inquire, &state, NULL) >= 0)
+                (void)keep_state(vm, vm->state, state, NULL);
 }
 
 static int attach(struct holdfast_vm *vm, const struct hf_lock_resource *resource,
@@ -293,6 +349,8 @@ static int attach(struct holdfast_vm *vm, const struct hf_lock_resource *resourc
                 r = acquire(vm, &operation, &args, NULL, err);
         if (r < 0)
                 hf_vm_remove(vm, vm->n - 1);
+        else
+                refresh_state(vm, &operation);
         return r;
 }
 
@@ -303,6 +361,7 @@ static int detach(struct holdfast_vm *vm, const struct hf_lock_resource *resourc
         cleanup_operation struct operation operation = {0};
         ssize_t index = hf_vm_find(vm, resource);
         bool known = index >= 0;
+        char *state = NULL;
         int r;
 
         r = need_pid(vm, err);
@@ -314,7 +373,8 @@ static int detach(struct holdfast_vm *vm, const struct hf_lock_resource *resourc
                 return r;
         r = begin(vm, (size_t)index, 1, &operation, err);
         if (r >= 0)
-                r = call_for_state(&operation, operation.ops->release, NULL, err);
+                r = call_for_state(&operation, operation.ops->release, &state, err);
+        free(state);
         if (r >= 0 || !known)
                 hf_vm_remove(vm, (size_t)index);
         return r;
@@ -356,13 +416,61 @@ HF_PUBLIC int holdfast_vm_detach_lease(struct holdfast_vm *vm, const char *locks
 
 HF_PUBLIC int holdfast_vm_refusal(const struct holdfast_vm *vm, struct holdfast_holder *ret)
 {
+        struct holdfast_holder full = {.size = ret->size};
+
         if (!vm->refused || !HF_HAS(ret, shared))
                 return 0;
-        fill_holder(&vm->holder, ret);
+        fill_holder(&vm->holder, &full);
+        /* A caller of an older version has no room for all of it. */
+        memcpy(ret, &full, ret->size < sizeof(full) ? ret->size : sizeof(full));
         return 1;
 }
 
 HF_PUBLIC unsigned int holdfast_vm_guarantee(const struct holdfast_vm *vm)
 {
         return vm->guarantee;
+}
+
+/* What a look is told of, in the words of the library. */
+struct looking {
+        void (*tell)(void *ctx, const struct holdfast_holder *holder);
+        void *ctx;
+};
+
+static void tell_of_holder(void *ctx, const struct hf_lock_holder *from)
+{
+        const struct looking *looking = ctx;
+        struct holdfast_holder holder = {.size = sizeof(holder)};
+
+        fill_holder(from, &holder);
+        looking->tell(looking->ctx, &holder);
+}
+
+HF_PUBLIC int holdfast_vm_look(struct holdfast_vm *vm,
+                               void (*tell)(void *ctx, const struct holdfast_holder *holder),
+                               void *ctx, unsigned int *ret_guarantee, struct holdfast_error *err)
+{
+        cleanup_operation struct operation operation = {0};
+        struct looking looking = {tell, ctx};
+        struct hf_lock_look look = {
+                .size = sizeof(look),
+                .holder = tell ? tell_of_holder : NULL,
+                .holder_ctx = &looking,
+        };
+        struct hf_lock_error error = {.size = sizeof(error)};
+        int r;
+
+        if (!HF_HAS(vm->driver.ops, look) || !vm->driver.ops->look)
+                return hf_fail(err, EOPNOTSUPP, HOLDFAST_E_UNSUPPORTED,
+                               "the lock driver %s cannot say who holds what",
+                               vm->driver.ops->name);
+        r = begin(vm, 0, vm->n, &operation, err);
+        if (r < 0)
+                return r;
+        r = operation.ops->look(operation.vm, &look, &error);
+        if (r < 0)
+                return hf_fail_from_driver(err, r, &error);
+        if (ret_guarantee)
+                *ret_guarantee = look.guarantee;
+        return 0;
 }

@@ -28,6 +28,11 @@ static const struct hf_conf_key keys[] = {
         {"file_lockspace_dir", HF_CONF_KIND_OTHERS},
         {"lvm_lockspace_dir", HF_CONF_KIND_OTHERS},
         {"scsi_lockspace_dir", HF_CONF_KIND_OTHERS},
+        {"disk_lease_dir", HF_CONF_KIND_OTHERS},
+        {"host_id", HF_CONF_KIND_OTHERS},
+        {"io_timeout", HF_CONF_KIND_OTHERS},
+        {"user", HF_CONF_KIND_OTHERS},
+        {"group", HF_CONF_KIND_OTHERS},
 };
 
 static int read_file(const char *path, hf_conf_notice_fn notice, void *ctx,

@@ -203,11 +203,20 @@ HF_PUBLIC void holdfast_vm_free(struct holdfast_vm *vm)
         free(vm->name);
         free(vm->via);
         free(vm->monitor);
+        hf_vm_forget_state(vm);
         free(vm);
+}
+
+void hf_vm_forget_state(struct holdfast_vm *vm)
+{
+        free(vm->state);
+        vm->state = NULL;
 }
 
 HF_PUBLIC void holdfast_vm_set_pid(struct holdfast_vm *vm, pid_t pid)
 {
+        if (pid != vm->pid)
+                hf_vm_forget_state(vm);
         vm->pid = pid;
 }
 

@@ -46,6 +46,7 @@ struct holdfast_vm {
         struct hf_vm_resource *resources;
         size_t n;
 
+        char *state;            /* of what was given back and is to be taken again; or NULL */
         unsigned int guarantee; /* of the last acquire */
         bool refused;           /* the last call ended with -EBUSY */
         struct hf_lock_holder holder;
@@ -67,3 +68,5 @@ int hf_vm_append(struct holdfast_vm *vm, const struct hf_lock_resource *resource
                  struct holdfast_error *err);
 
 void hf_vm_remove(struct holdfast_vm *vm, size_t index);
+
+void hf_vm_forget_state(struct holdfast_vm *vm);

@@ -36,6 +36,11 @@ static const struct hf_conf_key holdfast_keys[] = {
         {"on_lost", HF_CONF_KIND_OTHERS},
         {"monitor", HF_CONF_KIND_OTHERS},
         {"libvirt_metadata_lock", HF_CONF_KIND_OTHERS},
+        {"disk_lease_dir", HF_CONF_KIND_OTHERS},
+        {"host_id", HF_CONF_KIND_OTHERS},
+        {"io_timeout", HF_CONF_KIND_OTHERS},
+        {"user", HF_CONF_KIND_OTHERS},
+        {"group", HF_CONF_KIND_OTHERS},
 };
 
 static void clear_said(struct said *said)

@@ -13,17 +13,21 @@
 #define DEPTH_MAX 8
 
 /* What is waited for, in this order. */
-enum step { GREETING, CAPABILITIES, STATUS, COMMAND, STATUS_AGAIN };
+enum step { GREETING, CAPABILITIES, STATUS, COMMAND, STATUS_AGAIN, JOBS, EXPORTS };
 
 /* Ids, by which an answer is known to be that of this step. */
 static const char *const ids[] = {
-        [CAPABILITIES] = "holdfast-1",
-        [STATUS] = "holdfast-2",
-        [COMMAND] = "holdfast-3",
-        [STATUS_AGAIN] = "holdfast-4",
+        [CAPABILITIES] = "holdfast-1", [STATUS] = "holdfast-2", [COMMAND] = "holdfast-3",
+        [STATUS_AGAIN] = "holdfast-4", [JOBS] = "holdfast-5",   [EXPORTS] = "holdfast-6",
 };
 
 #define SEND(name, id) "{\"execute\": \"" name "\", \"id\": \"" id "\"}\n"
+
+static const char *const goals[] = {
+        [HF_QMP_STOP] = SEND("stop", "holdfast-3"),   [HF_QMP_CONT] = SEND("cont", "holdfast-3"),
+        [HF_QMP_QUIT] = SEND("quit", "holdfast-3"),   [HF_QMP_SETTLE] = SEND("stop", "holdfast-3"),
+        [HF_QMP_RESUME] = SEND("cont", "holdfast-3"),
+};
 
 static const char *command_of(const struct hf_qmp *qmp)
 {
@@ -33,10 +37,13 @@ static const char *command_of(const struct hf_qmp *qmp)
         case STATUS:
                 return SEND("query-status", "holdfast-2");
         case COMMAND:
-                return qmp->goal == HF_QMP_STOP ? SEND("stop", "holdfast-3")
-                                                : SEND("cont", "holdfast-3");
-        default:
+                return goals[qmp->goal];
+        case STATUS_AGAIN:
                 return SEND("query-status", "holdfast-4");
+        case JOBS:
+                return SEND("query-jobs", "holdfast-5");
+        default:
+                return SEND("query-block-exports", "holdfast-6");
         }
 }
 
@@ -109,14 +116,21 @@ static const char *status_of(struct json_object *answer)
                        : NULL;
 }
 
+static bool is_to_stop(const struct hf_qmp *qmp)
+{
+        return qmp->goal == HF_QMP_STOP || qmp->goal == HF_QMP_SETTLE;
+}
+
 static enum hf_qmp_state judge_before(const struct hf_qmp *qmp, const char *status)
 {
         bool active = is_active(status);
 
-        if (qmp->goal == HF_QMP_STOP)
+        if (is_to_stop(qmp))
                 return active ? HF_QMP_TALKING : HF_QMP_ALREADY;
         /* A migration to here waits for "cont" where it was stopped. */
         if (!strcmp(status, "paused") || !strcmp(status, "inmigrate"))
+                return HF_QMP_TALKING;
+        if (qmp->goal == HF_QMP_RESUME && !strcmp(status, "io-error"))
                 return HF_QMP_TALKING;
         return active ? HF_QMP_ALREADY : HF_QMP_OTHER;
 }
@@ -126,7 +140,7 @@ static enum hf_qmp_state judge_after(const struct hf_qmp *qmp, const char *statu
 {
         bool active = is_active(status), comes = !strcmp(status, "inmigrate");
 
-        if (qmp->goal == HF_QMP_STOP)
+        if (is_to_stop(qmp))
                 return active && !comes ? HF_QMP_FAILED : HF_QMP_DONE;
         return active ? HF_QMP_DONE : HF_QMP_OTHER;
 }
@@ -141,6 +155,63 @@ static void take_status(struct hf_qmp *qmp, struct json_object *answer)
                 qmp->state = judge_before(qmp, status);
         else
                 qmp->state = judge_after(qmp, status);
+        /* Of one that is stopped it is still to be asked what else writes. */
+        if (qmp->goal == HF_QMP_SETTLE &&
+            (qmp->state == HF_QMP_DONE || qmp->state == HF_QMP_ALREADY)) {
+                qmp->state = HF_QMP_TALKING;
+                qmp->step = STATUS_AGAIN;
+        }
+}
+
+/* One that has ended stays in the list until somebody takes note of it. */
+static bool is_ended(struct json_object *job)
+{
+        const char *status = json_object_is_type(job, json_type_object) ? status_of(job) : NULL;
+
+        return status && !strcmp(status, "concluded");
+}
+
+/* Of jobs and exports: there shall be none. */
+static void take_writers(struct hf_qmp *qmp, struct json_object *answer)
+{
+        if (!json_object_is_type(answer, json_type_array)) {
+                qmp->state = HF_QMP_FAILED;
+                return;
+        }
+        for (size_t i = 0; i < json_object_array_length(answer); i++)
+                if (qmp->step != JOBS || !is_ended(json_object_array_get_idx(answer, i)))
+                        qmp->state = HF_QMP_OTHER;
+        if (qmp->state == HF_QMP_TALKING && qmp->step == EXPORTS)
+                qmp->state = qmp->commanded ? HF_QMP_DONE : HF_QMP_ALREADY;
+}
+
+static void take_answer(struct hf_qmp *qmp, struct json_object *answer)
+{
+        switch (qmp->step) {
+        case STATUS:
+        case STATUS_AGAIN:
+                take_status(qmp, answer);
+                return;
+        case COMMAND:
+                if (qmp->goal == HF_QMP_QUIT)
+                        qmp->state = HF_QMP_DONE;
+                return;
+        case JOBS:
+        case EXPORTS:
+                take_writers(qmp, answer);
+                return;
+        default:
+                return;
+        }
+}
+
+static void advance(struct hf_qmp *qmp)
+{
+        qmp->step++;
+        /* Whatever state a VM is in, it can be ended. */
+        if (qmp->goal == HF_QMP_QUIT && qmp->step == STATUS)
+                qmp->step = COMMAND;
+        qmp->commanded |= qmp->step == COMMAND;
 }
 
 /* Whether the object is what is waited for. What is not (events, answers to others) is nothing. */
@@ -165,12 +236,11 @@ static bool take_line(struct hf_qmp *qmp)
                 return false;
         if (qmp->step != GREETING && !member(object, "return"))
                 qmp->state = HF_QMP_FAILED;
-        else if (qmp->step == STATUS || qmp->step == STATUS_AGAIN)
-                take_status(qmp, member(object, "return"));
+        else
+                take_answer(qmp, member(object, "return"));
         if (qmp->state != HF_QMP_TALKING)
                 return false;
-        qmp->step++;
-        qmp->commanded |= qmp->step == COMMAND;
+        advance(qmp);
         return true;
 }
 

@@ -11,7 +11,9 @@
  * A conversation never waits: bytes are fed to it, and it says what to send and when it has
  * ended. It asks for the VM's status first, so that it can tell what it has done from what
  * others had done before, and once more afterwards. QEMU answers "stop" when what the
- * guest has begun to write has been written, so on storage that hangs it does not.
+ * guest has begun to write has been written, so on storage that hangs it does not. A VM
+ * that is stopped may write all the same: a job copies its disk, or an export lets others
+ * write it. To settle is to stop, and to know that there is none of these.
  *
  * The peer may be anything: lines that are too long are passed over, what is not
  * understood ends the conversation, and nothing that it sends makes it send more than
@@ -26,6 +28,9 @@
 enum hf_qmp_goal {
         HF_QMP_STOP,
         HF_QMP_CONT,
+        HF_QMP_QUIT,   /* QEMU ends, and its guest is not asked */
+        HF_QMP_SETTLE, /* stopped, and nothing else writes */
+        HF_QMP_RESUME, /* as CONT; also after an error of its disk, which is tried again then */
 };
 
 /* How a conversation ended, or stands. */
@@ -33,8 +38,9 @@ enum hf_qmp_state {
         HF_QMP_TALKING,
         HF_QMP_DONE,    /* the VM was brought there by us */
         HF_QMP_ALREADY, /* it was there before: stopped by somebody else, or running */
-        HF_QMP_OTHER,   /* CONT: it is stopped for another reason than "stop"; left so */
-        HF_QMP_FAILED,  /* no monitor, or none that does so */
+        /* CONT: stopped for another reason than "stop", left so. SETTLE: it still writes. */
+        HF_QMP_OTHER,
+        HF_QMP_FAILED, /* no monitor, or none that does so */
 };
 
 /* The longest line that is read; an answer has some dozen bytes, the greeting some hundred. */
@@ -43,7 +49,7 @@ enum hf_qmp_state {
 struct hf_qmp {
         enum hf_qmp_goal goal;
         enum hf_qmp_state state;
-        bool commanded; /* "stop" or "cont" was handed out to be sent */
+        bool commanded; /* "stop", "cont" or "quit" was handed out to be sent */
         unsigned int step;
         size_t used;   /* of line */
         bool skipping; /* the rest of a line that is too long */

@@ -11,10 +11,14 @@ import fcntl
 import json
 import os
 import resource
+import select
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 
 
 class Error(c.Structure):
@@ -27,7 +31,8 @@ WARN = c.CFUNCTYPE(None, c.c_void_p, c.c_char_p)
 class Holder(c.Structure):
     _fields_ = [("size", c.c_size_t), ("name", c.c_char * 256), ("uuid", c.c_ubyte * 16),
                 ("pid", c.c_int), ("host", c.c_char * 256), ("since", c.c_uint64),
-                ("via", c.c_char * 64), ("resource", c.c_char * 4096), ("shared", c.c_uint)]
+                ("via", c.c_char * 64), ("resource", c.c_char * 4096), ("shared", c.c_uint),
+                ("host_id", c.c_uint32), ("generation", c.c_uint64), ("state", c.c_char * 256)]
 
 
 class Waiting(c.Structure):
@@ -212,10 +217,14 @@ def resume(state=None):
     return call(lib.holdfast_vm_resume, vm, text(state))
 
 
-def refusal():
-    holder = Holder(size=c.sizeof(Holder))
+def refusal(of_first_version=False):
+    """With the size that the structure had first, what lies behind it is a mark."""
+    mark = b"not yours"
+    holder = Holder(size=Holder.host_id.offset if of_first_version else c.sizeof(Holder),
+                    state=mark)
     known = lib.holdfast_vm_refusal(vm, c.byref(holder))
-    return {"r": known, **(plain(holder) if known else {})}
+    return {"r": known, "overrun": of_first_version and holder.state != mark,
+            **(plain(holder) if known else {})}
 
 
 def guarantee():
@@ -341,6 +350,33 @@ def more_files(n):
     return {"r": 0}
 
 
+def count(path, who, times, least, most, vms, thinking):
+    """Counts on a disk that nobody else has: the sum, and what each VM has counted."""
+    record = struct.Struct(f"<{vms + 1}Q")
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for _ in range(times):
+            total, *counts = record.unpack(os.pread(fd, record.size, 0))
+            if total != sum(counts) or not least <= counts[who] <= most:
+                return {"r": -1, "text": f"VM {who} had counted {least} to {most}: {counts}, "
+                                         f"together {total}"}
+            time.sleep(thinking)
+            counts[who] += 1
+            least = most = counts[who]
+            os.pwrite(fd, record.pack(total + 1, *counts), 0)
+    finally:
+        os.close(fd)
+    return {"r": least}
+
+
+def sanlock_release_all(fd):
+    """What a VMM that was taken over could try on the connection that it has inherited."""
+    with socket.socket(fileno=os.dup(fd)) as connection:
+        # In whole seconds and microseconds; one that is restricted may never answer.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 2, 0))
+        return {"r": c.CDLL("libsanlock_client.so.1").sanlock_release(fd, -1, 1, 0, None)}
+
+
 def start_program():
     # All that is not close-on-exec goes with it.
     return {"r": subprocess.Popen(["sleep", "600"], close_fds=False,
@@ -356,6 +392,39 @@ def fork_idle():
         while True:
             signal.pause()
     return {"r": pid}
+
+
+def fork_carrier():
+    """A child that has all descriptors and outlives us; it ends when nobody tells us anything."""
+    pid = os.fork()
+    if pid == 0:
+        os.close(1)
+        teller = select.poll()
+        teller.register(0, 0)
+        teller.poll()
+        os._exit(0)
+    return {"r": pid}
+
+
+class DriverTable(c.Structure):
+    """How struct hf_lock_driver begins."""
+    _fields_ = [("size", c.c_size_t), ("abi", c.c_uint32), ("capabilities", c.c_uint32)]
+
+
+def capabilities(module):
+    return {"r": DriverTable.in_dll(c.CDLL(module), "hf_lock_driver").capabilities}
+
+
+def inheritable():
+    """The descriptors that go through exec."""
+    fds = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not fcntl.fcntl(int(name), fcntl.F_GETFD) & fcntl.FD_CLOEXEC:
+                fds.append(int(name))
+        except OSError:
+            pass
+    return {"r": len(fds), "fds": fds}
 
 
 def who(path):

@@ -17,7 +17,8 @@ OURS = {
     "lock_manager": "nop", "keep_descriptors": "0", "on_lost": "kill", "monitor": "0",
     "libvirt_metadata_lock": "1",
     "auto_disk_leases": "0", "require_lease_for_disks": "1", "file_lockspace_dir": "/x",
-    "lvm_lockspace_dir": "/y", "scsi_lockspace_dir": "/z",
+    "lvm_lockspace_dir": "/y", "scsi_lockspace_dir": "/z", "disk_lease_dir": "/w",
+    "host_id": "3", "io_timeout": "5", "user": "root", "group": "root",
 }
 DAEMONS = {
     "max_clients": "7", "admin_max_clients": "7", "filesystem_timeout": "9", "log_level": "1",

@@ -57,7 +57,7 @@ def exported(path):
 
 
 def test_the_module_exports_one_symbol():
-    assert exported(os.path.join(BUILD, "src/driver/lockd/lockd.so")) == ["hf_lock_driver"]
+    assert exported(os.path.join(BUILD, "src/driver/lockd.so")) == ["hf_lock_driver"]
 
 
 def test_the_library_exports_what_its_header_declares_and_nothing_else():

@@ -45,6 +45,8 @@ def test_holdfastd_names_the_holder_in_a_refusal(daemon, vmm, image):
     assert holder["name"] == "first" and holder["pid"] == first.pid
     assert holder["via"] == "holdfast run" and holder["resource"] == image()
     assert holder["host"] == os.uname().nodename and holder["since"] > 10 ** 15
+    older = second.refusal(of_first_version=True)
+    assert older["name"] == "first" and not older["overrun"]
     assert second.guarantee()["name"] == "none" and first.guarantee()["name"] == "host"
 
 

@@ -63,7 +63,7 @@ DAEMON_CONF = 'log_outputs = "3:stderr"\n'
 
 
 HOLDFAST = BUILD / "src/cli/holdfast"
-HOLDFAST_ENVIRONMENT = {**ENVIRONMENT, "HOLDFAST_DRIVER_DIR": str(BUILD / "src/driver/lockd")}
+HOLDFAST_ENVIRONMENT = {**ENVIRONMENT, "HOLDFAST_DRIVER_DIR": str(BUILD / "src/driver")}
 
 
 def make_disk(path, size=1 << 20):

@@ -28,7 +28,7 @@ static void talk(enum hf_qmp_goal goal, const char *bytes, size_t len, size_t pi
                 at += taken;
                 commands += command ? 1 : 0;
         }
-        if (commands > 4 || (qmp.state == HF_QMP_DONE && !qmp.commanded))
+        if (commands > 6 || (qmp.state == HF_QMP_DONE && !qmp.commanded))
                 __builtin_trap();
 }
 
@@ -36,5 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         talk(HF_QMP_STOP, (const char *)data, size, size ? size : 1);
         talk(HF_QMP_CONT, (const char *)data, size, 3);
+        talk(HF_QMP_QUIT, (const char *)data, size, 3);
+        talk(HF_QMP_SETTLE, (const char *)data, size, 7);
+        talk(HF_QMP_RESUME, (const char *)data, size, size ? size : 1);
         return 0;
 }

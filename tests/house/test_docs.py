@@ -43,6 +43,7 @@ TABLES = {
     'src/daemon/config.c': '        KEY(INT, log_level, "log_level", .min = 1),\n',
     'src/client/settings.c': '        {"lock_manager", HF_CONF_KIND_STRING, 0},\n',
     'src/storage/lockspaces.c': '        {\n"lock_manager",\n        HF_CONF_KIND_OTHERS},\n',
+    'src/driver/sanlock/settings.c': '        {"lock_manager", HF_CONF_KIND_OTHERS},\n',
     'data/augeas/holdfastd.aug': 'let entry = setting "log_level" number\n',
     'data/augeas/holdfast.aug': 'let entry = setting "lock_manager" text\n',
 }
@@ -53,7 +54,7 @@ def tree(tmp_path):
     if not shutil.which('mandoc'):
         pytest.skip('mandoc is not here')
     for name in ('tools', 'docs/man', 'data/augeas', 'build/src/daemon', 'build/src/cli',
-                 'src/daemon', 'src/client', 'src/storage'):
+                 'src/daemon', 'src/client', 'src/storage', 'src/driver/sanlock'):
         (tmp_path / name).mkdir(parents=True)
     shutil.copy(TOP / 'tools' / 'check-docs', tmp_path / 'tools')
     (tmp_path / 'data/holdfastd.conf').write_text('# What is logged.\n#log_level = 3\n')

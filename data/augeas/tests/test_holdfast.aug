@@ -8,6 +8,8 @@ lock_manager = \"lockd\"
  on_lost=\"kill\" ;
 auto_disk_leases = 0 # not yet
 file_lockspace_dir = \"/var/lib/locks\"
+host_id = 17
+user = \"sanlock\"
 "
 
   test Holdfast.lns get conf =
@@ -18,6 +20,8 @@ file_lockspace_dir = \"/var/lib/locks\"
     { "on_lost" = "kill" }
     { "auto_disk_leases" = "0" }
     { "file_lockspace_dir" = "/var/lib/locks" }
+    { "host_id" = "17" }
+    { "user" = "sanlock" }
 
   (* What is set is added behind the rest, and what is changed stays in its place. *)
   test Holdfast.lns put "monitor = 1\n" after
@@ -30,4 +34,5 @@ on_lost = \"warn\"
   (* What Holdfast would refuse cannot be written. *)
   test Holdfast.lns get "on_lost = \"later\"\n" = *
   test Holdfast.lns get "monitor = 2\n" = *
+  test Holdfast.lns get "host_id = \"1\"\n" = *
   test Holdfast.lns get "no_such_key = 1\n" = *

@@ -26,7 +26,7 @@ static int open_connection(struct hf_lockd_connection *connection, const struct 
 
         if (r >= 0)
                 return 0;
-        (void)hf_lockd_fail(err, r, &error);
+        (void)hf_driver_fail(err, r, &error);
         if (no_daemon) {
                 err->code = HF_LOCK_E_NO_DAEMON;
                 err->sys = -r;
@@ -203,18 +203,18 @@ static int check_caller(const struct hf_lockd_vm *vm, bool own_connection,
                         struct hf_lock_error *err)
 {
         if (vm->pid <= 0)
-                return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID,
-                                       "VM %s: the pid of its VMM is needed", vm->name);
+                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
+                                        "VM %s: the pid of its VMM is needed", vm->name);
         if (own_connection && vm->pid != getpid())
-                return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID,
-                                       "VM %s: its own connection has to be made by its process "
-                                       "(pid %d), not by pid %d",
-                                       vm->name, vm->pid, getpid());
+                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
+                                        "VM %s: its own connection has to be made by its process "
+                                        "(pid %d), not by pid %d",
+                                        vm->name, vm->pid, getpid());
         if (!own_connection && vm->pid == getpid())
-                return hf_lockd_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
-                                       "VM %s: only its start can be asked for by its own process "
-                                       "(pid %d)",
-                                       vm->name, vm->pid);
+                return hf_driver_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
+                                        "VM %s: only its start can be asked for by its own process "
+                                        "(pid %d)",
+                                        vm->name, vm->pid);
         return 0;
 }
 
@@ -225,12 +225,12 @@ static int check_arguments(const struct hf_lock_acquire *acquire,
                                HF_LOCK_ACQUIRE_DESCRIPTORS;
 
         if (!HF_HAS(acquire, lost_ctx) || !HF_HAS(result, holder))
-                return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID,
-                                       "driver lockd was given too small a structure");
+                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
+                                        "driver lockd was given too small a structure");
         if (acquire->flags & ~known)
-                return hf_lockd_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
-                                       "driver lockd does not know the flags 0x%x of acquire",
-                                       acquire->flags & ~known);
+                return hf_driver_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
+                                        "driver lockd does not know the flags 0x%x of acquire",
+                                        acquire->flags & ~known);
         return 0;
 }
 
@@ -265,7 +265,7 @@ int hf_lockd_acquire(void *data, const struct hf_lock_acquire *acquire,
                 return r;
         r = prepare(vm, acquire, &error);
         if (r < 0)
-                return hf_lockd_fail(err, r, &error);
+                return hf_driver_fail(err, r, &error);
         /* Nothing to lock and nobody to hand a connection to: no daemon is needed. */
         if (vm->n == 0 && !acquire->want_connection)
                 return 0;
@@ -276,7 +276,7 @@ int hf_lockd_acquire(void *data, const struct hf_lock_acquire *acquire,
         if (r < 0)
                 return r;
         r = acquire_on(&connection, vm, acquire, result, &error);
-        return r < 0 ? hf_lockd_fail(err, r, &error) : 0;
+        return r < 0 ? hf_driver_fail(err, r, &error) : 0;
 }
 
 int hf_lockd_release(void *data, char **ret_state, struct hf_lock_error *err)
@@ -301,7 +301,7 @@ int hf_lockd_release(void *data, char **ret_state, struct hf_lock_error *err)
                 if (r >= 0)
                         r = hf_lockd_give(&connection, &vm->resources[i], &error);
                 if (r < 0 && first == 0)
-                        first = hf_lockd_fail(err, r, &error);
+                        first = hf_driver_fail(err, r, &error);
         }
         if (first == 0 && ret_state)
                 *ret_state = NULL;
@@ -317,7 +317,7 @@ int hf_lockd_inquire(void *data, char **ret_state, struct hf_lock_error *err)
         if (r >= 0)
                 r = hf_lockd_check_directories(vm, &error);
         if (r < 0)
-                return hf_lockd_fail(err, r, &error);
+                return hf_driver_fail(err, r, &error);
         hf_lockd_tell_of_lookaside(vm);
         if (ret_state)
                 *ret_state = NULL;

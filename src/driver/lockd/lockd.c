@@ -2,37 +2,11 @@
 #include "driver/lockd/lockd.h"
 
 #include "base/cleanup.h"
-#include "base/error-class.h"
 #include "base/sized.h"
 #include "driver/lockd/uses.h"
 #include "storage/names.h"
 
 #include <string.h>
-
-int hf_lockd_fail(struct hf_lock_error *err, int r, const struct hf_error *error)
-{
-        err->code = (int)hf_error_class(r, error);
-        err->sys = error->sys;
-        (void)snprintf(err->text, sizeof(err->text), "%s", error->text);
-        return r;
-}
-
-int hf_lockd_refuse(struct hf_lock_error *err, int number, int code, const char *format, ...)
-{
-        va_list args;
-
-        err->code = code;
-        err->sys = code == HF_LOCK_E_SYSTEM ? number : 0;
-        va_start(args, format);
-        (void)vsnprintf(err->text, sizeof(err->text), format, args);
-        va_end(args);
-        return -number;
-}
-
-static int no_memory(struct hf_lock_error *err)
-{
-        return hf_lockd_refuse(err, ENOMEM, HF_LOCK_E_SYSTEM, "out of memory");
-}
 
 static void driver_free(void *data)
 {
@@ -73,12 +47,12 @@ static int driver_init(const struct hf_lock_init *init, void **ret_driver,
         int r;
 
         if (init && HF_HAS(init, flags) && init->flags)
-                return hf_lockd_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
-                                       "driver lockd does not know the flags 0x%x of init",
-                                       init->flags);
+                return hf_driver_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
+                                        "driver lockd does not know the flags 0x%x of init",
+                                        init->flags);
         driver = calloc(1, sizeof(*driver));
         if (!driver)
-                return no_memory(err);
+                return hf_driver_no_memory(err);
         if (init && HF_HAS(init, warn_ctx)) {
                 driver->warn = init->warn;
                 driver->warn_ctx = init->warn_ctx;
@@ -86,7 +60,7 @@ static int driver_init(const struct hf_lock_init *init, void **ret_driver,
         r = load_settings(driver, init && HF_HAS(init, config) ? init->config : NULL, &error);
         if (r < 0) {
                 driver_free(driver);
-                (void)hf_lockd_fail(err, r, &error);
+                (void)hf_driver_fail(err, r, &error);
                 err->code = HF_LOCK_E_CONFIG;
                 return r;
         }
@@ -118,15 +92,15 @@ static int fill_newer(struct hf_lockd_vm *vm, const struct hf_lock_vm_params *pa
 
         if (HF_HAS(params, flags)) {
                 if (params->flags & ~known)
-                        return hf_lockd_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
-                                               "driver lockd does not know the flags 0x%x of a VM",
-                                               params->flags & ~known);
+                        return hf_driver_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
+                                                "driver lockd does not know the flags 0x%x of a VM",
+                                                params->flags & ~known);
                 vm->flags = params->flags;
         }
         if (HF_HAS(params, monitor) && params->monitor) {
                 vm->monitor = strdup(params->monitor);
                 if (!vm->monitor)
-                        return no_memory(err);
+                        return hf_driver_no_memory(err);
         }
         return 0;
 }
@@ -138,18 +112,18 @@ static int vm_new(void *driver, const struct hf_lock_vm_params *params, void **r
         int r;
 
         if (!params->name || !params->name[0] || params->id == 0)
-                return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID,
-                                       "a VM needs a name and a number other than 0");
+                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
+                                        "a VM needs a name and a number other than 0");
         vm = calloc(1, sizeof(*vm));
         if (!vm)
-                return no_memory(err);
+                return hf_driver_no_memory(err);
         vm->driver = driver;
         vm->name = strdup(params->name);
         vm->via = strdup(params->via ? params->via : "libholdfast");
         memcpy(vm->uuid, params->uuid, sizeof(vm->uuid));
         vm->id = params->id;
         vm->pid = params->pid;
-        r = vm->name && vm->via ? fill_newer(vm, params, err) : no_memory(err);
+        r = vm->name && vm->via ? fill_newer(vm, params, err) : hf_driver_no_memory(err);
         if (r < 0) {
                 vm_free(vm);
                 return r;

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/path.h"
+#include "driver/error.h"
 #include "holdfast/lock-driver.h"
 #include "rpc/caller.h"
 #include "storage/lockspaces.h"
@@ -122,10 +123,3 @@ int hf_lockd_acquire(void *vm, const struct hf_lock_acquire *acquire, struct hf_
                      struct hf_lock_error *err);
 int hf_lockd_release(void *vm, char **ret_state, struct hf_lock_error *err);
 int hf_lockd_inquire(void *vm, char **ret_state, struct hf_lock_error *err);
-
-/* Fills *err from an error of ours that was returned as r. Returns r. */
-int hf_lockd_fail(struct hf_lock_error *err, int r, const struct hf_error *error);
-
-/* Fills *err with -number and code. */
-int hf_lockd_refuse(struct hf_lock_error *err, int number, int code, const char *format, ...)
-        __attribute__((format(printf, 4, 5)));

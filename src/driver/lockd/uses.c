@@ -10,11 +10,6 @@
 /* As a call to the daemon, where the caller sets nothing. */
 #define NAMING_TIMEOUT_NS (30 * 1000000000ULL)
 
-static int no_memory(struct hf_lock_error *err)
-{
-        return hf_lockd_refuse(err, ENOMEM, HF_LOCK_E_SYSTEM, "out of memory");
-}
-
 void hf_lockd_resource_clear(struct hf_lockd_resource *resource)
 {
         free(resource->label);
@@ -29,32 +24,32 @@ static int name_lease(const struct hf_lock_resource *from, struct hf_lockd_resou
         const char *key = from->name;
 
         if (!from->path || from->path[0] != '/')
-                return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID,
-                                       "lease %s: needs an absolute path, not \"%s\"", key,
-                                       from->path ? from->path : "");
+                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
+                                        "lease %s: needs an absolute path, not \"%s\"", key,
+                                        from->path ? from->path : "");
         if (from->offset != 0)
-                return hf_lockd_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
-                                       "lease %s: driver lockd keeps leases in files, the offset "
-                                       "must be 0",
-                                       key);
+                return hf_driver_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
+                                        "lease %s: driver lockd keeps leases in files, the offset "
+                                        "must be 0",
+                                        key);
         if (strchr(key, '/') || !strcmp(key, ".") || !strcmp(key, ".."))
-                return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID,
-                                       "lease \"%s\": a key is the name of a file and has no \"/\"",
-                                       key);
+                return hf_driver_refuse(
+                        err, EINVAL, HF_LOCK_E_INVALID,
+                        "lease \"%s\": a key is the name of a file and has no \"/\"", key);
         to->name = strdup(key);
         if (!from->lockspace || !from->lockspace[0])
                 to->lockspace = strdup(from->path);
         else if (asprintf(&to->lockspace, "%s/%s", from->path, from->lockspace) < 0)
                 to->lockspace = NULL;
-        return to->name && to->lockspace ? 0 : no_memory(err);
+        return to->name && to->lockspace ? 0 : hf_driver_no_memory(err);
 }
 
 static int check_disk(const struct hf_lock_resource *from, struct hf_lock_error *err)
 {
         if (from->name[0] == '/')
                 return 0;
-        return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID, "disk %s: the path must be absolute",
-                               from->name);
+        return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
+                                "disk %s: the path must be absolute", from->name);
 }
 
 static int fill(const struct hf_lock_resource *from, struct hf_lockd_resource *to,
@@ -68,7 +63,7 @@ static int fill(const struct hf_lock_resource *from, struct hf_lockd_resource *t
         };
         to->label = strdup(from->name);
         if (!to->label)
-                return no_memory(err);
+                return hf_driver_no_memory(err);
         return from->type == HF_LOCK_LEASE ? name_lease(from, to, err) : check_disk(from, err);
 }
 
@@ -79,12 +74,12 @@ static int append(struct hf_lockd_vm *vm, const struct hf_lock_resource *from,
         int r;
 
         if (vm->n == HF_LOCKD_RESOURCES_MAX)
-                return hf_lockd_refuse(err, E2BIG, HF_LOCK_E_INVALID,
-                                       "VM %s has more than %d resources", vm->name,
-                                       HF_LOCKD_RESOURCES_MAX);
+                return hf_driver_refuse(err, E2BIG, HF_LOCK_E_INVALID,
+                                        "VM %s has more than %d resources", vm->name,
+                                        HF_LOCKD_RESOURCES_MAX);
         grown = reallocarray(vm->resources, vm->n + 1, sizeof(*grown));
         if (!grown)
-                return no_memory(err);
+                return hf_driver_no_memory(err);
         vm->resources = grown;
         r = fill(from, &grown[vm->n], err);
         if (r < 0) {
@@ -104,7 +99,7 @@ static int note_unlocked(struct hf_lockd_vm *vm, const struct hf_lock_resource *
         if (r < 0 || from->flags || vm->unlocked)
                 return r;
         vm->unlocked = strdup(from->name);
-        return vm->unlocked ? 0 : no_memory(err);
+        return vm->unlocked ? 0 : hf_driver_no_memory(err);
 }
 
 int hf_lockd_add_resource(void *data, const struct hf_lock_resource *resource,
@@ -114,16 +109,17 @@ int hf_lockd_add_resource(void *data, const struct hf_lock_resource *resource,
         struct hf_lockd_vm *vm = data;
 
         if (!resource->name || !resource->name[0])
-                return hf_lockd_refuse(err, EINVAL, HF_LOCK_E_INVALID, "a resource needs a name");
+                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID, "a resource needs a name");
         if (resource->type > HF_LOCK_LEASE || (resource->flags & ~known))
-                return hf_lockd_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
-                                       "driver lockd does not know the type %u, or the flags 0x%x, "
-                                       "of %s",
-                                       resource->type, resource->flags, resource->name);
+                return hf_driver_refuse(
+                        err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
+                        "driver lockd does not know the type %u, or the flags 0x%x, "
+                        "of %s",
+                        resource->type, resource->flags, resource->name);
         if (resource->type == HF_LOCK_LEASE && resource->flags)
-                return hf_lockd_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
-                                       "lease %s: driver lockd has exclusive leases only",
-                                       resource->name);
+                return hf_driver_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
+                                        "lease %s: driver lockd has exclusive leases only",
+                                        resource->name);
         /* What is only read is not locked, as under libvirt, unless that is asked for. */
         if (resource->flags == HF_LOCK_RESOURCE_READONLY)
                 return 0;

@@ -13,7 +13,7 @@ from hftest import daemons
 from hftest.processes import until
 
 HOLDFAST = os.path.join(daemons.BUILD, "src", "cli", "holdfast")
-DRIVERS = os.path.join(daemons.BUILD, "src", "driver", "lockd")
+DRIVERS = os.path.join(daemons.BUILD, "src", "driver")
 DEADLINE = 30
 
 

@@ -104,6 +104,18 @@ class Nursery:
         self.children.append(child)
         return child
 
+    def end(self, child):
+        """Kills one that was spawned, and forgets it: for tests that start very many."""
+        child.kill()
+        child.wait(STOP_DEADLINE)
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            if pipe:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass
+        self.children.remove(child)
+
     def adopt(self, pid):
         """Takes over a process that is not our child; it will be killed at the end."""
         self.pidfds[pid] = os.pidfd_open(pid)

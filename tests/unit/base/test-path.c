@@ -72,6 +72,7 @@ static void a_user_gets_the_paths_of_the_session(void **state)
         assert_string_equal(paths.virtlockd_pid_file, "/run/user/7/libvirt/virtlockd.pid");
         assert_string_equal(paths.pid_file, "/run/user/7/holdfast/holdfastd.pid");
         assert_string_equal(paths.virtlockd_config, "/conf/libvirt/virtlockd.conf");
+        assert_string_equal(paths.sanlock_config, "/conf/libvirt/qemu-sanlock.conf");
         assert_string_equal(paths.lockd_config, "/conf/libvirt/qemu-lockd.conf");
         assert_string_equal(paths.client_config, "/conf/holdfast/holdfast.conf");
 }

@@ -176,11 +176,31 @@ static void programs_are_found_by_path_and_where_an_administrator_has_them(void 
         assert_int_equal(hf_program_find("sh", path), 0);
 }
 
+static void all_that_it_prints_can_be_had_up_to_a_limit(void **state)
+{
+        const char *const argv[] = {"sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' a", NULL};
+        char *text = NULL;
+        int status = -1;
+
+        (void)state;
+        assert_int_equal(
+                hf_program_read("/bin/sh", argv, deadline_in(10000), 1000000, &text, &status, NULL),
+                0);
+        assert_int_equal(status, 0);
+        assert_int_equal(strspn(text, "a"), 1000000);
+        assert_int_equal(text[1000000], '\0');
+        free(text);
+        assert_int_equal(
+                hf_program_read("/bin/sh", argv, deadline_in(10000), 999999, &text, &status, NULL),
+                -E2BIG);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_it_prints_and_its_status_come_back),
                 cmocka_unit_test(one_that_prints_without_end_is_heard_to_its_end),
+                cmocka_unit_test(all_that_it_prints_can_be_had_up_to_a_limit),
                 cmocka_unit_test(nothing_of_ours_is_open_in_it),
                 cmocka_unit_test(it_runs_where_standard_descriptors_are_closed),
                 cmocka_unit_test(the_process_is_not_told_and_has_no_child_afterwards),

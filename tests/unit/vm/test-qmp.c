@@ -92,6 +92,69 @@ static void a_vm_that_stopped_for_another_reason_is_not_continued(void **state)
         assert_int_equal(qmp.state, HF_QMP_DONE);
 }
 
+static void a_vm_is_ended_whatever_its_status(void **state)
+{
+        (void)state;
+        assert_string_equal(talk(HF_QMP_QUIT, GREETING OK("1") EVENT OK("3"), 1000),
+                            "qmp_capabilities quit ");
+        assert_int_equal(qmp.state, HF_QMP_DONE);
+        assert_true(qmp.commanded);
+}
+
+#define LIST(id, items) "{\"return\": [" items "], \"id\": \"holdfast-" id "\"}\r\n"
+#define JOB(status)     "{\"id\": \"a\", \"type\": \"mirror\", \"status\": \"" status "\"}"
+
+static void a_vm_is_settled_when_it_is_stopped_and_nothing_else_writes(void **state)
+{
+        (void)state;
+        assert_string_equal(talk(HF_QMP_SETTLE,
+                                 GREETING OK("1") STATUS("2", "running") OK("3") STATUS(
+                                         "4", "paused") LIST("5", JOB("concluded")) LIST("6", ""),
+                                 1000),
+                            "qmp_capabilities query-status stop query-status query-jobs "
+                            "query-block-exports ");
+        assert_int_equal(qmp.state, HF_QMP_DONE);
+        assert_string_equal(
+                talk(HF_QMP_SETTLE,
+                     GREETING OK("1") STATUS("2", "io-error") LIST("5", "") LIST("6", ""), 5),
+                "qmp_capabilities query-status query-jobs query-block-exports ");
+        assert_int_equal(qmp.state, HF_QMP_ALREADY);
+}
+
+static void a_stopped_vm_whose_disk_is_written_by_a_job_or_an_export_is_not_settled(void **state)
+{
+        static const char *const texts[] = {
+                LIST("5", JOB("concluded") "," JOB("running")),
+                LIST("5", "7"),
+                LIST("5", "") LIST("6", "{\"id\": \"e\"}"),
+        };
+        char text[2048];
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+                (void)snprintf(text, sizeof(text), "%s%s",
+                               GREETING OK("1") STATUS("2", "running") OK("3")
+                                       STATUS("4", "paused"),
+                               texts[i]);
+                (void)talk(HF_QMP_SETTLE, text, 1000);
+                assert_int_equal(qmp.state, HF_QMP_OTHER);
+        }
+        (void)talk(HF_QMP_SETTLE, GREETING OK("1") STATUS("2", "paused") OK("5"), 1000);
+        assert_int_equal(qmp.state, HF_QMP_FAILED);
+}
+
+static void a_vm_that_stopped_at_an_error_of_its_disk_is_resumed_where_that_is_asked(void **state)
+{
+        const char *text = GREETING OK("1") STATUS("2", "io-error") OK("3") STATUS("4", "running");
+
+        (void)state;
+        assert_string_equal(talk(HF_QMP_RESUME, text, 1000),
+                            "qmp_capabilities query-status cont query-status ");
+        assert_int_equal(qmp.state, HF_QMP_DONE);
+        (void)talk(HF_QMP_RESUME, GREETING OK("1") STATUS("2", "guest-panicked"), 1000);
+        assert_int_equal(qmp.state, HF_QMP_OTHER);
+}
+
 static void an_error_or_no_object_ends_it(void **state)
 {
         static const char *const texts[] = {
@@ -132,6 +195,12 @@ int main(void)
                 cmocka_unit_test(a_vm_that_still_runs_after_stop_has_not_been_stopped),
                 cmocka_unit_test(what_others_ask_and_what_happens_is_no_answer),
                 cmocka_unit_test(a_vm_that_stopped_for_another_reason_is_not_continued),
+                cmocka_unit_test(a_vm_is_ended_whatever_its_status),
+                cmocka_unit_test(a_vm_is_settled_when_it_is_stopped_and_nothing_else_writes),
+                cmocka_unit_test(
+                        a_stopped_vm_whose_disk_is_written_by_a_job_or_an_export_is_not_settled),
+                cmocka_unit_test(
+                        a_vm_that_stopped_at_an_error_of_its_disk_is_resumed_where_that_is_asked),
                 cmocka_unit_test(an_error_or_no_object_ends_it),
                 cmocka_unit_test(a_line_without_an_end_is_passed_over_in_little_memory),
         };
