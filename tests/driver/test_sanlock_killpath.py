@@ -43,7 +43,10 @@ while where != "-":
     if "hangs up" in how:
         peer.close()
     if "greets" in how:
-        peer.sendall(b'{"QMP": {}}\\n')
+        try:
+            peer.sendall(b'{"QMP": {}}\\n')
+        except BrokenPipeError:
+            pass  # It saw who we are, and left.
     kept = peer
 signal.pause()
 """
