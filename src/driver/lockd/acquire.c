@@ -47,7 +47,7 @@ static void roll_back(struct hf_lockd_connection *connection, struct hf_lockd_vm
 
         connection->deadline = 0;
         connection->caller.timeout_ms = ROLL_BACK_TIMEOUT_MS;
-        if (connection->caller.fd < 0 && vm->pid != getpid())
+        if (connection->caller.fd < 0 && vm->who.pid != getpid())
                 (void)hf_lockd_connect(connection, vm, &no_daemon, NULL);
         while (n-- > 0) {
                 if (vm->resources[n].taken)
@@ -164,7 +164,7 @@ static void leave_duplicates(struct hf_lockd_vm *vm)
 static int set_guard(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
                      const struct hf_lock_acquire *acquire, struct hf_error *err)
 {
-        if (!acquire->want_connection || !connection->ours || (vm->flags & HF_LOCK_VM_CLIENT))
+        if (!acquire->want_connection || !connection->ours || (vm->who.flags & HF_LOCK_VM_CLIENT))
                 return 0;
         return hf_lockd_guard(connection, vm, acquire->action, err);
 }
@@ -195,26 +195,6 @@ static int acquire_on(struct hf_lockd_connection *connection, struct hf_lockd_vm
         leave_duplicates(vm);
         result->fd = hf_steal_fd(&fd);
         result->guarantee = taken.guarantee;
-        return 0;
-}
-
-/* The end of a short connection that the VMM itself makes would be taken for the VM's end. */
-static int check_caller(const struct hf_lockd_vm *vm, bool own_connection,
-                        struct hf_lock_error *err)
-{
-        if (vm->pid <= 0)
-                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
-                                        "VM %s: the pid of its VMM is needed", vm->name);
-        if (own_connection && vm->pid != getpid())
-                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
-                                        "VM %s: its own connection has to be made by its process "
-                                        "(pid %d), not by pid %d",
-                                        vm->name, vm->pid, getpid());
-        if (!own_connection && vm->pid == getpid())
-                return hf_driver_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
-                                        "VM %s: only its start can be asked for by its own process "
-                                        "(pid %d)",
-                                        vm->name, vm->pid);
         return 0;
 }
 
@@ -260,7 +240,7 @@ int hf_lockd_acquire(void *data, const struct hf_lock_acquire *acquire,
 
         r = check_arguments(acquire, result, err);
         if (r >= 0)
-                r = check_caller(vm, acquire->want_connection, err);
+                r = hf_driver_check_caller(&vm->who, acquire->want_connection, err);
         if (r < 0)
                 return r;
         r = prepare(vm, acquire, &error);
@@ -286,7 +266,7 @@ int hf_lockd_release(void *data, char **ret_state, struct hf_lock_error *err)
         uint64_t deadline = hf_lockd_naming_deadline();
         int r, first = 0;
 
-        r = check_caller(vm, false, err);
+        r = hf_driver_check_caller(&vm->who, false, err);
         if (r < 0)
                 return r;
         if (vm->n > 0) {

@@ -53,7 +53,7 @@ static void free_hello(struct hf_holdfast_hello_ret *ret)
 static int greet(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
                  struct hf_error *err)
 {
-        struct hf_holdfast_hello_args args = {.via = vm->via};
+        struct hf_holdfast_hello_args args = {.via = vm->who.via};
         hf_cleanup(free_hello) struct hf_holdfast_hello_ret ret = {0};
         const struct hf_call call = {
                 .prog = HF_HOLDFAST_PROGRAM,
@@ -84,7 +84,8 @@ static int greet(struct hf_lockd_connection *connection, const struct hf_lockd_v
 static int say_client(struct hf_lockd_connection *connection, const struct hf_lockd_vm *vm,
                       struct hf_error *err)
 {
-        struct hf_holdfast_client_args args = {.name = vm->name, .pid = (unsigned int)vm->pid};
+        struct hf_holdfast_client_args args = {.name = vm->who.name,
+                                               .pid = (unsigned int)vm->who.pid};
         const struct hf_call call = {
                 .prog = HF_HOLDFAST_PROGRAM,
                 .vers = HF_HOLDFAST_VERSION,
@@ -95,7 +96,7 @@ static int say_client(struct hf_lockd_connection *connection, const struct hf_lo
         struct hf_error error = {0};
         int r = -EPROTO;
 
-        memcpy(args.uuid, vm->uuid, sizeof(args.uuid));
+        memcpy(args.uuid, vm->who.uuid, sizeof(args.uuid));
         if (connection->ours)
                 r = hf_lockd_call(connection, &call, &error);
         /* To a daemon that knows VMs alone the end of the connection would be that of a VM. */
@@ -106,7 +107,7 @@ static int say_client(struct hf_lockd_connection *connection, const struct hf_lo
                         "the lock daemon at %s %s, and %s is none", connection->caller.path,
                         connection->ours ? "is of a version that knows VMs only"
                                          : "is libvirt's virtlockd, which knows VMs only",
-                        vm->name);
+                        vm->who.name);
         if (r < 0 && err)
                 *err = error;
         return r;
@@ -116,11 +117,11 @@ static int say_who(struct hf_lockd_connection *connection, const struct hf_lockd
                    struct hf_error *err)
 {
         struct hf_lock_register_args args = {
-                .owner = {.name = vm->name, .id = vm->id, .pid = (unsigned int)vm->pid},
+                .owner = {.name = vm->who.name, .id = vm->who.id, .pid = (unsigned int)vm->who.pid},
         };
         const struct hf_call call = HF_LOCKD_CALL(HF_LOCK_REGISTER, hf_lock_register_args, &args);
 
-        memcpy(args.owner.uuid, vm->uuid, sizeof(args.owner.uuid));
+        memcpy(args.owner.uuid, vm->who.uuid, sizeof(args.owner.uuid));
         return hf_lockd_call(connection, &call, err);
 }
 
@@ -148,8 +149,8 @@ int hf_lockd_connect(struct hf_lockd_connection *connection, const struct hf_loc
         if (r < 0)
                 return r;
         connection->ours = r > 0;
-        return vm->flags & HF_LOCK_VM_CLIENT ? say_client(connection, vm, err)
-                                             : say_who(connection, vm, err);
+        return vm->who.flags & HF_LOCK_VM_CLIENT ? say_client(connection, vm, err)
+                                                 : say_who(connection, vm, err);
 }
 
 /* RESTART is not among them: nobody here can start a VM again. */
@@ -165,7 +166,7 @@ int hf_lockd_guard(struct hf_lockd_connection *connection, const struct hf_lockd
                    unsigned int action, struct hf_error *err)
 {
         struct hf_holdfast_guard_args args = {
-                .monitor = vm->monitor ? vm->monitor : (char *)(uintptr_t) "",
+                .monitor = vm->who.monitor ? vm->who.monitor : (char *)(uintptr_t) "",
         };
         const struct hf_call call = {
                 .prog = HF_HOLDFAST_PROGRAM,

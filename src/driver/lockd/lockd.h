@@ -18,7 +18,7 @@
 
 #include "base/error.h"
 #include "base/path.h"
-#include "driver/error.h"
+#include "driver/vm.h"
 #include "holdfast/lock-driver.h"
 #include "rpc/caller.h"
 #include "storage/lockspaces.h"
@@ -51,13 +51,7 @@ struct hf_lockd_resource {
 
 struct hf_lockd_vm {
         const struct hf_lockd_driver *driver;
-        char *name;
-        char *via;
-        unsigned char uuid[HF_LOCK_UUID_SIZE];
-        uint32_t id;
-        pid_t pid;
-        char *monitor;  /* path of its QMP socket, or NULL */
-        uint32_t flags; /* enum hf_lock_vm_flags */
+        struct hf_driver_vm who;
         char *unlocked; /* a disk that is not locked and would have to be, or NULL */
         struct hf_lockd_resource *resources;
         size_t n;

@@ -114,7 +114,7 @@ static int ask(struct hf_lockd_connection *connection, const struct hf_lockd_vm 
         if (r == -EMSGSIZE)
                 return hf_error_set(err, E2BIG, HF_ERR_INVALID_ARG, HF_FROM_LOCKING,
                                     "VM %s has too many disks to wait for all of them at once",
-                                    vm->name);
+                                    vm->who.name);
         return r;
 }
 

@@ -75,7 +75,7 @@ static int append(struct hf_lockd_vm *vm, const struct hf_lock_resource *from,
 
         if (vm->n == HF_LOCKD_RESOURCES_MAX)
                 return hf_driver_refuse(err, E2BIG, HF_LOCK_E_INVALID,
-                                        "VM %s has more than %d resources", vm->name,
+                                        "VM %s has more than %d resources", vm->who.name,
                                         HF_LOCKD_RESOURCES_MAX);
         grown = reallocarray(vm->resources, vm->n + 1, sizeof(*grown));
         if (!grown)
@@ -124,7 +124,7 @@ int hf_lockd_add_resource(void *data, const struct hf_lock_resource *resource,
         if (resource->flags == HF_LOCK_RESOURCE_READONLY)
                 return 0;
         if (resource->type == HF_LOCK_LEASE)
-                vm->flags |= HF_LOCK_VM_HAS_LEASES;
+                vm->who.flags |= HF_LOCK_VM_HAS_LEASES;
         else if (!vm->driver->settings.auto_disk_leases)
                 return note_unlocked(vm, resource, err);
         return append(vm, resource, err);
@@ -146,7 +146,7 @@ static const char *key_of(const struct hf_lockd_vm *vm, const char *dir)
 /* A VMM that only reads has read locks, beside which ours is none in its way. */
 static bool needs_lookaside(const struct hf_lockd_vm *vm, const struct hf_lockd_resource *resource)
 {
-        return (vm->flags & HF_LOCK_VM_LOCKS_IMAGES) && resource->type == HF_LOCK_DISK &&
+        return (vm->who.flags & HF_LOCK_VM_LOCKS_IMAGES) && resource->type == HF_LOCK_DISK &&
                !resource->readonly;
 }
 
@@ -207,13 +207,13 @@ int hf_lockd_check_leases(const struct hf_lockd_vm *vm, struct hf_error *err)
         const struct hf_lockspaces *settings = &vm->driver->settings;
 
         if (!vm->unlocked || !settings->require_lease_for_disks ||
-            (vm->flags & HF_LOCK_VM_HAS_LEASES))
+            (vm->who.flags & HF_LOCK_VM_HAS_LEASES))
                 return 0;
         return hf_error_set(err, EOPNOTSUPP, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_LOCKING,
                             "VM %s has no lease, and nothing else would protect its disk %s "
                             "(auto_disk_leases = 0): give it a lease, or set auto_disk_leases = 1, "
                             "or require_lease_for_disks = 0 to do without",
-                            vm->name, vm->unlocked);
+                            vm->who.name, vm->unlocked);
 }
 
 static int check_directory(const char *path, const char *key, struct hf_error *err)

@@ -46,24 +46,6 @@ static int check_arguments(const struct hf_lock_acquire *acquire,
         return 0;
 }
 
-static int check_caller(const struct hf_sanlock_vm *vm, bool start, struct hf_lock_error *err)
-{
-        if (vm->pid <= 0)
-                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
-                                        "VM %s: the pid of its VMM is needed", vm->name);
-        if (start && vm->pid != getpid())
-                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
-                                        "VM %s: its own connection has to be made by its process "
-                                        "(pid %d), not by pid %d",
-                                        vm->name, vm->pid, getpid());
-        if (!start && vm->pid == getpid())
-                return hf_driver_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
-                                        "VM %s: only its start can be asked for by its own process "
-                                        "(pid %d)",
-                                        vm->name, vm->pid);
-        return 0;
-}
-
 /* Open across exec, and away from the numbers that a VMM uses for itself. */
 static int hand_out(const struct hf_sanlock_session *session, int *ret_fd,
                     struct hf_lock_error *err)
@@ -193,7 +175,7 @@ int hf_sanlock_acquire(void *data, const struct hf_lock_acquire *acquire,
         int r = check_arguments(acquire, result, err);
 
         if (r >= 0)
-                r = check_caller(take.vm, is_start(acquire), err);
+                r = hf_driver_check_caller(&take.vm->who, is_start(acquire), err);
         if (r >= 0 && !(acquire->flags & HF_LOCK_ACQUIRE_REGISTER_ONLY))
                 r = hf_sanlock_check_leases(take.vm, err);
         if (r >= 0)

@@ -57,7 +57,7 @@ int hf_sanlock_take_look(struct hf_sanlock_take *take, struct hf_lock_error *err
         if (take->vm->n < 2 || !take->demand || take->demand->n == 0)
                 return 0;
         /* What it holds was taken before; that it is not registered will be said soon. */
-        (void)hf_sanlock_state_of(take->vm->pid, &held, &none);
+        (void)hf_sanlock_state_of(take->vm->who.pid, &held, &none);
         for (size_t i = 0; i < take->vm->n && r >= 0; i++) {
                 const struct hf_sanlock_lease *lease = &take->vm->leases[i];
                 const struct sanlk_resource *item = hf_sanlock_take_demanded(take, lease);

@@ -23,13 +23,13 @@ static int find_action(const struct hf_sanlock_vm *vm, unsigned int action, int 
                         "VM %s: a VM that loses a lease of sanlock cannot go on with a warning "
                         "only (on_lost), for others may then write to its disks: choose pause or "
                         "kill",
-                        vm->name);
+                        vm->who.name);
         if (action >= HF_ARRAY_LEN(actions) || actions[action] < 0)
                 return hf_driver_refuse(
                         err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
                         "VM %s: a VM that loses a lease of sanlock cannot be started again here "
                         "(action %u): its leases would be in the lockspace that has failed",
-                        vm->name, action);
+                        vm->who.name, action);
         *ret = actions[action];
         return 0;
 }
@@ -37,7 +37,7 @@ static int find_action(const struct hf_sanlock_vm *vm, unsigned int action, int 
 /* Better known before than found out. */
 static void warn_of(const struct hf_sanlock_vm *vm, int action)
 {
-        if (action == HF_SANLOCK_ACTION_PAUSE && !vm->monitor && vm->driver->warn)
+        if (action == HF_SANLOCK_ACTION_PAUSE && !vm->who.monitor && vm->driver->warn)
                 vm->driver->warn(vm->driver->warn_ctx,
                                  "without a monitor a VM that loses its leases cannot be paused in "
                                  "order: it is stopped at once, and ended by sanlock after that");
@@ -53,12 +53,12 @@ static char *copy(const char *text, bool *failed)
 
 static bool fill(struct hf_sanlock_note *note, const struct hf_sanlock_vm *vm)
 {
-        const unsigned char *u = vm->uuid;
+        const unsigned char *u = vm->who.uuid;
         bool failed = false;
 
-        note->name = copy(vm->name, &failed);
-        note->via = copy(vm->via, &failed);
-        note->monitor = copy(vm->monitor, &failed);
+        note->name = copy(vm->who.name, &failed);
+        note->via = copy(vm->who.via, &failed);
+        note->monitor = copy(vm->who.monitor, &failed);
         note->run_dir = copy(secure_getenv("SANLOCK_RUN_DIR"), &failed);
         if (asprintf(&note->uuid,
                      "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0],
@@ -74,7 +74,7 @@ int hf_sanlock_guard_prepare(struct hf_sanlock_guard *guard, const struct hf_san
         struct hf_error error = {0};
         int r;
 
-        if (vm->flags & HF_LOCK_VM_CLIENT)
+        if (vm->who.flags & HF_LOCK_VM_CLIENT)
                 return 0;
         r = find_action(vm, action, &guard->note.action, err);
         if (r < 0)

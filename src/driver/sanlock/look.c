@@ -85,7 +85,7 @@ int hf_sanlock_look(void *vm_object, struct hf_lock_look *look, struct hf_lock_e
         hf_cleanup_holders struct hf_sanlock_holders holders = {
                 .paths = &driver->paths,
                 .deadline = hf_clock_nsec(CLOCK_MONOTONIC) + LOOK_NS,
-                .self = vm->pid,
+                .self = vm->who.pid,
         };
         hf_cleanup(telling_done) struct telling telling = {.look = look};
         const struct hf_sanlock_daemon *status;

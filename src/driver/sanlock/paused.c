@@ -14,8 +14,8 @@ int hf_sanlock_paused_demand(const struct hf_sanlock_vm *vm, struct hf_sanlock_s
         struct hf_error error = {0};
         int r;
 
-        if (!hf_sanlock_note_has_state(&vm->driver->paths, vm->pid) ||
-            !hf_sanlock_note_find(&vm->driver->paths, vm->pid, &note))
+        if (!hf_sanlock_note_has_state(&vm->driver->paths, vm->who.pid) ||
+            !hf_sanlock_note_find(&vm->driver->paths, vm->who.pid, &note))
                 return 0;
         r = hf_sanlock_note_state_read(&note, &text, &error);
         if (r == -ENOENT)
@@ -41,7 +41,7 @@ void hf_sanlock_paused_done(const struct hf_sanlock_vm *vm, const struct hf_sanl
         for (int i = 0; i < demand->n; i++)
                 if (!is_of(vm, demand->items[i]))
                         return;
-        if (!hf_sanlock_note_find(&vm->driver->paths, vm->pid, &note))
+        if (!hf_sanlock_note_find(&vm->driver->paths, vm->who.pid, &note))
                 return;
         path = hf_sanlock_note_state_path(&note);
         if (path)
@@ -74,8 +74,8 @@ void hf_sanlock_paused_failed(const struct hf_sanlock_vm *vm, const struct hf_sa
         hf_cleanup_free char *text = NULL;
 
         /* Where that fails the older versions stay: the VM is refused, though it need not be. */
-        if (!hf_sanlock_note_find(&vm->driver->paths, vm->pid, &note) || update(more, demand) < 0 ||
-            hf_sanlock_state_text(demand, &text, &error) < 0 || !text)
+        if (!hf_sanlock_note_find(&vm->driver->paths, vm->who.pid, &note) ||
+            update(more, demand) < 0 || hf_sanlock_state_text(demand, &text, &error) < 0 || !text)
                 return;
         (void)hf_sanlock_note_state_write(&note, text, NULL);
 }

@@ -58,7 +58,7 @@ static bool look(const struct hf_sanlock_take *take, const struct hf_sanlock_lea
         hf_cleanup_holders struct hf_sanlock_holders holders = {
                 .paths = &take->vm->driver->paths,
                 .deadline = look_until(take),
-                .self = take->vm->pid,
+                .self = take->vm->who.pid,
         };
 
         return hf_sanlock_holder_of(&holders, lease, ret);
@@ -134,7 +134,7 @@ static int refuse_stale(const struct hf_sanlock_take *take, const struct hf_sanl
                                 "the lease of %s %s was used elsewhere since VM %s was paused%s: "
                                 "what is on it may have changed. Do not resume it: stop the VM, "
                                 "and start it anew",
-                                kind_of(lease), lease->label, take->vm->name, versions);
+                                kind_of(lease), lease->label, take->vm->who.name, versions);
 }
 
 /* Nobody has it any more, or a process that has ended: the daemon will notice. */

@@ -37,7 +37,7 @@ static int look(const struct hf_sanlock_vm *vm, struct hf_sanlock_state *ret_all
                 struct hf_sanlock_state *ret_own, struct hf_lock_error *err)
 {
         struct hf_lock_error error = {.size = sizeof(error)};
-        int r = hf_sanlock_state_of(vm->pid, ret_all, &error);
+        int r = hf_sanlock_state_of(vm->who.pid, ret_all, &error);
 
         if (r < 0 && r != -ESRCH) {
                 *err = error;
@@ -59,7 +59,7 @@ static int give_or_tell(const struct hf_sanlock_vm *vm, bool give, char **ret_st
         hf_cleanup_free char *text = NULL;
         int r;
 
-        if (vm->n > 0 && vm->pid > 0) {
+        if (vm->n > 0 && vm->who.pid > 0) {
                 r = look(vm, &all, &own, err);
                 if (r >= 0)
                         r = hf_sanlock_state_text(&own, &text, err);
@@ -69,22 +69,15 @@ static int give_or_tell(const struct hf_sanlock_vm *vm, bool give, char **ret_st
         /* Set before anything is given back, and not lost where that fails half way. */
         if (ret_state)
                 *ret_state = hf_steal_ptr(text);
-        return give && own.n > 0 ? hf_sanlock_state_release(vm->pid, &own, err) : 0;
+        return give && own.n > 0 ? hf_sanlock_state_release(vm->who.pid, &own, err) : 0;
 }
 
 int hf_sanlock_release(void *data, char **ret_state, struct hf_lock_error *err)
 {
         const struct hf_sanlock_vm *vm = data;
+        int r = hf_driver_check_caller(&vm->who, false, err);
 
-        if (vm->pid <= 0)
-                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
-                                        "VM %s: the pid of its VMM is needed", vm->name);
-        if (vm->pid == getpid())
-                return hf_driver_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
-                                        "VM %s: only its start can be asked for by its own process "
-                                        "(pid %d)",
-                                        vm->name, vm->pid);
-        return give_or_tell(vm, true, ret_state, err);
+        return r < 0 ? r : give_or_tell(vm, true, ret_state, err);
 }
 
 /* What the settings alone would make of a start; that there is no daemon is found elsewhere. */
@@ -117,7 +110,7 @@ int hf_sanlock_inquire(void *data, char **ret_state, struct hf_lock_error *err)
         int r = hf_sanlock_check_leases(vm, err);
 
         /* Of a VM that is to be started. */
-        if (r >= 0 && vm->pid <= 0)
+        if (r >= 0 && vm->who.pid <= 0)
                 r = check_settings(vm, err);
         return r < 0 ? r : give_or_tell(vm, false, ret_state, err);
 }

@@ -33,10 +33,9 @@ static int driver_init(const struct hf_lock_init *init, void **ret_driver,
         struct hf_error error = {0};
         int r;
 
-        if (init && HF_HAS(init, flags) && init->flags)
-                return hf_driver_refuse(err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
-                                        "driver sanlock does not know the flags 0x%x of init",
-                                        init->flags);
+        r = hf_driver_check_init("sanlock", init, err);
+        if (r < 0)
+                return r;
         driver = calloc(1, sizeof(*driver));
         if (!driver)
                 return hf_driver_no_memory(err);
@@ -64,53 +63,21 @@ static void vm_free(void *data)
         for (size_t i = 0; i < vm->n; i++)
                 hf_sanlock_lease_clear(&vm->leases[i]);
         free(vm->leases);
-        free(vm->name);
-        free(vm->via);
-        free(vm->monitor);
+        hf_driver_vm_clear(&vm->who);
         free(vm->unlocked);
         free(vm);
-}
-
-/* What came later than the rest. */
-static int fill_newer(struct hf_sanlock_vm *vm, const struct hf_lock_vm_params *params,
-                      struct hf_lock_error *err)
-{
-        const uint32_t known = HF_LOCK_VM_HAS_LEASES | HF_LOCK_VM_LOCKS_IMAGES | HF_LOCK_VM_CLIENT;
-
-        if (HF_HAS(params, flags)) {
-                if (params->flags & ~known)
-                        return hf_driver_refuse(
-                                err, EOPNOTSUPP, HF_LOCK_E_UNSUPPORTED,
-                                "driver sanlock does not know the flags 0x%x of a VM",
-                                params->flags & ~known);
-                vm->flags = params->flags;
-        }
-        if (HF_HAS(params, monitor) && params->monitor) {
-                vm->monitor = strdup(params->monitor);
-                if (!vm->monitor)
-                        return hf_driver_no_memory(err);
-        }
-        return 0;
 }
 
 static int vm_new(void *driver, const struct hf_lock_vm_params *params, void **ret_vm,
                   struct hf_lock_error *err)
 {
-        struct hf_sanlock_vm *vm;
+        struct hf_sanlock_vm *vm = calloc(1, sizeof(*vm));
         int r;
 
-        if (!params->name || !params->name[0] || params->id == 0)
-                return hf_driver_refuse(err, EINVAL, HF_LOCK_E_INVALID,
-                                        "a VM needs a name and a number other than 0");
-        vm = calloc(1, sizeof(*vm));
         if (!vm)
                 return hf_driver_no_memory(err);
         vm->driver = driver;
-        vm->name = strdup(params->name);
-        vm->via = strdup(params->via ? params->via : "libholdfast");
-        memcpy(vm->uuid, params->uuid, sizeof(vm->uuid));
-        vm->pid = params->pid;
-        r = vm->name && vm->via ? fill_newer(vm, params, err) : hf_driver_no_memory(err);
+        r = hf_driver_vm_fill(&vm->who, "sanlock", params, err);
         if (r < 0) {
                 vm_free(vm);
                 return r;

@@ -18,9 +18,9 @@
  */
 
 #include "base/path.h"
-#include "driver/error.h"
 #include "driver/sanlock/lease.h"
 #include "driver/sanlock/settings.h"
+#include "driver/vm.h"
 
 #include <stdbool.h>
 
@@ -33,12 +33,7 @@ struct hf_sanlock_driver {
 
 struct hf_sanlock_vm {
         const struct hf_sanlock_driver *driver;
-        char *name;
-        char *via;
-        unsigned char uuid[HF_LOCK_UUID_SIZE];
-        pid_t pid;
-        char *monitor;  /* path of its QMP socket, or NULL */
-        uint32_t flags; /* enum hf_lock_vm_flags */
+        struct hf_driver_vm who;
         char *unlocked; /* a disk that has no lease and would need one, or NULL */
         struct hf_sanlock_lease *leases;
         size_t n;

@@ -49,9 +49,9 @@ static int acquire(struct hf_sanlock_take *take, const struct hf_sanlock_lease *
 
         hf_sanlock_lease_resource(lease, &wanted);
         demand_version(take, lease, &wanted.res);
-        (void)snprintf(options.owner_name, sizeof(options.owner_name), "%s", take->vm->name);
+        (void)snprintf(options.owner_name, sizeof(options.owner_name), "%s", take->vm->who.name);
         if (!take->own) {
-                rv = sanlock_acquire(-1, take->vm->pid, SANLK_ACQUIRE_OWNER_NOWAIT, 1, &arg,
+                rv = sanlock_acquire(-1, take->vm->who.pid, SANLK_ACQUIRE_OWNER_NOWAIT, 1, &arg,
                                      &options);
                 return rv == -1 ? -ECONNRESET : rv;
         }
@@ -67,7 +67,7 @@ static int convert(const struct hf_sanlock_take *take, const struct hf_sanlock_l
 
         hf_sanlock_lease_resource(lease, &res);
         res.res.flags = to_shared ? SANLK_RES_SHARED : 0;
-        return sanlock_convert(-1, take->vm->pid, SANLK_CONVERT_OWNER_NOWAIT, &res.res);
+        return sanlock_convert(-1, take->vm->who.pid, SANLK_CONVERT_OWNER_NOWAIT, &res.res);
 }
 
 static int stale(struct hf_sanlock_take *take, const struct hf_sanlock_lease *lease,
@@ -87,7 +87,7 @@ static int find_own(struct hf_sanlock_take *take, const struct hf_sanlock_lease 
 
         if (take->own)
                 return hf_sanlock_refuse(take, lease, -EEXIST, err);
-        r = hf_sanlock_state_of(take->vm->pid, &held, err);
+        r = hf_sanlock_state_of(take->vm->who.pid, &held, err);
         if (r < 0)
                 return r;
         item = hf_sanlock_state_find(&held, lease->lockspace, lease->key);
@@ -214,7 +214,7 @@ static void note_versions(struct hf_sanlock_take *take)
         struct hf_lock_error ignored = {.size = sizeof(ignored)};
 
         if (!take->demand || take->demand->n == 0 ||
-            hf_sanlock_state_of(take->vm->pid, &held, &ignored) < 0)
+            hf_sanlock_state_of(take->vm->who.pid, &held, &ignored) < 0)
                 return;
         (void)hf_sanlock_state_text(&held, &take->state, &ignored);
 }
@@ -260,7 +260,7 @@ static void give(struct hf_sanlock_take *take, const struct hf_sanlock_lease *le
 
         hf_sanlock_lease_resource(lease, &res);
         if (!take->own) {
-                (void)sanlock_release(-1, take->vm->pid, 0, 1, &arg);
+                (void)sanlock_release(-1, take->vm->who.pid, 0, 1, &arg);
                 return;
         }
         hf_sanlock_session_limit(take->session);

@@ -22,7 +22,7 @@ enum hf_sanlock_taken {
 struct hf_sanlock_take {
         const struct hf_sanlock_vm *vm;
         struct hf_sanlock_session *session;
-        bool own;                              /* on the session, and not by vm->pid */
+        bool own;                              /* on the session, and not by vm->who.pid */
         const struct hf_sanlock_state *demand; /* versions, or NULL */
         struct hf_lock_holder *holder;         /* or NULL */
         enum hf_sanlock_taken *taken;          /* one for each lease */

@@ -41,7 +41,8 @@ static int append(struct hf_sanlock_vm *vm, struct hf_sanlock_lease *lease,
         }
         if (vm->n == LEASES_MAX)
                 return hf_driver_refuse(err, E2BIG, HF_LOCK_E_INVALID,
-                                        "VM %s needs more than %d leases", vm->name, LEASES_MAX);
+                                        "VM %s needs more than %d leases", vm->who.name,
+                                        LEASES_MAX);
         grown = reallocarray(vm->leases, vm->n + 1, sizeof(*grown));
         if (!grown)
                 return hf_driver_no_memory(err);
@@ -99,7 +100,7 @@ static int add_lease(struct hf_sanlock_vm *vm, const struct hf_lock_resource *fr
         if (r < 0)
                 return hf_driver_fail(err, r, &error);
         lease.shared = from->flags & HF_LOCK_RESOURCE_SHARED;
-        vm->flags |= HF_LOCK_VM_HAS_LEASES;
+        vm->who.flags |= HF_LOCK_VM_HAS_LEASES;
         return append(vm, &lease, err);
 }
 
@@ -141,12 +142,12 @@ int hf_sanlock_add_resource(void *data, const struct hf_lock_resource *resource,
 int hf_sanlock_check_leases(const struct hf_sanlock_vm *vm, struct hf_lock_error *err)
 {
         if (!vm->unlocked || !vm->driver->settings.require_lease_for_disks ||
-            (vm->flags & HF_LOCK_VM_HAS_LEASES))
+            (vm->who.flags & HF_LOCK_VM_HAS_LEASES))
                 return 0;
         return hf_driver_refuse(
                 err, EOPNOTSUPP, HF_LOCK_E_CONFIG,
                 "VM %s has no lease, and nothing else would protect its disk %s (the driver "
                 "sanlock and auto_disk_leases = 0): give it a lease, or set auto_disk_leases = 1 "
                 "and host_id, or require_lease_for_disks = 0 to do without",
-                vm->name, vm->unlocked);
+                vm->who.name, vm->unlocked);
 }
