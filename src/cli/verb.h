@@ -64,3 +64,14 @@ int hf_verb_sanlock(int argc, char **argv);
  */
 int hf_verb_options(const struct hf_options *options, int argc, char **argv, void *out,
                     const struct hf_standard_options *standard, int *ret_first, int *ret_status);
+
+/* A program that has nothing but verbs. */
+struct hf_verbs {
+        const char *program; /* with its verbs: "holdfast", "holdfast sanlock" */
+        const char *summary;
+        const struct hf_verb *verbs;
+        size_t n;
+};
+
+/* The whole of main(): finds the verb and runs it; its own options are the standard ones. */
+int hf_verbs_main(const struct hf_verbs *verbs, int argc, char **argv);
