@@ -11,6 +11,7 @@ import signal
 
 import pytest
 
+from hftest.peers import end
 from hftest.processes import until
 
 import sides
@@ -27,11 +28,6 @@ def side(request, peer, folder):
     if request.param == "lockd":
         return sides.Lockd(peer, folder, request.getfixturevalue("daemon"))
     return sides.Sanlock(peer, folder, request.getfixturevalue("cluster")[0])
-
-
-def end(vm):
-    vm.process.kill()
-    vm.process.wait(10)
 
 
 def refused(side, answer):

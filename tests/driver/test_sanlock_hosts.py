@@ -11,7 +11,9 @@ import os
 import pytest
 
 from hftest import sanlock
+from hftest.peers import end
 from hftest.processes import until
+from hftest.sanlock import starts
 
 BUSY, NO_DAEMON, STALE = 3, 4, 11
 SHARED = 2
@@ -27,18 +29,6 @@ def here(cluster):
 @pytest.fixture
 def there(cluster):
     return cluster[1]
-
-
-def end(vm):
-    vm.process.kill()
-    vm.process.wait(10)
-
-
-def starts(host, disk):
-    """Waits until a VM of that host gets the disk; the VM."""
-    vm = host.vm("next", disk)
-    until(lambda: vm.start()["r"] >= 0, f"{disk} can be had on {host.name}", 20)
-    return vm
 
 
 # ---- who keeps whom out

@@ -12,7 +12,9 @@ import stat
 import pytest
 
 from hftest import sanlock
+from hftest.peers import end
 from hftest.processes import until
+from hftest.sanlock import starts
 
 from .lab import Disk
 from .sanlock_host import LibvirtHost
@@ -55,17 +57,6 @@ def disk(cluster):
     path = cluster.disk()
     os.truncate(path, 1 << 20)
     return path
-
-
-def end(vm):
-    vm.process.kill()
-    vm.process.wait(10)
-
-
-def starts(host, disk):
-    vm = host.vm("next", disk)
-    until(lambda: vm.start()["r"] >= 0, f"{disk} can be had on {host.name}", 20)
-    return vm
 
 
 def test_a_disk_of_our_vm_is_refused_to_libvirt_until_the_vm_ends(ours, lab, disk):

@@ -78,3 +78,9 @@ class Peer:
     def end(self):
         self.process.stdin.close()
         assert self.process.wait(10) == 0
+
+
+def end(vm):
+    """Kills a peer that is a VM."""
+    vm.process.kill()
+    vm.process.wait(10)

@@ -336,6 +336,13 @@ class Host:
         return self.asker.must("read_resource", self.cluster.lease_of(disk))["version"]
 
 
+def starts(host, disk):
+    """Waits until a VM of that host gets the disk; the VM."""
+    vm = host.vm("next", disk)
+    until(lambda: vm.start()["r"] >= 0, f"{disk} can be had on {host.name}", START_DEADLINE)
+    return vm
+
+
 def _group_name():
     import grp
     return grp.getgrgid(os.getegid()).gr_name
