@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "prhelper/device/mpath-translate.h"
 
-#include "base/cleanup.h"
+#include "scsi/bytes.h"
 
-#include <arpa/inet.h>
-#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -23,27 +21,23 @@
 
 static void convert_id(const struct hf_transport_id *id, struct hf_mpath_id *ret)
 {
-        uint64_t address = htobe64(id->address);
-
         *ret = (struct hf_mpath_id){.protocol = id->protocol};
         if (id->protocol == HF_TRANSPORT_ISCSI) {
                 ret->format = id->format ? FORMAT_PORT : 0;
                 memcpy(ret->name, id->name, sizeof(id->name));
         } else {
-                memcpy(ret->port, &address, sizeof(address));
+                hf_put64(ret->port, id->address);
         }
 }
 
 /* What lies behind the first 24 bytes, whatever the flags say. */
 static enum hf_pr_fault decode_ids(const uint8_t *list, size_t n, struct hf_mpath_command *command)
 {
-        uint32_t length;
-        size_t at = LIST_IDS + sizeof(length);
+        size_t length, at = LIST_IDS + sizeof(uint32_t);
 
         if (n < at)
                 return HF_PR_FAULT_LENGTH;
-        memcpy(&length, list + LIST_IDS, sizeof(length));
-        length = ntohl(length);
+        length = hf_get32(list + LIST_IDS);
         if (length > n - at)
                 return HF_PR_FAULT_FIELD;
         for (size_t end = at + length; at < end;) {
@@ -88,11 +82,10 @@ int hf_mpath_in_action(const uint8_t cdb[static HF_PR_CDB_SIZE])
 
 static void encode_list(const struct hf_mpath_list *list, uint8_t whole[static HF_PR_DATA_MAX])
 {
-        uint32_t generation = htonl(list->generation), length = htonl(list->length);
         size_t room = HF_PR_DATA_MAX - IN_HEADER;
 
-        memcpy(whole, &generation, sizeof(generation));
-        memcpy(whole + sizeof(generation), &length, sizeof(length));
+        hf_put32(whole, list->generation);
+        hf_put32(whole + sizeof(list->generation), list->length);
         memcpy(whole + IN_HEADER, list->entries, list->length < room ? list->length : room);
 }
 
@@ -109,13 +102,9 @@ static uint16_t types_of(uint16_t mask)
 
 static void encode_capabilities(const struct hf_mpath_capabilities *capabilities, uint8_t *whole)
 {
-        uint16_t types = types_of(capabilities->type_mask);
-
-        whole[0] = (uint8_t)(capabilities->length >> 8);
-        whole[1] = (uint8_t)capabilities->length;
+        hf_put16(whole, capabilities->length);
         memcpy(whole + 2, capabilities->flags, sizeof(capabilities->flags));
-        whole[4] = (uint8_t)(types >> 8);
-        whole[5] = (uint8_t)types;
+        hf_put16(whole + 4, types_of(capabilities->type_mask));
 }
 
 size_t hf_mpath_encode(int action, const union hf_mpath_in *answer, uint8_t *data, size_t room)
