@@ -3,8 +3,7 @@
 
 #include "base/cleanup.h"
 
-#include <scsi/sg.h>
-
+#include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -98,8 +97,8 @@ static void explain(const struct meaning *table, size_t n, int number,
 
 static void explain_error(int number, struct hf_scsi_result *result)
 {
-        static const struct meaning otherwise =
-                REFUSED(0, HF_SENSE_ABORTED_COMMAND, HF_ASC_IO_PROCESS_TERMINATED);
+        static const struct meaning otherwise = REFUSED(0, HF_SENSE_ABORTED_COMMAND,
+                                                        HF_ASC_IO_PROCESS_TERMINATED);
 
         explain(errors, HF_ARRAY_LEN(errors), number, &otherwise, result);
 }
@@ -107,8 +106,8 @@ static void explain_error(int number, struct hf_scsi_result *result)
 /* Any fault on the way that has no name here is none that the command survived. */
 static void explain_host(int number, struct hf_scsi_result *result)
 {
-        static const struct meaning otherwise =
-                REFUSED(0, HF_SENSE_ABORTED_COMMAND, HF_ASC_POWER_ON_RESET);
+        static const struct meaning otherwise = REFUSED(0, HF_SENSE_ABORTED_COMMAND,
+                                                        HF_ASC_POWER_ON_RESET);
 
         explain(host_statuses, HF_ARRAY_LEN(host_statuses), number, &otherwise, result);
 }
