@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "prhelper/backends.h"
+
+static const struct hf_pr_backend *const backends[HF_PR_BACKENDS] = {
+        [HF_PR_BACKEND_SGIO] = &hf_pr_sgio,
+};
+
+const struct hf_pr_backend *hf_pr_backend_of(unsigned int id)
+{
+        return id < HF_PR_BACKENDS ? backends[id] : NULL;
+}
