@@ -22,10 +22,10 @@
 #define MODULE "prhelper.server"
 
 /*
- * Milliseconds that we wait for commands in flight when we are to stop. libvirt kills after about
- * 15 s. Those that take longer are answered all the same: their processes do not need us.
+ * Milliseconds that we wait for commands in flight when we are to stop; those who stop us kill
+ * after ten or more. What takes longer is answered all the same: its process does not need us.
  */
-#define STOP_MS 10000
+#define STOP_MS 5000
 
 /* Milliseconds before accept is tried again when there is no descriptor or process to be had. */
 #define RETRY_MS 100
@@ -66,6 +66,7 @@ static void forget(struct hf_pr_server *server)
                 hf_close_fd(&server->clients[i].control);
         hf_close_fd(&server->listener);
         hf_close_fd(&server->signals);
+        hf_close_fd(&server->pidfile);
 }
 
 static _Noreturn void fail(const struct hf_error *err)

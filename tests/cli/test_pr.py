@@ -165,6 +165,22 @@ def test_no_helper_is_69_no_device_66_and_direct_on_a_file_71(lonely, folder, di
     assert done.returncode == 71 and "CAP_SYS_RAWIO" in done.stderr
 
 
+def test_a_rule_about_a_device_and_a_vm_is_kept_by_the_running_helper(lonely, start, disk, folder):
+    link = os.path.join(folder, "link")
+    os.symlink(disk, link)
+    helper = start(f'rules = [ "allow device={link} vm=db action=register", "allow action=in", '
+                   f'"deny device={link}" ]\n', args=["--vm", "db", "-v"])
+
+    def status(verb, *words, path=disk):
+        return lonely("pr", verb, f"--socket={helper.socket}", *words, path).returncode
+    assert status("register", f"--new-key={KEY}", path=link) == 0
+    assert status("reserve", f"--key={KEY}", "--type=1") == 78
+    assert status("status") == 0
+    said = helper.log()
+    assert f'VM "db"): register on {disk} inode' in said and "new key 0x11: good" in said
+    assert "reserve write-exclusive on" in said and "denied by rule 3 of the policy" in said
+
+
 # ---- with one that lies ----
 
 def test_the_descriptor_and_the_bytes_are_as_qemu_sends_them(lie, disk):
