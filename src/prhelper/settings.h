@@ -46,7 +46,8 @@ struct hf_pr_settings {
 
 /*
  * Reads the file; path NULL: HF_SYSCONFDIR/holdfast/pr-policy.conf, which need not be there.
- * -EINVAL with file and line in *err. Warnings go to the log.
+ * -EINVAL with file and line in *err, also for a key that is unknown or there twice: a rule without
+ * effect is worse than none. To be freed with hf_pr_settings_clear.
  */
 int hf_pr_settings_load(const char *path, struct hf_pr_settings *ret, struct hf_error *err);
 void hf_pr_settings_clear(struct hf_pr_settings *settings);

@@ -89,7 +89,7 @@ struct hf_pr_out {
         uint64_t key;     /* RESERVATION KEY: of who asks */
         uint64_t new_key; /* SERVICE ACTION RESERVATION KEY: to be registered, or of the victim */
         bool aptpl, all_tg_pt, spec_i_pt;
-        size_t n_ids; /* with spec_i_pt */
+        size_t n_ids; /* with spec_i_pt, of REGISTER and REGISTER AND IGNORE */
         struct hf_transport_id ids[HF_PR_IDS_MAX];
 };
 
@@ -127,7 +127,7 @@ int hf_pr_out_encode(const struct hf_pr_out *out, uint8_t cdb[static HF_PR_CDB_S
 unsigned int hf_pr_in_action(const uint8_t cdb[static HF_PR_CDB_SIZE]);
 size_t hf_pr_length(const uint8_t cdb[static HF_PR_CDB_SIZE]); /* of OUT: of its list */
 
-/* The bytes of an IN command that offers `room` bytes. */
+/* The bytes of an IN command that offers `room` bytes, HF_PR_DATA_MAX at most. */
 void hf_pr_in_encode(unsigned int action, size_t room, uint8_t cdb[static HF_PR_CDB_SIZE]);
 
 struct hf_pr_capabilities {
@@ -156,8 +156,10 @@ struct hf_pr_registrant {
 
 /*
  * Data of a device into structures. n is what came, which may be less than the device has: *ret_n
- * is how many entries it says it has, and at most `room` of those that came are stored. All return
- * 0, or -EBADMSG if that is no such data.
+ * is how many entries it says it has, and at most `room` of those that came are stored: keys and
+ * full status return how many that is. All return 0 or more, or -EBADMSG if that is no such data.
+ * Entries of full status have no fixed size: *ret_n counts those that came whole, and one more if
+ * that was not all.
  */
 int hf_pr_keys_decode(const uint8_t *data, size_t n, uint32_t *ret_generation, uint64_t *keys,
                       size_t room, size_t *ret_n);

@@ -10,6 +10,9 @@
 #include "scsi/pr.h"
 #include "scsi/result.h"
 
+/* The C library has a header of this name too, for the ioctl itself: who asks gets both. */
+#include_next <scsi/sg.h>
+
 /*
  * Runs one PR command on the device behind fd. OUT: the list of hf_pr_length(cdb) bytes is at
  * data. IN: data has room for HF_PR_DATA_MAX bytes, all of which the device is offered;

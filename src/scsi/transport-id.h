@@ -12,6 +12,7 @@ enum hf_transport {
         HF_TRANSPORT_FC = 0,
         HF_TRANSPORT_ISCSI = 5,
         HF_TRANSPORT_SAS = 6,
+        HF_TRANSPORT_OTHER = 0xff, /* none of these: only out of hf_pr_full_status_decode */
 };
 
 /* ADDITIONAL LENGTH of an iSCSI TransportID is at most 252 here: name, separator, ISID, padding. */
@@ -33,11 +34,14 @@ struct hf_transport_id {
  */
 int hf_transport_id_decode(const uint8_t *data, size_t n, struct hf_transport_id *ret);
 
-/* Writes it; returns how many bytes, or -E2BIG if that is more than size. */
+/*
+ * Writes it; returns how many bytes, or -E2BIG if that is more than size, or more than
+ * HF_TRANSPORT_ID_MAX (an iSCSI name of more than 251 characters).
+ */
 int hf_transport_id_encode(const struct hf_transport_id *id, uint8_t *data, size_t size);
 
 /* Room for the longest text of one. */
 #define HF_TRANSPORT_TEXT_MAX (HF_ISCSI_NAME_MAX + 8)
 
-/* For people: "fc 0x50...", "sas 0x50...", or the iSCSI name. */
+/* For people: "fc 0x50...", "sas 0x50...", or the iSCSI name; "other". */
 void hf_transport_id_text(const struct hf_transport_id *id, char ret[static HF_TRANSPORT_TEXT_MAX]);

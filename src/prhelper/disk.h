@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Disks by whatever node. A SCSI disk has a block node, one for each partition, and a generic one
+ * (/dev/sgN); a command to any of them reaches the whole disk, so a rule about one is about all.
+ */
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#define HF_PR_SYSFS "/sys"
+
+/*
+ * Whether two nodes or files are one thing: one inode, one device number, or nodes of one disk as
+ * sysfs knows them. Where sysfs does not tell, only the numbers count.
+ */
+bool hf_pr_same_disk(const char *sysfs, const struct stat *a, const struct stat *b);

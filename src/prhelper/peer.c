@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "prhelper/peer.h"
+
+#include "base/cleanup.h"
+#include "base/process.h"
+#include "base/socket.h"
+
+#include <string.h>
+
+/* More than any cgroup's path may have. */
+#define CGROUP_MAX 8192
+
+static int take_name(const char *name, size_t len, char ret[static HF_PR_VM_MAX])
+{
+        if (len == 0 || len >= HF_PR_VM_MAX)
+                return -ENOENT;
+        memcpy(ret, name, len);
+        ret[len] = '\0';
+        return 0;
+}
+
+/* Behind "PREFIX" and a number and a dash; NULL if text does not begin so. */
+static const char *skip_number(const char *text, const char *prefix, const char *dash)
+{
+        size_t n = strlen(prefix), digits;
+
+        if (strncmp(text, prefix, n) != 0)
+                return NULL;
+        digits = strspn(text + n, "0123456789");
+        text += n + digits;
+        if (digits == 0 || strncmp(text, dash, strlen(dash)) != 0)
+                return NULL;
+        return text + strlen(dash);
+}
+
+int hf_pr_peer_vm_of_socket(const char *socket, char ret[static HF_PR_VM_MAX])
+{
+        /* .../domain-ID-NAME/pr-helper0.sock; a long name is cut there by libvirt itself. */
+        const char *end = strrchr(socket, '/'), *folder = end, *name;
+
+        while (folder && folder > socket && folder[-1] != '/')
+                folder--;
+        name = folder ? skip_number(folder, "domain-", "-") : NULL;
+        return name && name < end ? take_name(name, (size_t)(end - name), ret) : -ENOENT;
+}
+
+static int hex_digit(char c)
+{
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* systemd writes a byte that a unit's name cannot have as \xHH. */
+static int unescape(const char *name, size_t len, char ret[static HF_PR_VM_MAX])
+{
+        char plain[HF_PR_VM_MAX];
+        size_t n = 0;
+
+        for (size_t i = 0; i < len; i++) {
+                char c = name[i];
+
+                if (n >= sizeof(plain) - 1)
+                        return -ENOENT;
+                if (c == '\\' && i + 3 < len && name[i + 1] == 'x' && hex_digit(name[i + 2]) >= 0 &&
+                    hex_digit(name[i + 3]) >= 0) {
+                        c = (char)(hex_digit(name[i + 2]) << 4 | hex_digit(name[i + 3]));
+                        i += 3;
+                }
+                if (!c)
+                        return -ENOENT;
+                plain[n++] = c;
+        }
+        return take_name(plain, n, ret);
+}
+
+int hf_pr_peer_vm_of_cgroup(const char *cgroup, char ret[static HF_PR_VM_MAX])
+{
+        /* /machine.slice/machine-qemu\x2d12\x2dNAME.scope, with folders of libvirt's below. */
+        static const char prefix[] = "machine-qemu\\x2d", suffix[] = ".scope";
+        const char *at = cgroup;
+
+        while ((at = strchr(at, '/'))) {
+                const char *name = skip_number(++at, prefix, "\\x2d");
+                size_t len = name ? strcspn(name, "/\n") : 0;
+
+                if (len > strlen(suffix) &&
+                    !strncmp(name + len - strlen(suffix), suffix, strlen(suffix)))
+                        return unescape(name, len - strlen(suffix), ret);
+        }
+        return -ENOENT;
+}
+
+static void read_cgroup(pid_t pid, char ret[static HF_PR_VM_MAX])
+{
+        char path[64], text[CGROUP_MAX];
+        hf_cleanup_file FILE *file = NULL;
+        size_t n;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+        file = fopen(path, "re");
+        if (!file)
+                return;
+        n = fread(text, 1, sizeof(text) - 1, file);
+        text[n] = '\0';
+        (void)hf_pr_peer_vm_of_cgroup(text, ret);
+}
+
+int hf_pr_peer_of(int connection, const char *vm, const char *socket, struct hf_pr_peer *ret,
+                  struct hf_error *err)
+{
+        struct hf_peer peer;
+        int r = hf_socket_peer(connection, &peer, err);
+
+        if (r < 0)
+                return r;
+        *ret = (struct hf_pr_peer){.pid = peer.pid, .uid = peer.uid, .gid = peer.gid};
+        if (peer.pid > 0) {
+                (void)hf_process_start(peer.pid, &ret->start);
+                (void)hf_process_comm(peer.pid, ret->comm, sizeof(ret->comm));
+        }
+        if (vm)
+                (void)snprintf(ret->vm, sizeof(ret->vm), "%s", vm);
+        else if ((!socket || hf_pr_peer_vm_of_socket(socket, ret->vm) < 0) && peer.pid > 0)
+                read_cgroup(peer.pid, ret->vm);
+        return 0;
+}
