@@ -18,7 +18,7 @@ from hftest.prhelper import Client, Helper
 SUITE = "iscsi-test-cu"
 RUN_DEADLINE = 60
 INITIATORS = ("iscsi-test", "iscsi-test-2")  # as the suite names them
-PASSED = re.compile(r"Test: (\w+) \.\.\..*passed")
+PASSED = re.compile(r"Test: (\w+) \.\.\.(?:(?!Test:).)*?passed", re.DOTALL)
 
 OF_TYPES = [what + kind for what in ("Access", "Ownership")
             for kind in ("EA", "WE", "EARO", "WERO", "EAAR", "WEAR")]
