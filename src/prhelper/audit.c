@@ -8,56 +8,6 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-#define JOURNAL "/run/systemd/journal/socket"
-
-/* ---- the log of the helper -------------------------------------------------------------- */
-
-static int clamp(int level)
-{
-        return level < HF_LOG_DEBUG ? HF_LOG_DEBUG : level;
-}
-
-/* The journal takes what the levels let through, stderr what a person asked for. */
-static int set_outputs(const struct hf_pr_settings *settings, bool quiet, unsigned int verbose,
-                       struct hf_error *err)
-{
-        int level = quiet ? HF_LOG_ERROR : clamp(HF_LOG_WARNING - (int)(verbose < 2 ? verbose : 2));
-        char outputs[64];
-
-        if (settings->log_outputs)
-                return hf_log_set_outputs(settings->log_outputs, err);
-        if (hf_log_stderr_is_journal())
-                return hf_log_set_outputs("1:journald", err);
-        (void)snprintf(outputs, sizeof(outputs), "%s%d:stderr",
-                       access(JOURNAL, F_OK) == 0 ? "1:journald " : "", level);
-        return hf_log_set_outputs(outputs, err);
-}
-
-int hf_pr_log_open(const struct hf_pr_settings *settings, bool quiet, unsigned int verbose,
-                   struct hf_error *err)
-{
-        hf_cleanup_free char *filters = NULL;
-        int level = settings->log_level, wanted = HF_LOG_WARNING - (int)(verbose < 2 ? verbose : 2);
-        int r;
-
-        if (wanted < level)
-                level = clamp(wanted);
-        /* Behind those of the file, as the first that fits decides. */
-        if (asprintf(&filters, "%s %d:" HF_PR_AUDIT_MODULE,
-                     settings->log_filters ? settings->log_filters : "", HF_LOG_INFO) < 0) {
-                filters = NULL;
-                return hf_error_sys(err, ENOMEM, "cannot set up the log");
-        }
-        r = hf_log_set_level(level, err);
-        if (r >= 0)
-                r = hf_log_set_filters(filters, err);
-        if (r >= 0)
-                r = set_outputs(settings, quiet, verbose, err);
-        return r;
-}
-
-/* ---- a message of the audit ------------------------------------------------------------- */
-
 /* A longer path is cut: the text has to have room for the result, and the number says what it is.
  */
 #define PATH_ROOM 512

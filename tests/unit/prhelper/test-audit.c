@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "prhelper/audit.h"
+#include "prhelper/log.h"
 
 #include "base/cleanup.h"
 #include "base/log-private.h"
@@ -48,12 +49,13 @@ static const char *audited(struct hf_pr_settings *settings, const struct hf_pr_o
 {
         static char text[8192];
         uint8_t cdb[HF_PR_CDB_SIZE] = {HF_PR_OUT, out ? out->action : 0, out ? out->type : 0};
+        const struct hf_pr_arguments quiet = {.quiet = true};
         hf_cleanup_fd int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         struct hf_pr_request request = {.cdb = cdb, .fd = fd, .nexus = "a/web"};
         ssize_t len;
 
         assert_int_equal(fstat(fd, &request.st), 0);
-        assert_int_equal(hf_pr_log_open(settings, true, 0, NULL), 0);
+        assert_int_equal(hf_pr_log_apply(&quiet, settings, NULL), 0);
         hf_pr_audit(&peer, &request, "sgio", out, rule, result);
         len = recv(journal, text, sizeof(text) - 1, 0);
         text[len < 0 ? 0 : len] = '\0';
@@ -154,13 +156,14 @@ static void without_a_journal_stderr_has_what_was_asked_for(void **state)
                     {false, 0, "3:stderr"},
                     {false, 1, "2:stderr"},
                     {false, 5, "1:stderr"}};
-        struct hf_pr_settings settings = settings_with(NULL);
+        struct hf_pr_settings settings = {.log_level = HF_LOG_WARNING};
 
         (void)state;
-        settings.log_outputs = NULL;
         for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
-                assert_int_equal(hf_pr_log_open(&settings, rows[i].quiet, rows[i].verbose, NULL),
-                                 0);
+                const struct hf_pr_arguments arguments = {.quiet = rows[i].quiet,
+                                                          .verbose = rows[i].verbose};
+
+                assert_int_equal(hf_pr_log_apply(&arguments, &settings, NULL), 0);
                 says(hf_log_outputs(), rows[i].outputs);
         }
 }
