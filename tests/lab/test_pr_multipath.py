@@ -44,6 +44,10 @@ def test_a_path_that_comes_back_is_registered(lab):
     lab.proves("clear takes all of it")
 
 
+def test_without_any_path_nothing_is_said_to_be_good(lab):
+    lab.proves("without any path it is an error of the device")
+
+
 @pytest.mark.parametrize("name", ["a logical volume", "a partition by hand",
                                   "a device on a device on the map"])
 def test_what_stands_on_a_map_is_the_map(lab, name):

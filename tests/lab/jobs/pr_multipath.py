@@ -163,8 +163,19 @@ def lose_a_path(world):
                      "the path that came back is registered", 30)
         world.report.check("a path that comes back is registered", both)
         client.write(fd, prhelper.CLEAR, key=K1)
+        lose_all(world, client, fd)
     world.report.check("clear takes all of it", world.look(world.ours) == [([], None)] * 2,
                        world.look(world.ours))
+
+
+def lose_all(world, client, fd):
+    for node in world.ours.nodes:
+        multipath.lose(world.ours, node)
+    answer = client.write(fd, prhelper.REGISTER_AND_IGNORE, new_key=K1)
+    for node in world.ours.nodes:
+        multipath.regain(world.ours, node)
+    world.report.check("without any path it is an error of the device",
+                       answer.status == prhelper.CHECK and answer.why != REFUSED, answer)
 
 
 def on_top(world):
