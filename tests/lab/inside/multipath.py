@@ -86,5 +86,4 @@ def persist(path, *words):
 def hand_made(name, table):
     """A mapped device with a table of one's own, one line a target."""
     run("dmsetup", "create", name, input=table)
-    run("udevadm", "settle", "--timeout=50")
     return f"/dev/mapper/{name}"

@@ -7,7 +7,6 @@ import time
 
 from hftest import prhelper, processes
 from lab.inside import disks, multipath
-from lab.inside.machine import run as command
 from lab.inside.report import until
 
 REFUSED = "5/20/00"
@@ -36,7 +35,6 @@ class World:
         report.event("multipathd answers")
         self.ours = disks.Disk("a1b2c3d4-ours", mib=64, paths=2)
         self.theirs = disks.Disk("b5c6d7e8-theirs", mib=64, paths=2)
-        disks.settle()
         self.map, self.their_map = (multipath.map_of(disk) for disk in (self.ours, self.theirs))
         self.helper = prhelper.Helper("/run/pr", nursery=nursery)
 
@@ -180,7 +178,7 @@ def lose_all(world, client, fd):
 
 def on_top(world):
     """Volumes and tables of one's own, on the map and elsewhere."""
-    volume = disks.make_volumes(world.map, "vg0", ["one"])["one"]
+    volume = disks.make_volumes(world.map, "vg0", ["one"], known=False)["one"]
     world.report.event(f"{volume} is there")
     sectors = 8192
     part = multipath.hand_made("part", f"0 {sectors} linear {world.map} 40960\n")
@@ -190,7 +188,6 @@ def on_top(world):
     above = multipath.hand_made("above", f"0 4096 linear {part} 0\n")
     plain_map = multipath.hand_made(
         "handmade", f"0 {sectors} multipath 0 0 1 1 round-robin 0 1 1 {world.plain.nodes[0]} 1000\n")
-    command("udevadm", "settle", "--timeout=50")
     world.report.event("tables by hand are there")
     for name, path in (("a logical volume", volume), ("a partition by hand", part),
                        ("a device on a device on the map", above)):
