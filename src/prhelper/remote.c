@@ -90,12 +90,13 @@ int hf_pr_remote_execute(int socket, const struct hf_pr_request *request,
         while (n < 0 && errno == EINTR);
         if (n <= 0)
                 return failed(note, "the backend's process ended over this command");
-        if ((size_t)n < ANSWER_HEAD || answer.size != (size_t)n - ANSWER_HEAD)
+        if ((size_t)n < ANSWER_HEAD || answer.size != (size_t)n - ANSWER_HEAD ||
+            answer.verdict < 0 || answer.verdict > 1)
                 return failed(note, "the backend's process answers nonsense");
         answer.note[sizeof(answer.note) - 1] = '\0';
         if (*answer.note)
                 (void)hf_error_set(note, EIO, HF_ERR_INTERNAL, HF_FROM_NONE, "%s", answer.note);
-        if (answer.verdict != 1)
+        if (!answer.verdict)
                 return 0;
         result->status = answer.status;
         result->size = answer.size;
