@@ -10,7 +10,22 @@
 #include "prhelper/backend.h"
 #include "prhelper/peer.h"
 
-/* out: NULL where the list could not be decoded. rule: of the policy that denied it, or 0. */
+/* The module of its messages, for log_filters. */
+#define HF_PR_AUDIT_MODULE "pr.audit"
+
+/*
+ * Sets up the log for the helper: as the settings say; where they name no outputs, the journal, if
+ * there is one, and stderr. The audit is logged whatever log_level says. On stderr, which libvirt
+ * reads as the reason of a failure, there are warnings and errors; more with verbose, one level
+ * for each; with quiet errors alone. What is opened here stays open in all stages.
+ */
+int hf_pr_log_open(const struct hf_pr_settings *settings, bool quiet, unsigned int verbose,
+                   struct hf_error *err);
+
+/*
+ * out: NULL where the list could not be decoded. backend: NULL where none was asked. rule: of the
+ * policy that denied it, or 0.
+ */
 void hf_pr_audit(const struct hf_pr_peer *peer, const struct hf_pr_request *request,
                  const char *backend, const struct hf_pr_out *out, int rule,
                  const struct hf_scsi_result *result);

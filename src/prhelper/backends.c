@@ -3,6 +3,7 @@
 
 static const struct hf_pr_backend *const backends[HF_PR_BACKENDS] = {
         [HF_PR_BACKEND_SGIO] = &hf_pr_sgio,
+        [HF_PR_BACKEND_EMULATED] = &hf_pr_emulated,
 };
 
 const struct hf_pr_backend *hf_pr_backend_of(unsigned int id)

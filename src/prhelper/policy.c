@@ -4,6 +4,7 @@
 #include "prhelper/disk.h"
 
 #include "base/cleanup.h"
+#include "scsi/bytes.h"
 
 #include <string.h>
 
@@ -90,15 +91,6 @@ int hf_pr_policy_judge(const struct hf_pr_policy *policy, const struct hf_pr_que
         return 0;
 }
 
-static uint64_t read_be64(const uint8_t *bytes)
-{
-        uint64_t value = 0;
-
-        for (size_t i = 0; i < 8; i++)
-                value = value << 8 | bytes[i];
-        return value;
-}
-
 void hf_pr_policy_read(const uint8_t cdb[static HF_PR_CDB_SIZE], const uint8_t *list, size_t n,
                        struct hf_pr_out *ret)
 {
@@ -106,7 +98,7 @@ void hf_pr_policy_read(const uint8_t cdb[static HF_PR_CDB_SIZE], const uint8_t *
                 .action = cdb[1] & 0x1f,
                 .scope = cdb[2] >> 4,
                 .type = cdb[2] & 0x0f,
-                .key = n >= 8 ? read_be64(list) : 0,
-                .new_key = n >= 16 ? read_be64(list + 8) : 0,
+                .key = n >= 8 ? hf_get64(list) : 0,
+                .new_key = n >= 16 ? hf_get64(list + 8) : 0,
         };
 }

@@ -35,8 +35,8 @@ struct hf_transport_id {
 int hf_transport_id_decode(const uint8_t *data, size_t n, struct hf_transport_id *ret);
 
 /*
- * Writes it; returns how many bytes, or -E2BIG if that is more than size or than HF_TRANSPORT_ID_MAX
- * (an iSCSI name of more than 251 characters).
+ * Writes it; returns how many bytes, or -E2BIG if that is more than size, or more than
+ * HF_TRANSPORT_ID_MAX (an iSCSI name of more than 251 characters).
  */
 int hf_transport_id_encode(const struct hf_transport_id *id, uint8_t *data, size_t size);
 

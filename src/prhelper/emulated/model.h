@@ -22,30 +22,44 @@
 /* Nexuses with nothing but a message that nobody fetched, kept at most; the oldest goes first. */
 #define HF_PR_ATTENTIONS_MAX 256
 
+/*
+ * How long a message waits, in seconds. A disk keeps it for ever, but a disk also tells it with the
+ * next READ; here only the next PR command can carry it, and after an hour who asks that looks anew
+ * anyway.
+ */
+#define HF_PR_ATTENTION_AGE 3600
+
+/* A boot id is a UUID in text. */
+#define HF_PR_BOOT_MAX 40
+
 struct hf_pr_nexus_state {
         char name[HF_PR_NEXUS_MAX];
         uint64_t key; /* 0: not registered, only a message waits */
         bool all_tg_pt;
+        char boot[HF_PR_BOOT_MAX]; /* of its host, when it registered: power.h */
         uint16_t attention; /* enum hf_sense_code of what it is told with its next command; 0: no */
         uint64_t attention_since; /* seconds since the epoch: for the bound in time */
 };
 
 struct hf_pr_state {
         uint32_t generation;
-        bool aptpl;    /* as the last successful REGISTER said */
-        char boot[64]; /* without aptpl: the "power" that it lives as long as; see store.h */
-        uint8_t type;  /* HF_PR_NONE: no reservation */
+        bool aptpl;   /* as the last successful REGISTER said; without it: power.h */
+        uint8_t type; /* HF_PR_NONE: no reservation */
         char holder[HF_PR_NEXUS_MAX]; /* "" with types 7 and 8 */
         size_t n;
-        struct hf_pr_nexus_state *nexuses; /* n of them; by realloc */
+        struct hf_pr_nexus_state *nexuses; /* n of them, in the order they came; by realloc */
 };
 
 /*
- * Carries out one command of that nexus at the time `now` (seconds since the epoch). Changes *state
- * only if the result is good, or a message was told. Returns 1 if *state changed and has to be kept
- * before the answer goes out, 0 if not, -ENOMEM.
+ * Carries out one command of that nexus at the time `now` (seconds since the epoch). data has the
+ * list of OUT, or room for the data of IN (HF_PR_DATA_MAX bytes). Changes *state only if the result
+ * is good, or a message was told. Returns 1 if *state changed and has to be kept before the answer
+ * goes out, 0 if not, -ENOMEM, -ENAMETOOLONG (of the nexus).
  */
 int hf_pr_model(struct hf_pr_state *state, const char *nexus, uint64_t now, const uint8_t *cdb,
                 uint8_t *data, struct hf_scsi_result *result);
+
+/* Whether there can be such a state: what a store reads is judged by it. */
+bool hf_pr_state_sound(const struct hf_pr_state *state);
 
 void hf_pr_state_clear(struct hf_pr_state *state);
