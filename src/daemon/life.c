@@ -6,11 +6,11 @@
 #include "base/socket.h"
 #include "daemon/adopt.h"
 #include "daemon/daemon.h"
-#include "daemon/daemonize.h"
+#include "base/daemonize.h"
 #include "daemon/event.h"
 #include "daemon/holder.h"
 #include "daemon/listener.h"
-#include "daemon/pidfile.h"
+#include "base/pidfile.h"
 #include "daemon/recover.h"
 
 #include <errno.h>

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "daemon/area.h"
 #include "daemon/daemon.h"
-#include "daemon/daemonize.h"
+#include "base/daemonize.h"
 
 #include <errno.h>
 #include <fcntl.h>

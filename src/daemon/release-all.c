@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "daemon/daemon.h"
-#include "daemon/pidfile.h"
+#include "base/pidfile.h"
 #include "daemon/recover.h"
 #include "lockspace/claims.h"
 #include "lockspace/rules.h"

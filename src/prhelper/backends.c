@@ -3,6 +3,8 @@
 
 static const struct hf_pr_backend *const backends[HF_PR_BACKENDS] = {
         [HF_PR_BACKEND_SGIO] = &hf_pr_sgio,
+        [HF_PR_BACKEND_MPATH] = &hf_pr_mpath,
+        [HF_PR_BACKEND_NVME] = &hf_pr_nvme,
         [HF_PR_BACKEND_EMULATED] = &hf_pr_emulated,
 };
 

@@ -66,6 +66,7 @@ static void forget(struct hf_pr_server *server)
                 hf_close_fd(&server->clients[i].control);
         hf_close_fd(&server->listener);
         hf_close_fd(&server->signals);
+        hf_close_fd(&server->pidfile);
 }
 
 static _Noreturn void fail(const struct hf_error *err)

@@ -25,6 +25,7 @@ struct hf_pr_server {
         const char *socket; /* the path that we listen on; NULL: passed by systemd */
         char host[256];     /* this host's name as an initiator */
         int listener, signals;
+        int pidfile; /* -1: none; children must not hold its lock */
         struct hf_pr_client *clients;
         size_t n_clients, n_backends;
         bool stopping;

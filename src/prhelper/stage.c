@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "prhelper/stage.h"
 
+#include "prhelper/filter.h"
+
 #include "base/cleanup.h"
 
 #include <cap-ng.h>
@@ -107,5 +109,10 @@ int hf_pr_stage_enter(enum hf_pr_stage stage, uid_t uid, gid_t gid, bool admin,
         }
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return failed(err, stage, "no new privileges");
+        r = hf_pr_filter_install(stage);
+        if (r < 0) {
+                errno = -r;
+                return failed(err, stage, "the filter of system calls");
+        }
         return 0;
 }

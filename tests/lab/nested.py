@@ -58,6 +58,8 @@ class Nested(Machine):
         with open(plain, "wb") as out:
             out.write(plain_kernel(self.kernel))
         self.kernel = plain
+        # For a QEMU without rights.
+        os.chmod(folder, 0o755)
         self.arguments = {"kernel": self.kernel, "initramfs": self.initramfs}
 
     def add_files(self, tree):

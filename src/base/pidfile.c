@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/pidfile.h"
+#include "base/pidfile.h"
 
 #include "base/cleanup.h"
 
