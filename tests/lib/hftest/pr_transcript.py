@@ -13,6 +13,11 @@ ROOMS = (0, 1, 3, 4, 5, 7, 8, 9, 12, 15, 16, 23, 24, 25, 255, 256, 4096, LONGEST
 LENGTHS = (0, 1, 8, 16, 23, 25, 28, 48, 255, 4096, LONGEST - 1, LONGEST)
 APTPL, ALL_TG_PT, SPEC_I_PT = 1, 4, 8
 
+# Where we answer differently on purpose: {label: the reason}. There is nothing of the kind on
+# plain SCSI. What differs elsewhere is not about answers to one of these requests: a multipath
+# device is never asked by SG_IO, and a path on which a helper answers is not taken from it.
+DELIBERATE = {}
+
 
 def out(label, action, key=0, other=0, kind=0, scope=0, flags=0, target=A):
     return step(label, pr_out(action, kind, scope=scope), parameters(key, other, flags), target)
