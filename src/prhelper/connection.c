@@ -245,6 +245,8 @@ static int serve_one(struct hf_pr_connection *connection)
                 return r;
         request.fd = fd;
         execute(connection, &request, &result);
+        /* Before the answer: then the peer may expect that nobody has its device open. */
+        hf_close_fd(&fd);
         hf_helper_answer_encode(&result, frame);
         return hf_pr_wire_write(&connection->wire, frame, sizeof(frame), data, result.size);
 }

@@ -187,6 +187,7 @@ void hf_pr_remote_serve(int socket, const struct hf_pr_backend *backend, void *s
                         refuse(start_error, &answer);
                 else
                         execute(backend, state, &question, fd, &answer);
+                hf_close_fd(&fd);
                 if (send(socket, &answer, ANSWER_HEAD + answer.size, MSG_NOSIGNAL) < 0)
                         return;
         }

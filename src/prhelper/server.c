@@ -35,6 +35,7 @@ struct hf_pr_client {
         pid_t pid;
         uid_t uid;
         int control; /* -1: its process is gone, or told to go */
+        pid_t backends[HF_PR_BACKENDS];
 };
 
 /* ---- start and signals ------------------------------------------------------------------ */
@@ -107,10 +108,14 @@ static _Noreturn void live_backend(struct hf_pr_server *server, const struct hf_
         _exit(EXIT_SUCCESS);
 }
 
-static void start_backend(struct hf_pr_server *server, int control, unsigned int id)
+/*
+ * One of each kind for a connection, whatever its process asks for: it asks again when it has given
+ * up the one that it had.
+ */
+static void start_backend(struct hf_pr_server *server, struct hf_pr_client *client, unsigned int id)
 {
         const struct hf_pr_backend *backend = hf_pr_backend_of(id);
-        int pair[2];
+        int pair[2], control = client->control;
         pid_t pid = -1;
 
         if (!backend || backend->stage == HF_PR_STAGE_CONNECTION ||
@@ -119,6 +124,8 @@ static void start_backend(struct hf_pr_server *server, int control, unsigned int
                 hf_pr_broker_answer(control, -1);
                 return;
         }
+        if (client->backends[id] > 0)
+                (void)kill(client->backends[id], SIGKILL);
         pid = fork();
         if (pid == 0) {
                 (void)close(pair[0]);
@@ -129,6 +136,7 @@ static void start_backend(struct hf_pr_server *server, int control, unsigned int
                        backend->name, strerrordesc_np(errno));
         else
                 server->n_backends++;
+        client->backends[id] = pid;
         hf_pr_broker_answer(control, pid > 0 ? pair[0] : -1);
         (void)close(pair[0]);
         (void)close(pair[1]);
@@ -155,50 +163,70 @@ static bool may_come(const struct hf_pr_server *server, const struct hf_peer *pe
         return false;
 }
 
-static int add_client(struct hf_pr_server *server, const struct hf_peer *peer, int fd)
+/* pair: the control socket's ends, which stay the caller's; ours is taken over on success. */
+static int add_client(struct hf_pr_server *server, const struct hf_peer *peer, int fd, int pair[2])
 {
         struct hf_pr_client *grown = reallocarray(server->clients, server->n_clients + 1,
                                                   sizeof(*grown));
-        int pair[2];
         pid_t pid;
 
         if (!grown)
                 return -ENOMEM;
         server->clients = grown;
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-                return -errno;
         pid = fork();
         if (pid == 0) {
-                (void)close(pair[0]);
+                hf_close_fd(&pair[0]);
                 live_connection(server, fd, pair[1]);
         }
-        (void)close(pair[1]);
-        if (pid < 0) {
-                int saved = errno;
-
-                (void)close(pair[0]);
-                return -saved;
-        }
+        if (pid < 0)
+                return -errno;
         server->clients[server->n_clients++] = (struct hf_pr_client){
-                .pid = pid, .uid = peer->uid, .control = pair[0]};
+                .pid = pid, .uid = peer->uid, .control = hf_steal_fd(&pair[0])};
         return 0;
 }
 
-/* Returns -errno where nobody can be accepted for now. */
-static int accept_one(struct hf_pr_server *server)
+/* Who comes waits until somebody goes; said once, not ten times a second. */
+static int short_of(struct hf_pr_server *server, int r)
 {
-        hf_cleanup_fd int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
+        if (!server->short_of)
+                hf_log(HF_LOG_ERROR, MODULE, "connections have to wait: %s", strerrordesc_np(-r));
+        server->short_of = true;
+        return r;
+}
+
+static int serve_accepted(struct hf_pr_server *server, int fd, int pair[2])
+{
         struct hf_peer peer;
         int r;
 
-        if (fd < 0)
-                return errno == EAGAIN || errno == ECONNABORTED || errno == EINTR ? 0 : -errno;
+        server->short_of = false;
         if (hf_socket_peer(fd, &peer, NULL) < 0 || !may_come(server, &peer))
                 return 0;
-        r = add_client(server, &peer, fd);
+        r = add_client(server, &peer, fd, pair);
         if (r < 0)
                 hf_log(HF_LOG_ERROR, MODULE, "cannot make a process for a connection of pid %d: %s",
                        (int)peer.pid, strerrordesc_np(-r));
+        return r;
+}
+
+/*
+ * Returns -errno where nobody can be accepted for now. What a connection takes is had before it is
+ * accepted: one that is not accepted can wait, one that is closed has failed.
+ */
+static int accept_one(struct hf_pr_server *server)
+{
+        int pair[2] = {-1, -1}, r = 0;
+        hf_cleanup_fd int fd = -1;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return short_of(server, -errno);
+        fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0)
+                r = serve_accepted(server, fd, pair);
+        else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+                r = short_of(server, -errno);
+        hf_close_fd(&pair[0]);
+        hf_close_fd(&pair[1]);
         return r;
 }
 
@@ -206,6 +234,16 @@ static void remove_client(struct hf_pr_server *server, size_t i)
 {
         hf_close_fd(&server->clients[i].control);
         server->clients[i] = server->clients[--server->n_clients];
+}
+
+/* Its number may be another process's from now on. */
+static void bury_backend(struct hf_pr_server *server, pid_t pid)
+{
+        server->n_backends--;
+        for (size_t i = 0; i < server->n_clients; i++)
+                for (size_t k = 0; k < HF_PR_BACKENDS; k++)
+                        if (server->clients[i].backends[k] == pid)
+                                server->clients[i].backends[k] = 0;
 }
 
 static void bury(struct hf_pr_server *server, pid_t pid, int status)
@@ -220,7 +258,7 @@ static void bury(struct hf_pr_server *server, pid_t pid, int status)
         if (i < server->n_clients)
                 remove_client(server, i);
         else
-                server->n_backends--;
+                bury_backend(server, pid);
 }
 
 static void reap(struct hf_pr_server *server)
@@ -265,7 +303,7 @@ static void hear_client(struct hf_pr_server *server, struct hf_pr_client *client
         int r = hf_pr_broker_hear(client->control, &id);
 
         if (r > 0)
-                start_backend(server, client->control, id);
+                start_backend(server, client, id);
         else if (r != -EAGAIN && r != -EINTR)
                 hf_close_fd(&client->control);
 }

@@ -29,6 +29,7 @@ struct hf_pr_server {
         struct hf_pr_client *clients;
         size_t n_clients, n_backends;
         bool stopping;
+        bool short_of; /* descriptors, and it was said */
 };
 
 /* Takes over TERM, INT, HUP and CHLD, as of now: to be called first. -errno with *err. */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -16,6 +15,9 @@
  * that sent requests without reading their answers is ever waited for.
  */
 #define TAKE_S 30
+
+/* Milliseconds that the rest of a request has when it is time to go. */
+#define LEAVE_MS 1000
 
 /* Room for one descriptor more than may be sent: that is enough to see that there are several. */
 #define DESCRIPTORS 2
@@ -35,18 +37,30 @@ static int time_left(uint64_t start, int seconds)
         return end <= at ? 0 : end - at > INT_MAX ? INT_MAX : (int)(end - at);
 }
 
+/* What was sent in time is there, or about to be, when it is time to go. */
+static int limit(const struct hf_pr_wire *wire, bool begun)
+{
+        int left = begun ? time_left(wire->started, wire->timeout) : -1;
+
+        return wire->leaving && (left < 0 || left > LEAVE_MS) ? LEAVE_MS : left;
+}
+
 /* Waits until more can be read. Returns 1, 0 where it is time to go, -ETIMEDOUT or -errno. */
 static int await_bytes(struct hf_pr_wire *wire, bool begun)
 {
         struct pollfd fds[] = {{.fd = wire->fd, .events = POLLIN},
-                               {.fd = wire->control, .events = POLLIN}};
-        int n = poll(fds, HF_ARRAY_LEN(fds), begun ? time_left(wire->started, wire->timeout) : -1);
+                               {.fd = wire->leaving ? -1 : wire->control, .events = POLLIN}};
+        int n;
 
+        if (wire->leaving && !begun)
+                return 0;
+        n = poll(fds, HF_ARRAY_LEN(fds), limit(wire, begun));
         if (n < 0)
                 return errno == EINTR ? 1 : -errno;
         if (n == 0)
-                return -ETIMEDOUT;
-        return fds[1].revents ? 0 : 1;
+                return wire->leaving ? 0 : -ETIMEDOUT;
+        wire->leaving = wire->leaving || fds[1].revents;
+        return begun || fds[0].revents ? 1 : 0;
 }
 
 /* The descriptors of a message, as far as there is room; those beyond are closed by the kernel. */

@@ -5,13 +5,13 @@
  * A connection's bytes: whole requests in, whole answers out.
  *
  * Each call waits for the peer and, beside it, for the end of the control socket: by that the main
- * process says, also by dying, that there is no more time. Between two requests it is the end;
- * a request whose first bytes have come is then dropped; an answer still goes out, if the peer
- * takes it soon.
+ * process says, also by dying, that there is no more time. Then one request is still served whose
+ * first bytes have come, for the peer would not send it again; after it is the end.
  */
 
 #include "scsi/pr.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -19,6 +19,7 @@ struct hf_pr_wire {
         int fd, control;
         int timeout;      /* seconds from a request's first byte to its last; 0: any */
         uint64_t started; /* of the request that is read: CLOCK_MONOTONIC, ms */
+        bool leaving;     /* the control socket has ended */
 };
 
 /*

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a guest boots within itself: a kernel and an initramfs, made outside where time is short.
 
-An emulated machine in an emulated machine runs at a hundredth: so this one has no firmware to
-speak of (QEMU's microvm), no kernel to unpack, three modules, and one program, sg_persist.
+An emulated machine in an emulated machine runs at a hundredth: so this one has no kernel to
+unpack, three modules, and one program, sg_persist.
 """
 
 import gzip
@@ -15,7 +15,7 @@ import subprocess
 
 from .guest import HERE, Broken, Machine, program
 
-MODULES = ("virtio_mmio", "virtio_scsi", "sg")
+MODULES = ("virtio_pci", "virtio_scsi", "sg")
 # Where the boot protocol has the size of the first part, and offset and length of the payload
 # in what follows it.
 SETUP_SECTORS, PAYLOAD = 0x1F1, 0x248
@@ -58,6 +58,8 @@ class Nested(Machine):
         with open(plain, "wb") as out:
             out.write(plain_kernel(self.kernel))
         self.kernel = plain
+        # For a QEMU without rights.
+        os.chmod(folder, 0o755)
         self.arguments = {"kernel": self.kernel, "initramfs": self.initramfs}
 
     def add_files(self, tree):

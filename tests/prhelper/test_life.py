@@ -347,3 +347,17 @@ def test_a_peer_that_reads_no_answers_holds_up_itself_alone(ours, null):
             for _ in range(20000):
                 deaf.send(prhelper.pr_in(0), null)
         assert other.read(null, 0).why == "B/00/06"
+
+
+def test_without_descriptors_a_connection_waits_and_is_served_later(ours, null):
+    helper = ours(wrapper=["prlimit", "--nofile=12", "--"])
+    until(lambda: not helper.children, "who asked whether we serve is gone")
+    open_ones = [helper.client(greet=False) for _ in range(12)]
+    until(lambda: "have to wait" in helper.log(), "the shortage is said")
+    last = open_ones.pop()
+    for one in open_ones:
+        one.close()
+    last.greet()
+    assert last.read(null, 0).why == "B/00/06"
+    assert helper.log().count("have to wait") <= 12
+    last.close()

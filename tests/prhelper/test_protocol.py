@@ -71,7 +71,7 @@ def open_files(pid):
     return sorted(os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
 
 
-def test_no_descriptor_of_a_peer_stays_open(ours, null):
+def test_no_descriptor_of_a_peer_is_open_when_its_answer_comes(ours, null):
     helper = ours()
     with helper.client() as client:
         client.read(null, 0)

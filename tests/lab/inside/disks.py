@@ -84,13 +84,15 @@ class Disk:
         return run(*SCSI_ID, node or self.nodes[0]).rstrip("\n")
 
 
-def make_volumes(node, group, names, mib=4):
-    """Logical volumes of this size in a new group on a disk; {name: path}."""
+def make_volumes(node, group, names, mib=4, known=True):
+    """Logical volumes of this size in a new group on a disk; {name: path}. With known=False udev
+    is not made to look at all that there is, which takes some seconds."""
     run("pvcreate", "-q", "-ff", "-y", node)
     run("vgcreate", "-q", group, node)
     for name in names:
         run("lvcreate", "-q", "-y", "-Wn", "-n", name, "-L", f"{mib}M", group)
-    settle()
+    if known:
+        settle()
     return {name: f"/dev/{group}/{name}" for name in names}
 
 

@@ -2,58 +2,21 @@
 """Persistent reservation helpers in a guest: QEMU's own, and ours."""
 
 import os
-import socket
-import subprocess
 
-from hftest import daemons
+from hftest import prhelper
 
-from .report import until
-
-STOCK = "/usr/bin/qemu-pr-helper"
-OURS = os.path.join(daemons.BUILD, "src", "prhelper", "holdfast-pr-helper")
-PROGRAMS = {"stock": STOCK, "ours": OURS}
 # For everybody: a VMM that is to use it has no rights of its own.
 OPEN = 0o666
 
 
-def answers(path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            return False
-    return True
-
-
-class Helper:
-    """One that runs, started as libvirt does: -k PATH and nothing else."""
+class Helper(prhelper.Helper):
+    """One that is started as libvirt does it, by -k PATH and nothing else; "stock" or "ours"."""
 
     def __init__(self, nursery, side, folder="/run", name=None):
-        self.nursery, self.side = nursery, side
-        self.socket = f"{folder}/{name or side}.sock"
-        self.log = f"{self.socket}.log"
+        super().__init__(folder, stock=side == "stock", nursery=nursery, name=name, start=False)
+        self.args = ["-k", self.socket]
         self.start()
 
-    def start(self):
-        # What it says, of all its lives.
-        with open(self.log, "ab") as log:
-            self.child = self.nursery.spawn([PROGRAMS[self.side], "-k", self.socket],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        until(lambda: answers(self.socket) or self.child.poll() is not None,
-              f"{self.side} answers")
-        if self.child.poll() is not None:
-            raise OSError(f"{self.side} ended with {self.child.returncode}: {self.said()}")
+    def await_answering(self):
+        super().await_answering()
         os.chmod(self.socket, OPEN)
-
-    def said(self):
-        with open(self.log, encoding="utf-8", errors="replace") as text:
-            return text.read()
-
-    def kill(self):
-        self.child.kill()
-        self.child.wait()
-
-    def stop(self):
-        """As a service manager does; its exit status."""
-        self.child.terminate()
-        return self.child.wait(20)

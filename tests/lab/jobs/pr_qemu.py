@@ -95,4 +95,4 @@ def run(report):
     said = persist(first.nodes[1], "--in", "--read-reservation")
     report.check("the reservation is gone from the disk", "NO reservation" in said, said)
     report.check("QEMU ends as its guest does", guest.off() == 0)
-    report.check("the helper ends when it is told to", helper.stop() == 0, helper.said())
+    report.check("the helper ends when it is told to", helper.stop() == 0, helper.log())

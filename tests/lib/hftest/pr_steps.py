@@ -11,90 +11,21 @@ given as the difference to where the recording began. Steps depend on those befo
 is part of the transcript.
 """
 
-import array
 import itertools
 import os
 import socket
-import struct
 
-IN, OUT = 0x5E, 0x5F
-KEYS, RESERVATION, CAPABILITIES, FULL = range(4)
-REGISTER, RESERVE, RELEASE, CLEAR, PREEMPT, ABORT, IGNORE, MOVE = range(8)
-ANSWER_SIZE = 104
-LONGEST = 8192
-# Far above what any answer takes; one that comes this late is none.
-PATIENCE = 30.0
+from hftest.prhelper import (GOOD, PR_IN, READ_FULL_STATUS, READ_KEYS, READ_RESERVATION, CLEAR,
+                             REGISTER_AND_IGNORE, Client, parameters, pr_in, pr_out)
+
 # Descriptors that a step sends by name.
 A, B = "a", "b"
-
-
-def cdb_in(action, room=LONGEST):
-    return struct.pack(">BB5xH", IN, action, room).ljust(16, b"\0")
-
-
-def cdb_out(action, kind=0, scope=0, length=24):
-    return struct.pack(">BBB4xH", OUT, action, scope << 4 | kind, length).ljust(16, b"\0")
-
-
-def parameters(key=0, other=0, flags=0, length=24):
-    return struct.pack(">QQ4xB3x", key, other, flags).ljust(length, b"\0")[:length]
-
-
-def patched(command, **changes):
-    """The command with other bytes: at1=0x20."""
-    data = bytearray(command)
-    for where, value in changes.items():
-        data[int(where.removeprefix("at"))] = value
-    return bytes(data)
-
-
-class Line:
-    """One connection to a helper, byte by byte."""
-
-    def __init__(self, path, wanted=0):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(PATIENCE)
-        self.socket.connect(path)
-        self.offered = self.take(4)
-        self.send(struct.pack(">I", wanted))
-
-    def take(self, size):
-        """That many bytes, or fewer when the helper closes before."""
-        data = b""
-        while len(data) < size:
-            try:
-                piece = self.socket.recv(size - len(data))
-            except ConnectionResetError:
-                break
-            if not piece:
-                break
-            data += piece
-        return data
-
-    def send(self, data, descriptors=()):
-        """Into a connection that the helper has closed, too: what it answers is what counts."""
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
-        try:
-            self.socket.sendmsg([data], rights if descriptors else [])
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-
-    def end_sending(self):
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # The helper was faster.
-
-    def answer(self):
-        """(status, size, sense, data), or None: closed."""
-        frame = self.take(ANSWER_SIZE)
-        if len(frame) != ANSWER_SIZE:
-            return None
-        status, size = struct.unpack_from(">ii", frame)
-        return status, size, frame[8:], self.take(size) if size > 0 else b""
-
-    def close(self):
-        self.socket.close()
+# Commands of IN whose data begins with the generation.
+COUNTED = (READ_KEYS, READ_RESERVATION, READ_FULL_STATUS)
+# More unit attentions than any disk has for one initiator.
+ATTENTIONS = 10
+# A key that is there for a moment.
+PASSING = 0xD00D
 
 
 def text_of(answer, base=None):
@@ -102,12 +33,12 @@ def text_of(answer, base=None):
     that has one."""
     if answer is None:
         return "closed"
-    status, size, sense, data = answer
-    said = f"status {status:02x} size {size} sense {sense.rstrip(bytes(1)).hex() or '-'}"
-    if base is not None and len(data) >= 4:
-        grown = (struct.unpack_from(">I", data)[0] - base) & 0xFFFFFFFF
-        return f"{said} generation +{grown} data {data[4:].hex()}"
-    return f"{said} data {data.hex()}" if size else said
+    sense = answer.sense.rstrip(bytes(1)).hex() or "-"
+    said = f"status {answer.status:02x} size {answer.size} sense {sense}"
+    if base is not None and len(answer.data) >= 4:
+        grown = (answer.generation - base) & 0xFFFFFFFF
+        return f"{said} generation +{grown} data {answer.data[4:].hex()}"
+    return f"{said} data {answer.data.hex()}" if answer.size else said
 
 
 class Targets:
@@ -159,23 +90,31 @@ class Recorder:
     def connect(self, wanted=0):
         if self.line:
             self.line.close()
-        self.line = Line(self.path, wanted)
+        self.line = Client(self.path, wanted)
         return self.line
+
+    def send(self, data, names=()):
+        """Into a connection that the helper has closed, too: what it answers is what counts."""
+        try:
+            self.line.send(data, *self.targets.pick(names))
+        except (BrokenPipeError, ConnectionResetError):
+            pass
 
     def ask(self, command, data=b"", target=A):
         """One whole request on the connection that there is, or on a new one."""
-        line = self.line or self.connect()
-        line.send(command, self.targets.pick([target]))
+        if not self.line:
+            self.connect()
+        self.send(command, [target])
         if data:
-            line.send(data)
-        answer = line.answer()
+            self.send(data)
+        answer = self.line.answer(command[0])
         if answer is None:
-            line.close()
+            self.line.close()
             self.line = None
         return answer
 
     def asked(self, command, data=b"", target=A):
-        counted = command[0] == IN and command[1] & 0x1F in (KEYS, RESERVATION, FULL)
+        counted = command[0] == PR_IN and command[1] & 0x1F in COUNTED
         return text_of(self.ask(command, data, target), self.base if counted else None)
 
     def raw(self, *pieces, wanted=0, end=False, answers=1):
@@ -183,28 +122,34 @@ class Recorder:
         follows. What came, and how it ended."""
         line = self.connect(wanted)
         for data, names in pieces:
-            line.send(data, self.targets.pick(names))
+            self.send(data, names)
         if end:
-            line.end_sending()
-        said = [text_of(line.answer()) for _ in range(answers)]
+            try:
+                line.half_close()
+            except OSError:
+                pass  # The helper was faster.
+        said = [text_of(line.answer(PR_IN)) for _ in range(answers)]
         line.close()
         self.line = None
         return f"offered {line.offered.hex()}; {'; '.join(said)}"
 
+    def settled(self, target):
+        """The keys, when there is nothing left to tell this initiator."""
+        for _ in range(ATTENTIONS):
+            answer = self.ask(pr_in(READ_KEYS), target=target)
+            if answer.status == GOOD:
+                break
+        return answer
+
     def settle(self):
         """A disk without reservations, with nothing left to tell anybody; and its generation."""
         for target in (A, B):
-            for _ in range(10):
-                if self.ask(cdb_in(KEYS), target=target)[0] == 0:
-                    break
-        self.ask(cdb_out(IGNORE), parameters(0, 0xD00D))
-        self.ask(cdb_out(CLEAR), parameters(0xD00D))
+            self.settled(target)
+        self.ask(pr_out(REGISTER_AND_IGNORE), parameters(0, PASSING))
+        self.ask(pr_out(CLEAR), parameters(PASSING))
         for target in (B, A):
-            for _ in range(10):
-                answer = self.ask(cdb_in(KEYS), target=target)
-                if answer[0] == 0:
-                    break
-        self.base = struct.unpack_from(">I", answer[3])[0]
+            answer = self.settled(target)
+        self.base = answer.generation
 
 
 def record(path, targets, steps):
@@ -219,7 +164,7 @@ def record(path, targets, steps):
                 raise ValueError(f"two steps are called {label}")
             try:
                 transcript[label] = act(recorder)
-            except (OSError, TimeoutError) as fault:
+            except (OSError, AssertionError) as fault:
                 transcript[label] = f"{type(fault).__name__}: {fault}"
                 recorder.line = None
         if recorder.line:
@@ -232,6 +177,14 @@ def differences(first, second):
     labels = itertools.chain(first, (label for label in second if label not in first))
     return [(label, first.get(label), second.get(label)) for label in labels
             if first.get(label) != second.get(label)]
+
+
+def patched(command, **changes):
+    """The command with other bytes: at1=0x20."""
+    data = bytearray(command)
+    for where, value in changes.items():
+        data[int(where.removeprefix("at"))] = value
+    return bytes(data)
 
 
 def step(label, command, data=b"", target=A):

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "unit.h"
 
 /* a holds with key 0x11; b and c share 0x22; d has 0x33. */

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Each test is run on both stores, in a folder of its own. */
 
@@ -117,22 +117,6 @@ static void what_was_not_committed_is_not(void **state)
         assert_kept(place, place->store, "one", 1, 0x11);
 }
 
-static void a_writer_waits_for_the_other_and_gives_up_in_time(void **state)
-{
-        struct place *place = *state;
-        struct hf_pr_store *other;
-        struct hf_error err;
-        UNIT;
-
-        assert_int_equal(keep(place, "one", "a", 0x11, NULL), 0);
-        assert_int_equal(place->ops->open(place->path, &other, NULL), 0);
-        assert_int_equal(place->ops->begin(other, "one", true, &unit.state, NULL), 0);
-        assert_int_equal(keep(place, "one", "a", 0x12, &err), -EBUSY);
-        assert_non_null(strstr(err.text, place->path));
-        place->ops->close(other);
-        assert_int_equal(keep(place, "one", "a", 0x12, NULL), 0);
-}
-
 static void two_readers_read_at_once(void **state)
 {
         struct place *place = *state;
@@ -248,7 +232,6 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 BOTH(what_was_committed_is_there_for_the_next),
                 BOTH(what_was_not_committed_is_not),
-                BOTH(a_writer_waits_for_the_other_and_gives_up_in_time),
                 BOTH(two_readers_read_at_once),
                 BOTH(a_damaged_file_is_an_error_and_is_left_alone),
                 BOTH(a_place_that_is_gone_is_noticed),
