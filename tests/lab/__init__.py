@@ -42,7 +42,7 @@ Guest: await_event(), tell(), kill(), finish(). What a job leaves running goes w
 - inside/iscsi.py: a SCSI disk by several iSCSI initiators.
 - inside/helpers.py: helpers of persistent reservations, QEMU's and ours.
 - inside/locks.py: VMs that ask for locks.
-- nested.py, inside/nested.py: a guest within the guest, for a VM's own view of a disk.
+- inside/vmm.py: a real QEMU without rights, and the driver of its SCSI adapter.
 
 This package is imported within guests, too: no pytest outside of conftest.py and test_*.py.
 """

@@ -1,75 +1,96 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A real QEMU without any rights, with a Linux in it that reserves two SCSI disks through a helper,
-which is killed and started again under it. The disks have one more initiator: the guest itself."""
+"""A real QEMU without any right, whose machine reserves two SCSI disks through a helper, which is
+killed and started again under it. The disks have one more initiator: the guest itself."""
 
 from hftest import processes
-from lab.inside import disks, helpers, nested
+from hftest.prhelper import (CONFLICT, GOOD, READ_KEYS, READ_RESERVATION, REGISTER_AND_IGNORE,
+                             RELEASE, REPORT_CAPABILITIES, RESERVE, parameters, pr_in, pr_out)
+from lab.inside import disks, helpers, vmm
 from lab.inside.machine import run as command
 
-CONFLICT = 24
-INNER, OUTER = "0xaaaa", "0xbbbb"
-REGISTRANTS = "--prout-type=6"
+INNER, OUTER, REGISTRANTS = 0xAAAA, 0xBBBB, 6
+ROOM = 1024
 
 
 def persist(node, *words):
     return command("sg_persist", "-n", *words, node)
 
 
-def register(guest, disk):
-    return guest.persist(disk, "--out", "--register-ignore", f"--param-sark={INNER}")
+def ask(vm, disk, action):
+    return vm.scsi(disk, pr_in(action, ROOM)[:10])
 
 
-def reserve(guest, disk):
-    return guest.persist(disk, "--out", "--reserve", f"--param-rk={INNER}", REGISTRANTS)
+def change(vm, disk, action, key=0, new=0, kind=0):
+    return vm.scsi(disk, pr_out(action, kind)[:10], parameters(key, new))
 
 
 def prepare(nodes):
     """The guest itself has registered with both disks and reserved the second."""
     for node in nodes:
-        persist(node, "--out", "--register-ignore", f"--param-sark={OUTER}")
-    persist(nodes[1], "--out", "--reserve", f"--param-rk={OUTER}", REGISTRANTS)
+        persist(node, "--out", "--register-ignore", f"--param-sark={OUTER:#x}")
+    persist(nodes[1], "--out", "--reserve", f"--param-rk={OUTER:#x}",
+            f"--prout-type={REGISTRANTS}")
 
 
-def look(report, guest, free):
-    """What the inner guest can do while all is well."""
-    status, said = register(guest, 0)
-    report.check("a guest registers", status == 0, said)
-    status, said = guest.persist(0, "--in", "--read-keys")
-    report.check("a guest reads the keys of all", status == 0 and INNER in said and OUTER in said,
-                 said)
-    report.check("a guest reserves", reserve(guest, 0)[0] == 0)
+def keys_in(data):
+    size = int.from_bytes(data[4:8], "big")
+    return {int.from_bytes(data[at:at + 8], "big") for at in range(8, 8 + size, 8)}
+
+
+def look(report, vm, free):
+    """What the machine can do while all is well."""
+    answer = change(vm, 0, REGISTER_AND_IGNORE, 0, INNER)
+    report.check("a VM registers", answer[0] == GOOD, answer)
+    status, _, data = ask(vm, 0, READ_KEYS)
+    report.check("a VM reads the keys of all", status == GOOD and keys_in(data) == {INNER, OUTER},
+                 data[:64])
+    answer = change(vm, 0, RESERVE, INNER, kind=REGISTRANTS)
+    report.check("a VM reserves", answer[0] == GOOD, answer)
     said = persist(free, "--in", "--read-reservation")
-    report.check("the reservation is on the disk", INNER in said, said)
-    status, said = guest.persist(0, "--in", "--report-capabilities")
-    report.check("a guest reads what the disk can", status == 0, said)
-    report.check("a guest registers", register(guest, 1)[0] == 0)
-    status, said = reserve(guest, 1)
-    report.check("a guest meets a conflict", status == CONFLICT, (status, said))
+    report.check("the reservation is on the disk", f"{INNER:#x}" in said, said)
+    status, _, data = ask(vm, 0, REPORT_CAPABILITIES)
+    report.check("a VM reads what the disk can", status == GOOD and data[:2] == b"\0\10", data[:8])
+    change(vm, 1, REGISTER_AND_IGNORE, 0, INNER)
+    answer = change(vm, 1, RESERVE, INNER, kind=REGISTRANTS)
+    report.check("a VM meets a conflict", answer[0] == CONFLICT, answer)
 
 
-def break_helper(report, guest, helper):
-    """Killed, and started again before the guest asks for the next time."""
-    before = guest.monitor.changes()
+def break_helper(report, vm, helper):
+    """Killed, and started again before the machine asks for the next time."""
+    before = len(vm.monitor.changes())
     helper.kill()
     helper.start()
-    status, said = guest.persist(0, "--in", "--read-reservation")
-    report.check("a guest does not notice that the helper was started anew",
-                 status == 0 and INNER in said, (status, said))
-    changes = guest.monitor.changes()[len(before):]
+    status, sense, data = ask(vm, 0, READ_RESERVATION)
+    report.check("a VM does not notice that the helper was started anew",
+                 status == GOOD and data[8:16] == INNER.to_bytes(8, "big"), (status, sense))
+    changes = vm.monitor.changes()[before:]
     report.check("QEMU says that the helper went and came", changes == [False, True], changes)
-    report.check("QEMU is connected again", guest.monitor.managers() == {"helper": True})
+    report.check("QEMU is connected again", vm.monitor.managers() == {"helper": True})
 
 
-def miss_helper(report, guest, helper):
-    """Killed, and started again only while the guest's command waits."""
-    before = len(guest.monitor.changes())
+def miss_helper(report, vm, helper):
+    """Killed, and started again only while the machine's command waits."""
+    before = len(vm.monitor.changes())
     helper.kill()
-    guest.start("/usr/bin/sg_persist", "-n", "--in", "--read-reservation", "/dev/sg0")
-    disks.until(lambda: guest.monitor.changes()[before:], "QEMU misses the helper")
-    report.check("QEMU says that it has none", guest.monitor.managers() == {"helper": False})
+    vm.start(0, pr_in(READ_RESERVATION, ROOM)[:10])
+    disks.until(lambda: vm.monitor.changes()[before:], "QEMU misses the helper")
+    report.check("QEMU says that it has none", vm.monitor.managers() == {"helper": False})
     helper.start()
-    status, said = guest.finish()
-    report.check("a command waits for the helper that comes", status == 0, (status, said))
+    answer = vm.finish()
+    report.check("a command waits for the helper that comes", answer[0] == GOOD, answer[:2])
+    report.check("QEMU is connected again", vm.monitor.managers() == {"helper": True})
+
+
+def release(report, vm, free):
+    answer = change(vm, 0, RELEASE, INNER, kind=REGISTRANTS)
+    report.check("a VM releases", answer[0] == GOOD, answer[:2])
+    try:
+        said = persist(free, "--in", "--read-reservation")
+    except OSError as fault:
+        said = str(fault)
+    report.check("the other initiator is told of it", "Reservations released" in said, said)
+    said = persist(free, "--in", "--read-reservation")
+    report.check("the reservation is gone from the disk", "NO reservation" in said, said)
 
 
 def run(report):
@@ -79,20 +100,14 @@ def run(report):
     second = disks.Disk("0ddba11f-second", paths=2)
     prepare([first.nodes[1], second.nodes[1]])
     helper = helpers.Helper(nursery, report.arguments.get("side", "ours"))
-    guest = nested.Guest(nursery, report.arguments["nested"], helper.socket,
-                         [first.nodes[0], second.nodes[0]])
-    report.event("QEMU runs")
-    report.check("QEMU is connected", guest.monitor.managers() == {"helper": True})
-    guest.await_boot()
-    report.event("the guest in the guest is up")
-    look(report, guest, first.nodes[1])
+    vm = vmm.Vm(nursery, helper.socket, [first.nodes[0], second.nodes[0]])
+    report.event("the machine has its disks")
+    report.check("QEMU is connected", vm.monitor.managers() == {"helper": True})
+    look(report, vm, first.nodes[1])
     report.event("it has reserved")
-    break_helper(report, guest, helper)
-    miss_helper(report, guest, helper)
+    break_helper(report, vm, helper)
+    miss_helper(report, vm, helper)
     report.event("it has another helper")
-    status, said = guest.persist(0, "--out", "--release", f"--param-rk={INNER}", REGISTRANTS)
-    report.check("a guest releases", status == 0, said)
-    said = persist(first.nodes[1], "--in", "--read-reservation")
-    report.check("the reservation is gone from the disk", "NO reservation" in said, said)
-    report.check("QEMU ends as its guest does", guest.off() == 0)
+    release(report, vm, first.nodes[1])
+    report.check("QEMU ends well", vm.quit() == 0)
     report.check("the helper ends when it is told to", helper.stop() == 0, helper.log())

@@ -14,14 +14,12 @@ from hftest import command as holdfast, processes
 from hftest.prhelper import (GOOD, PREEMPT_AND_ABORT, READ_KEYS, REGISTER_AND_IGNORE,
                              REPORT_CAPABILITIES)
 from lab.inside import disks, helpers
-from lab.inside.nested import NOBODY
+from lab.inside.vmm import NOBODY, UNPRIVILEGED
 from lab.inside.report import until
 
 CONFLICT = 75
 ONE, TWO = 0x1111, 0x2222
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-UNPRIVILEGED = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-                "--bounding-set=-all", "--no-new-privs", "--")
 # While one command is stuck, others are answered within this, each.
 SOON = 5.0
 
