@@ -118,7 +118,8 @@ static void ask(int fd, int device, const struct request *request)
         size = ntohl(size);
         if (status != 0 || size > sizeof(data))
                 errx(1, "answered with status %u and %u bytes", ntohl(status), size);
-        receive(fd, data, size);
+        if (size)
+                receive(fd, data, size);
 }
 
 static void run_connection(const char *socket, int device, const struct request *request,

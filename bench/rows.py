@@ -191,5 +191,5 @@ MEASUREMENTS = (
         Row('reservation keys read per second, 1 connection', of('keys_1'), '/s', 1.0, '>='),
         Row('the same, 8 connections', of('keys_8'), '/s', 1.0, '>='),
         Row('registrations per second, 1 connection', of('register_1'), '/s', 1.0, '>='),
-        Row('the same, 8 connections', of('register_8'), '/s', 1.0, '>=')), guest='pr_bench'),
+        Row('the same, 8 connections', of('register_8'), '/s', 1.0, '>=')), pairs=2, guest='pr_bench'),
 )
