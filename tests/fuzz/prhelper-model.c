@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
  * Any bytes as commands of some initiators, one after the other: 5 bytes a command (who and when;

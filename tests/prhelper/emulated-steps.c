@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
  * Registers one key after the other with an emulated unit, as the helper does it, and says each one

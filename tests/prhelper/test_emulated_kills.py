@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A process that is killed at each of its system calls: nothing that it answered is lost, nothing
 is half there, and the others go on.
 

@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """libiscsi's tests for persistent reservations of disks, against those that we keep.
 
 A small iSCSI target stands between (hftest/iscsi_target.py), which hands reservations to the helper

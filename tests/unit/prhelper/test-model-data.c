@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "unit.h"
 
 static void keys_are_cut_at_the_room_and_the_length_is_not(void **state)

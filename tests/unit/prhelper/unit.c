@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "unit.h"
 
 /* Asks who has never anything waiting, so that looking changes nothing. */
