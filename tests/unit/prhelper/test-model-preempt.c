@@ -221,6 +221,17 @@ static void a_message_is_told_once_and_before_the_command(void **state)
         assert_keys(&unit, 0x22, 0x22, 0x33, 0x12);
 }
 
+static void a_clock_that_is_behind_makes_no_message_old(void **state)
+{
+        UNIT;
+
+        (void)state;
+        populate(&unit, HF_PR_WRITE_EXCLUSIVE);
+        (void)ask_type(&unit, "d", HF_PR_PREEMPT, 0x33, 0x11, HF_PR_WRITE_EXCLUSIVE);
+        unit.now = 1;
+        assert_int_equal(look(&unit, "a"), 0x62a05);
+}
+
 static void messages_age_and_are_bounded(void **state)
 {
         char name[16];
@@ -261,6 +272,7 @@ int main(void)
                 cmocka_unit_test(a_reservation_of_all_goes_with_the_last_of_them),
                 cmocka_unit_test(the_graver_message_is_the_one_that_is_told),
                 cmocka_unit_test(a_message_is_told_once_and_before_the_command),
+                cmocka_unit_test(a_clock_that_is_behind_makes_no_message_old),
                 cmocka_unit_test(messages_age_and_are_bounded),
         };
 

@@ -87,6 +87,21 @@ static void who_registers_anew_after_a_preempt_counts_for_the_new_boot(void **st
         assert_keys(&unit, 0x11);
 }
 
+static void so_does_who_was_never_told_of_the_preempt(void **state)
+{
+        UNIT;
+
+        (void)state;
+        (void)at(&unit, "1", "a", HF_PR_REGISTER, 0, 0x11);
+        (void)at(&unit, "9", "b", HF_PR_REGISTER, 0, 0x22);
+        assert_int_equal(at(&unit, "9", "b", HF_PR_PREEMPT, 0x22, 0x11), 0);
+        unit.now += HF_PR_ATTENTION_AGE + 1;
+        assert_int_equal(at(&unit, "2", "a", HF_PR_REGISTER, 0, 0x11), 0);
+        (void)at(&unit, "9", "b", HF_PR_REGISTER, 0x22, 0);
+        assert_false(hf_pr_power_before(&unit.state, "a", "2"));
+        assert_keys(&unit, 0x11);
+}
+
 static void hosts_whose_names_begin_the_same_are_two(void **state)
 {
         UNIT;
@@ -106,6 +121,7 @@ int main(void)
                 cmocka_unit_test(another_host_with_a_registration_keeps_the_power_on),
                 cmocka_unit_test(what_outlived_a_boot_lives_as_long_as_the_next),
                 cmocka_unit_test(who_registers_anew_after_a_preempt_counts_for_the_new_boot),
+                cmocka_unit_test(so_does_who_was_never_told_of_the_preempt),
                 cmocka_unit_test(hosts_whose_names_begin_the_same_are_two),
         };
 
