@@ -34,6 +34,9 @@ struct hf_pr_request {
 struct hf_pr_backend {
         const char *name; /* as in the settings' `backends` */
         enum hf_pr_stage stage;
+        /* Finds out itself whether a device is its own: runs also where the settings leave it out,
+           and then refuses those that are. */
+        bool sorts;
 
         /*
          * Called once in the backend's process, with its rights, before these are given up. May be

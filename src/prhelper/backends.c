@@ -12,3 +12,8 @@ const struct hf_pr_backend *hf_pr_backend_of(unsigned int id)
 {
         return id < HF_PR_BACKENDS ? backends[id] : NULL;
 }
+
+bool hf_pr_backend_runs(const struct hf_pr_backend *backend, const struct hf_pr_settings *settings)
+{
+        return backend->sorts || hf_pr_settings_allow(settings, backend->name);
+}

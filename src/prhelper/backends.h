@@ -15,3 +15,6 @@ enum hf_pr_backend_id {
 
 /* NULL: not known to this program, or no such number. */
 const struct hf_pr_backend *hf_pr_backend_of(unsigned int id);
+
+/* Whether commands may be given to it. */
+bool hf_pr_backend_runs(const struct hf_pr_backend *backend, const struct hf_pr_settings *settings);

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 struct mpath {
+        bool allowed; /* by the settings */
         struct hf_dm dm;
         bool loaded;
         struct hf_mpath_lib lib;
@@ -35,9 +36,9 @@ static int start(const struct hf_pr_settings *settings, void **ret, struct hf_er
 {
         struct mpath *mpath = calloc(1, sizeof(*mpath));
 
-        (void)settings;
         if (!mpath)
                 return hf_error_sys(err, ENOMEM, "multipath");
+        mpath->allowed = hf_pr_settings_allow(settings, "mpath");
         mpath->dm.control = -1;
         *ret = mpath;
         return 0;
@@ -58,6 +59,11 @@ static int get_ready(struct mpath *mpath, const struct hf_stack_map *map, struct
 {
         int rc = 0;
 
+        if (!mpath->allowed)
+                return hf_error_set(err, EPERM, HF_ERR_OPERATION_DENIED, HF_FROM_NONE,
+                                    "no reservations on the multipath device %s: the settings "
+                                    "leave the backend mpath out",
+                                    map->name);
         if (geteuid() != 0)
                 return hf_error_set(err, EPERM, HF_ERR_OPERATION_DENIED, HF_FROM_NONE,
                                     "no reservations on the multipath device %s: multipathd "
@@ -194,6 +200,7 @@ static int execute(void *state, const struct hf_pr_request *request, struct hf_s
 const struct hf_pr_backend hf_pr_mpath = {
         .name = "mpath",
         .stage = HF_PR_STAGE_MAPPER,
+        .sorts = true,
         .start = start,
         .execute = execute,
 };
