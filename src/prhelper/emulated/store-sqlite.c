@@ -13,6 +13,7 @@
 
 #include <sqlite3.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* "HfPR": what `file` and a human can tell the database by. */
 #define APPLICATION_ID "1214664786"
@@ -23,6 +24,7 @@
 struct hf_pr_store {
         sqlite3 *db;
         char *place;
+        struct stat opened; /* what was there when it was opened */
 };
 
 /* sqlite says why by its own numbers; few of them lead to different deeds. */
@@ -169,6 +171,8 @@ static int sqlite_open(const char *place, struct hf_pr_store **ret, struct hf_er
         if (sqlite3_open_v2(place, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
             SQLITE_OK)
                 return failed(store, "opened", err);
+        if (stat(place, &store->opened) < 0)
+                return hf_error_sys(err, errno, "the database %s", place);
         result = set_up(store, err);
         if (result == 0)
                 result = check_version(store, &new, err);
@@ -180,14 +184,19 @@ static int sqlite_open(const char *place, struct hf_pr_store **ret, struct hf_er
         return 0;
 }
 
-/* A file that was moved or replaced would be written to, and nobody else would see it. */
+/*
+ * A file that was moved or replaced would be written to, and nobody else would see it. sqlite knows
+ * its own file; whether the place still leads to that, over links and mounts, it does not.
+ */
 static int check_place(const struct hf_pr_store *store, struct hf_error *err)
 {
+        struct stat now;
         int moved = 0;
 
         if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK)
                 return failed(store, "looked at", err);
-        if (moved)
+        if (moved || stat(store->place, &now) < 0 || now.st_dev != store->opened.st_dev ||
+            now.st_ino != store->opened.st_ino)
                 return hf_error_set(err, ESTALE, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
                                     "the database %s has been moved or replaced", store->place);
         return 0;

@@ -90,6 +90,15 @@ static void assert_kept(const struct place *place, struct hf_pr_store *store, co
                 assert_int_equal(unit.state.nexuses[0].key, key);
 }
 
+static void sql(const char *path, const char *statement)
+{
+        sqlite3 *db;
+
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, statement, NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 static void what_was_committed_is_there_for_the_next(void **state)
 {
         struct place *place = *state;
@@ -170,6 +179,26 @@ static void a_place_that_is_gone_is_noticed(void **state)
         assert_true(keep(place, "one", "a", 0x12, NULL) < 0);
 }
 
+/* Who comes now follows the link to another place: with us, each would have one for itself. */
+static void a_link_that_leads_elsewhere_now_is_noticed(void **state)
+{
+        struct place *place = *state;
+        char link[80], elsewhere[80];
+
+        (void)snprintf(link, sizeof(link), "%s.link", place->path);
+        (void)snprintf(elsewhere, sizeof(elsewhere), "%s.elsewhere", place->path);
+        assert_int_equal(symlink(place->path, link), 0);
+        place->ops->close(place->store);
+        place->store = NULL;
+        assert_int_equal(place->ops->open(link, &place->store, NULL), 0);
+        assert_int_equal(keep(place, "one", "a", 0x11, NULL), 0);
+        sql(elsewhere, "PRAGMA user_version = 1;"
+                       "CREATE TABLE unit (name TEXT PRIMARY KEY, state TEXT NOT NULL)");
+        assert_int_equal(unlink(link), 0);
+        assert_int_equal(symlink(elsewhere, link), 0);
+        assert_int_equal(keep(place, "one", "a", 0x12, NULL), -ESTALE);
+}
+
 static void a_folder_that_cannot_be_is_an_error_with_its_name(void **state)
 {
         struct place *place = *state;
@@ -178,15 +207,6 @@ static void a_folder_that_cannot_be_is_an_error_with_its_name(void **state)
 
         assert_true(place->ops->open("/proc/nowhere/store", &other, &err) < 0);
         assert_non_null(strstr(err.text, "/proc/nowhere/store"));
-}
-
-static void sql(const char *path, const char *statement)
-{
-        sqlite3 *db;
-
-        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, statement, NULL, NULL, NULL), SQLITE_OK);
-        assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
 static void a_database_of_something_else_is_not_touched(void **state)
@@ -236,6 +256,8 @@ int main(void)
                 BOTH(a_damaged_file_is_an_error_and_is_left_alone),
                 BOTH(a_place_that_is_gone_is_noticed),
                 BOTH(a_folder_that_cannot_be_is_an_error_with_its_name),
+                cmocka_unit_test_setup_teardown(a_link_that_leads_elsewhere_now_is_noticed,
+                                                set_up_sqlite, tear_down),
                 cmocka_unit_test_setup_teardown(a_database_of_something_else_is_not_touched,
                                                 set_up_sqlite, tear_down),
                 cmocka_unit_test_setup_teardown(a_database_in_wal_mode_is_brought_back,
