@@ -10,6 +10,9 @@
 /* More than any cgroup's path may have. */
 #define CGROUP_MAX 8192
 
+/* libvirt cuts the name in a folder's to as many characters: one as long may have gone on. */
+#define SHORT_NAME 20
+
 static int take_name(const char *name, size_t len, char ret[static HF_PR_VM_MAX])
 {
         if (len == 0 || len >= HF_PR_VM_MAX)
@@ -35,7 +38,7 @@ static const char *skip_number(const char *text, const char *prefix, const char 
 
 int hf_pr_peer_vm_of_socket(const char *socket, char ret[static HF_PR_VM_MAX])
 {
-        /* .../domain-ID-NAME/pr-helper0.sock; a long name is cut there by libvirt itself. */
+        /* .../domain-ID-NAME/pr-helper0.sock */
         const char *end = strrchr(socket, '/'), *folder = end, *name;
 
         while (folder && folder > socket && folder[-1] != '/')
@@ -91,24 +94,34 @@ int hf_pr_peer_vm_of_cgroup(const char *cgroup, char ret[static HF_PR_VM_MAX])
         return -ENOENT;
 }
 
-static void read_cgroup(pid_t pid, char ret[static HF_PR_VM_MAX])
+int hf_pr_peer_vm_of(const char *socket, const char *cgroup, char ret[static HF_PR_VM_MAX])
 {
-        char path[64], text[CGROUP_MAX];
+        char begin[HF_PR_VM_MAX], name[HF_PR_VM_MAX];
+
+        if (!socket || hf_pr_peer_vm_of_socket(socket, begin) < 0)
+                return hf_pr_peer_vm_of_cgroup(cgroup, ret);
+        if (strlen(begin) < SHORT_NAME)
+                return take_name(begin, strlen(begin), ret);
+        if (hf_pr_peer_vm_of_cgroup(cgroup, name) < 0 || strncmp(name, begin, strlen(begin)) != 0)
+                return -ENOENT;
+        return take_name(name, strlen(name), ret);
+}
+
+/* "" where there is none, or none that we may read. */
+static void read_cgroup(pid_t pid, char ret[static CGROUP_MAX])
+{
+        char path[64];
         hf_cleanup_file FILE *file = NULL;
-        size_t n;
 
         (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
         file = fopen(path, "re");
-        if (!file)
-                return;
-        n = fread(text, 1, sizeof(text) - 1, file);
-        text[n] = '\0';
-        (void)hf_pr_peer_vm_of_cgroup(text, ret);
+        ret[file ? fread(ret, 1, CGROUP_MAX - 1, file) : 0] = '\0';
 }
 
 int hf_pr_peer_of(int connection, const char *vm, const char *socket, struct hf_pr_peer *ret,
                   struct hf_error *err)
 {
+        char cgroup[CGROUP_MAX] = "";
         struct hf_peer peer;
         int r = hf_socket_peer(connection, &peer, err);
 
@@ -118,10 +131,11 @@ int hf_pr_peer_of(int connection, const char *vm, const char *socket, struct hf_
         if (peer.pid > 0) {
                 (void)hf_process_start(peer.pid, &ret->start);
                 (void)hf_process_comm(peer.pid, ret->comm, sizeof(ret->comm));
+                read_cgroup(peer.pid, cgroup);
         }
         if (vm)
                 (void)snprintf(ret->vm, sizeof(ret->vm), "%s", vm);
-        else if ((!socket || hf_pr_peer_vm_of_socket(socket, ret->vm) < 0) && peer.pid > 0)
-                read_cgroup(peer.pid, ret->vm);
+        else
+                (void)hf_pr_peer_vm_of(socket, cgroup, ret->vm);
         return 0;
 }
