@@ -109,10 +109,14 @@ static int execute(struct emulated *emulated, const struct hf_pr_request *reques
 static int emulated_execute(void *state, const struct hf_pr_request *request,
                             struct hf_scsi_result *result, struct hf_error *note)
 {
-        if (!request->unit || !request->nexus)
+        if (!request->unit || !request->nexus || !*request->nexus) {
+                (void)hf_error_set(note, EPERM, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
+                                   "it is not known which VM asks, and as one initiator several "
+                                   "would get what one has reserved");
                 hf_scsi_refuse(result, HF_SENSE_ILLEGAL_REQUEST, HF_ASC_INVALID_OPCODE);
-        else if (execute(state, request, result, note) < 0)
+        } else if (execute(state, request, result, note) < 0) {
                 hf_scsi_refuse(result, HF_SENSE_ABORTED_COMMAND, HF_ASC_LUN_COMMUNICATION_FAILURE);
+        }
         return 1;
 }
 
