@@ -49,7 +49,7 @@ static void close_store(struct hf_pr_store **store)
         files_close(*store);
 }
 
-static int files_open(const char *place, struct hf_pr_store **ret, struct hf_error *err)
+static int files_open(const char *place, bool make, struct hf_pr_store **ret, struct hf_error *err)
 {
         hf_cleanup(close_store) struct hf_pr_store *store = calloc(1, sizeof(*store));
 
@@ -59,7 +59,7 @@ static int files_open(const char *place, struct hf_pr_store **ret, struct hf_err
         store->place = strdup(place);
         if (!store->place)
                 return hf_error_sys(err, ENOMEM, "%s", place);
-        if (mkdir(place, 0700) < 0 && errno != EEXIST)
+        if (make && mkdir(place, 0700) < 0 && errno != EEXIST)
                 return hf_error_sys(err, errno, "the folder %s", place);
         *ret = hf_steal_ptr(store);
         return 0;

@@ -157,7 +157,7 @@ static int make_table(const struct hf_pr_store *store, struct hf_error *err)
         return result;
 }
 
-static int sqlite_open(const char *place, struct hf_pr_store **ret, struct hf_error *err)
+static int sqlite_open(const char *place, bool make, struct hf_pr_store **ret, struct hf_error *err)
 {
         hf_cleanup(close_store) struct hf_pr_store *store = calloc(1, sizeof(*store));
         bool new;
@@ -168,15 +168,19 @@ static int sqlite_open(const char *place, struct hf_pr_store **ret, struct hf_er
         if (!store || !store->place)
                 return hf_error_sys(err, ENOMEM, "%s", place);
         /* Read-only will do for who only looks: sqlite then opens it so by itself. */
-        if (sqlite3_open_v2(place, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
-            SQLITE_OK)
+        if (sqlite3_open_v2(place, &store->db,
+                            SQLITE_OPEN_READWRITE | (make ? SQLITE_OPEN_CREATE : 0),
+                            NULL) != SQLITE_OK)
                 return failed(store, "opened", err);
         if (stat(place, &store->opened) < 0)
                 return hf_error_sys(err, errno, "the database %s", place);
         result = set_up(store, err);
         if (result == 0)
                 result = check_version(store, &new, err);
-        if (result == 0 && new)
+        if (result == 0 && new && !make)
+                result = hf_error_set(err, ESTALE, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
+                                      "the database %s is empty and was not before", place);
+        else if (result == 0 && new)
                 result = make_table(store, err);
         if (result < 0)
                 return result;
