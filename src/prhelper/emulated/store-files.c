@@ -204,9 +204,16 @@ static int files_commit(struct hf_pr_store *store, const char *unit,
 {
         hf_cleanup_free char *text = NULL;
         char new[NAME_MAX + 1], name[NAME_MAX + 1];
-        int result = name_of(unit, ".new", new, err);
+        int result = name_of(unit, ".lock", name, err);
         size_t n;
 
+        if (result < 0)
+                return result;
+        if (!still_there(store->dir, name, store->lock))
+                return hf_error_set(err, ESTALE, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
+                                    "%s/%s has been removed while it was locked", store->place,
+                                    name);
+        result = name_of(unit, ".new", new, err);
         if (result == 0)
                 result = name_of(unit, ".state", name, err);
         if (result < 0)

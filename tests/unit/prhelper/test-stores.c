@@ -179,6 +179,26 @@ static void a_place_that_is_gone_is_noticed(void **state)
         assert_true(keep(place, "one", "a", 0x12, NULL) < 0);
 }
 
+/* The lock keeps out nobody any more who comes now. */
+static void a_change_whose_lock_was_taken_away_is_not_kept(void **state)
+{
+        struct place *place = *state;
+        char from[80], to[96];
+        UNIT;
+
+        assert_int_equal(keep(place, "one", "a", 0x11, NULL), 0);
+        (void)snprintf(from, sizeof(from), "%s%s", place->path,
+                       place->ops == &hf_pr_store_files ? "/one.lock" : "");
+        (void)snprintf(to, sizeof(to), "%s.aside", from);
+        assert_int_equal(place->ops->begin(place->store, "one", true, &unit.state, NULL), 0);
+        assert_int_equal(ask(&unit, "a", HF_PR_REGISTER_AND_IGNORE, 0, 0x12), 0);
+        assert_int_equal(rename(from, to), 0);
+        assert_true(place->ops->commit(place->store, "one", &unit.state, NULL) < 0);
+        place->ops->end(place->store);
+        assert_int_equal(rename(to, from), 0);
+        assert_kept(place, place->store, "one", 1, 0x11);
+}
+
 /* Who comes now follows the link to another place: with us, each would have one for itself. */
 static void a_link_that_leads_elsewhere_now_is_noticed(void **state)
 {
@@ -255,6 +275,7 @@ int main(void)
                 BOTH(two_readers_read_at_once),
                 BOTH(a_damaged_file_is_an_error_and_is_left_alone),
                 BOTH(a_place_that_is_gone_is_noticed),
+                BOTH(a_change_whose_lock_was_taken_away_is_not_kept),
                 BOTH(a_folder_that_cannot_be_is_an_error_with_its_name),
                 cmocka_unit_test_setup_teardown(a_link_that_leads_elsewhere_now_is_noticed,
                                                 set_up_sqlite, tear_down),
