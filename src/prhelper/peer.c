@@ -13,6 +13,9 @@
 /* libvirt cuts the name in a folder's to as many characters: one as long may have gone on. */
 #define SHORT_NAME 20
 
+/* It cuts a machine's to 64, and then a dash or dot at the end. */
+#define MACHINE_NAME 63
+
 static int take_name(const char *name, size_t len, char ret[static HF_PR_VM_MAX])
 {
         if (len == 0 || len >= HF_PR_VM_MAX)
@@ -54,6 +57,16 @@ static int hex_digit(char c)
         return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* The name in "qemu-ID-NAME", which together are short enough that nothing was cut. */
+static int take_machine(size_t digits, const char *name, char ret[static HF_PR_VM_MAX])
+{
+        size_t len = strlen(name);
+
+        if (strlen("qemu-") + digits + 1 + len >= MACHINE_NAME)
+                return -ENOENT;
+        return take_name(name, len, ret);
+}
+
 /* systemd writes a byte that a unit's name cannot have as \xHH. */
 static int unescape(const char *name, size_t len, char ret[static HF_PR_VM_MAX])
 {
@@ -82,14 +95,18 @@ int hf_pr_peer_vm_of_cgroup(const char *cgroup, char ret[static HF_PR_VM_MAX])
         /* /machine.slice/machine-qemu\x2d12\x2dNAME.scope, with folders of libvirt's below. */
         static const char prefix[] = "machine-qemu\\x2d", suffix[] = ".scope";
         const char *at = cgroup;
+        char plain[HF_PR_VM_MAX];
 
         while ((at = strchr(at, '/'))) {
                 const char *name = skip_number(++at, prefix, "\\x2d");
                 size_t len = name ? strcspn(name, "/\n") : 0;
 
-                if (len > strlen(suffix) &&
-                    !strncmp(name + len - strlen(suffix), suffix, strlen(suffix)))
-                        return unescape(name, len - strlen(suffix), ret);
+                if (len <= strlen(suffix) ||
+                    strncmp(name + len - strlen(suffix), suffix, strlen(suffix)) != 0)
+                        continue;
+                if (unescape(name, len - strlen(suffix), plain) < 0)
+                        return -ENOENT;
+                return take_machine(strspn(at + strlen(prefix), "0123456789"), plain, ret);
         }
         return -ENOENT;
 }

@@ -60,6 +60,19 @@ static void test_a_name_that_does_not_fit_names_no_vm(void **state)
         expect_cgroup(text, NULL);
 }
 
+/* "qemu-12-" and the name are 62 characters, and 63. */
+static void test_a_scope_whose_name_may_have_been_cut_names_no_vm(void **state)
+{
+        char text[256] = "0::/machine-qemu\\x2d12\\x2d", name[64] = "";
+
+        (void)state;
+        memset(name, 'n', 54);
+        strcat(strcat(text, name), ".scope\n");
+        expect_cgroup(text, name);
+        strcpy(strstr(text, ".scope"), "n.scope\n");
+        expect_cgroup(text, NULL);
+}
+
 static void test_the_vm_is_found_in_libvirts_folder(void **state)
 {
         (void)state;
@@ -126,6 +139,7 @@ int main(void)
                 cmocka_unit_test(test_the_vm_is_found_in_the_scope_that_systemd_made),
                 cmocka_unit_test(test_what_only_looks_like_a_scope_names_no_vm),
                 cmocka_unit_test(test_a_name_that_does_not_fit_names_no_vm),
+                cmocka_unit_test(test_a_scope_whose_name_may_have_been_cut_names_no_vm),
                 cmocka_unit_test(test_the_vm_is_found_in_libvirts_folder),
                 cmocka_unit_test(test_another_folder_names_no_vm),
                 cmocka_unit_test(test_a_name_that_libvirt_cut_is_no_name_of_a_vm),
