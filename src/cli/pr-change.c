@@ -213,10 +213,10 @@ static int run_change(const struct change *change, int argc, char **argv)
         struct holdfast_error error = {0};
         int status, r;
 
-        if (hf_pr_begin(&change->options, argc, argv, true, &given, &device, &status) < 0)
+        if (hf_pr_read(&change->options, argc, argv, &given, &device, &status) < 0)
                 return status;
         status = check(change, &given);
-        if (status != HF_EXIT_OK)
+        if (status != HF_EXIT_OK || hf_pr_open(&given, true, &device, &status) < 0)
                 return status;
         r = change->run(&given, &device, &error);
         return finish(change, &device, r, &error);

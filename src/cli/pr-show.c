@@ -82,7 +82,7 @@ int hf_pr_verb_keys(int argc, char **argv)
         struct json_object *document;
         int status;
 
-        if (hf_pr_begin(&keys_options, argc, argv, false, &given, &device, &status) < 0)
+        if (hf_pr_begin(&keys_options, argc, argv, &given, &device, &status) < 0)
                 return status;
         if (holdfast_pr_read_keys(device.pr, device.fd, &keys, &error) < 0)
                 return hf_pr_failed(&device, &error);
@@ -181,7 +181,7 @@ int hf_pr_verb_status(int argc, char **argv)
         struct json_object *document, *registrants;
         int status;
 
-        if (hf_pr_begin(&status_options, argc, argv, false, &given, &device, &status) < 0)
+        if (hf_pr_begin(&status_options, argc, argv, &given, &device, &status) < 0)
                 return status;
         if (holdfast_pr_read_reservation(device.pr, device.fd, &reservation, &error) < 0)
                 return hf_pr_failed(&device, &error);
@@ -245,7 +245,7 @@ int hf_pr_verb_capabilities(int argc, char **argv)
         struct json_object *document;
         int status;
 
-        if (hf_pr_begin(&capabilities_options, argc, argv, false, &given, &device, &status) < 0)
+        if (hf_pr_begin(&capabilities_options, argc, argv, &given, &device, &status) < 0)
                 return status;
         if (holdfast_pr_read_capabilities(device.pr, device.fd, &found, &error) < 0)
                 return hf_pr_failed(&device, &error);

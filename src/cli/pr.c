@@ -83,8 +83,8 @@ static int open_way(const struct hf_pr_given *given, struct hf_pr_device *device
         return hf_message_status(&error);
 }
 
-int hf_pr_begin(const struct hf_options *options, int argc, char **argv, bool writable,
-                struct hf_pr_given *given, struct hf_pr_device *device, int *ret_status)
+int hf_pr_read(const struct hf_options *options, int argc, char **argv, struct hf_pr_given *given,
+               struct hf_pr_device *device, int *ret_status)
 {
         int first;
 
@@ -101,10 +101,24 @@ int hf_pr_begin(const struct hf_options *options, int argc, char **argv, bool wr
         }
         device->path = argv[first];
         device->json = given->json;
+        return 0;
+}
+
+int hf_pr_open(const struct hf_pr_given *given, bool writable, struct hf_pr_device *device,
+               int *ret_status)
+{
         *ret_status = open_device(device, writable);
         if (*ret_status == HF_EXIT_OK)
                 *ret_status = open_way(given, device);
         return *ret_status == HF_EXIT_OK ? 0 : -EIO;
+}
+
+int hf_pr_begin(const struct hf_options *options, int argc, char **argv, struct hf_pr_given *given,
+                struct hf_pr_device *device, int *ret_status)
+{
+        int r = hf_pr_read(options, argc, argv, given, device, ret_status);
+
+        return r < 0 ? r : hf_pr_open(given, false, device, ret_status);
 }
 
 void hf_pr_end(struct hf_pr_device *device)

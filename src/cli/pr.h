@@ -45,11 +45,19 @@ struct hf_pr_device {
 };
 
 /*
- * Reads the options and opens the device, for changes if writable. Returns 0; otherwise
- * the verb ends with *ret_status, which was explained. To be closed in any case.
+ * Reads the options and which device. Returns 0; otherwise the verb ends with *ret_status, which
+ * was explained.
  */
-int hf_pr_begin(const struct hf_options *options, int argc, char **argv, bool writable,
-                struct hf_pr_given *given, struct hf_pr_device *device, int *ret_status);
+int hf_pr_read(const struct hf_options *options, int argc, char **argv, struct hf_pr_given *given,
+               struct hf_pr_device *device, int *ret_status);
+
+/* Opens that device, for changes if writable. As hf_pr_read; to be closed in any case. */
+int hf_pr_open(const struct hf_pr_given *given, bool writable, struct hf_pr_device *device,
+               int *ret_status);
+
+/* Both, to look. */
+int hf_pr_begin(const struct hf_options *options, int argc, char **argv, struct hf_pr_given *given,
+                struct hf_pr_device *device, int *ret_status);
 void hf_pr_end(struct hf_pr_device *device);
 
 #define HF_PR_DEVICE_INIT                                                                          \

@@ -28,7 +28,7 @@ struct hf_pr_request {
         int fd;             /* the device's, as the peer opened it; -1 in stages that need none */
         struct stat st;     /* of the descriptor */
         const char *unit;   /* of the emulated backend: the logical unit's name; else NULL */
-        const char *nexus;  /* who asks, as one initiator: settings.h */
+        const char *nexus;  /* who asks, as one initiator: settings.h; "": not known */
 };
 
 struct hf_pr_backend {

@@ -11,18 +11,29 @@
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
-/* The settings' unit that this is, or NULL. */
+/*
+ * The settings' unit that this is, or NULL. A disk that is named is all of it, unless a partition
+ * of it has a name of its own. A partition that is named is just that: its neighbour has other
+ * data, and would else be told of reservations that are not its own.
+ */
 static const char *find_unit(const struct hf_pr_settings *settings, const char *sysfs,
                              const struct stat *st)
 {
+        const char *disk = NULL;
+
         for (size_t i = 0; i < settings->n_units; i++) {
+                const struct hf_pr_unit *unit = &settings->units[i];
                 struct stat named;
 
-                if (stat(settings->units[i].path, &named) == 0 &&
+                if (stat(unit->path, &named) < 0)
+                        continue;
+                if (hf_pr_same_node(&named, st))
+                        return unit->name;
+                if (!disk && !hf_pr_is_partition(sysfs, &named) &&
                     hf_pr_same_disk(sysfs, &named, st))
-                        return settings->units[i].name;
+                        disk = unit->name;
         }
-        return NULL;
+        return disk;
 }
 
 static bool is_mapped(const char *sysfs, const struct stat *st)

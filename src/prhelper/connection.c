@@ -39,7 +39,7 @@ int hf_pr_connection_init(struct hf_pr_connection *connection, int fd, int contr
         else if (*peer->vm)
                 (void)snprintf(connection->nexus, sizeof(connection->nexus), "%s/%s", host,
                                peer->vm);
-        else
+        else if (peer->pid > 0 && peer->start)
                 (void)snprintf(connection->nexus, sizeof(connection->nexus),
                                "%s/uid %u pid %d.%llu", host, (unsigned int)peer->uid,
                                (int)peer->pid, (unsigned long long)peer->start);

@@ -17,7 +17,7 @@ struct hf_pr_connection {
         struct hf_pr_wire wire;
         const struct hf_pr_settings *settings;
         struct hf_pr_peer peer;
-        char nexus[HF_PR_NEXUS_MAX];
+        char nexus[HF_PR_NEXUS_MAX];  /* "": cannot be told from others */
         int backends[HF_PR_BACKENDS]; /* sockets to their processes; -1: none yet */
         bool refused[HF_PR_BACKENDS]; /* and it was said in the log */
 };

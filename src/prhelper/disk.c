@@ -24,8 +24,8 @@ static bool folder(const char *dir, const char *more, char ret[static PATH_MAX])
         return realpath(path, ret) != NULL;
 }
 
-/* A partition has its disk's folder above its own, and none of a device's. */
-static bool device_folder(const char *sysfs, const struct stat *st, char ret[static PATH_MAX])
+/* The folder of the disk whose node it is: a partition has it above its own. */
+static bool disk_folder(const char *sysfs, const struct stat *st, char ret[static PATH_MAX])
 {
         char node[PATH_MAX], number[64];
 
@@ -34,20 +34,53 @@ static bool device_folder(const char *sysfs, const struct stat *st, char ret[sta
                        minor(st->st_rdev));
         if (!folder(sysfs, number, node))
                 return false;
-        if (folder(node, "partition", ret))
-                return folder(node, "../device", ret);
-        return folder(node, "device", ret);
+        return folder(node, folder(node, "partition", ret) ? ".." : ".", ret);
+}
+
+/* What nvme0n1 and ng0n1 have in common: their device is the controller, of all namespaces. */
+static const char *namespace_of(const char *disk)
+{
+        const char *name = strrchr(disk, '/') + 1;
+
+        if (!strncmp(name, "nvme", 4))
+                return name + 4;
+        return strncmp(name, "ng", 2) ? "" : name + 2;
+}
+
+static bool one_device(const char *a, const char *b)
+{
+        char a_folder[PATH_MAX], b_folder[PATH_MAX];
+
+        return !strcmp(namespace_of(a), namespace_of(b)) && folder(a, "device", a_folder) &&
+               folder(b, "device", b_folder) && !strcmp(a_folder, b_folder);
+}
+
+bool hf_pr_same_node(const struct stat *a, const struct stat *b)
+{
+        if (is_device(a) || is_device(b))
+                return (a->st_mode & S_IFMT) == (b->st_mode & S_IFMT) && a->st_rdev == b->st_rdev;
+        return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
 bool hf_pr_same_disk(const char *sysfs, const struct stat *a, const struct stat *b)
 {
-        char a_folder[PATH_MAX], b_folder[PATH_MAX];
+        char a_disk[PATH_MAX], b_disk[PATH_MAX];
 
-        if (!is_device(a) || !is_device(b))
-                return !is_device(a) && !is_device(b) && a->st_dev == b->st_dev &&
-                       a->st_ino == b->st_ino;
-        if ((a->st_mode & S_IFMT) == (b->st_mode & S_IFMT) && a->st_rdev == b->st_rdev)
+        if (hf_pr_same_node(a, b))
                 return true;
-        return device_folder(sysfs, a, a_folder) && device_folder(sysfs, b, b_folder) &&
-               !strcmp(a_folder, b_folder);
+        if (!is_device(a) || !is_device(b) || !disk_folder(sysfs, a, a_disk) ||
+            !disk_folder(sysfs, b, b_disk))
+                return false;
+        if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
+                return !strcmp(a_disk, b_disk);
+        return one_device(a_disk, b_disk);
+}
+
+bool hf_pr_is_partition(const char *sysfs, const struct stat *st)
+{
+        char path[PATH_MAX];
+
+        (void)snprintf(path, sizeof(path), "%s/dev/block/%u:%u/partition", sysfs,
+                       major(st->st_rdev), minor(st->st_rdev));
+        return S_ISBLK(st->st_mode) && access(path, F_OK) == 0;
 }

@@ -4,6 +4,7 @@
 /*
  * Disks by whatever node. A SCSI disk has a block node, one for each partition, and a generic one
  * (/dev/sgN); a command to any of them reaches the whole disk, so a rule about one is about all.
+ * A namespace of NVMe is a disk, the controller that it shares with others is none.
  */
 
 #include <stdbool.h>
@@ -16,3 +17,8 @@
  * sysfs knows them. Where sysfs does not tell, only the numbers count.
  */
 bool hf_pr_same_disk(const char *sysfs, const struct stat *a, const struct stat *b);
+
+/* The same by their numbers alone: a partition is neither its disk nor the next partition. */
+bool hf_pr_same_node(const struct stat *a, const struct stat *b);
+
+bool hf_pr_is_partition(const char *sysfs, const struct stat *st);

@@ -10,6 +10,12 @@
 /* More than any cgroup's path may have. */
 #define CGROUP_MAX 8192
 
+/* libvirt cuts the name in a folder's to as many characters: one as long may have gone on. */
+#define SHORT_NAME 20
+
+/* It cuts a machine's to 64, and then a dash or dot at the end. */
+#define MACHINE_NAME 63
+
 static int take_name(const char *name, size_t len, char ret[static HF_PR_VM_MAX])
 {
         if (len == 0 || len >= HF_PR_VM_MAX)
@@ -35,7 +41,7 @@ static const char *skip_number(const char *text, const char *prefix, const char 
 
 int hf_pr_peer_vm_of_socket(const char *socket, char ret[static HF_PR_VM_MAX])
 {
-        /* .../domain-ID-NAME/pr-helper0.sock; a long name is cut there by libvirt itself. */
+        /* .../domain-ID-NAME/pr-helper0.sock */
         const char *end = strrchr(socket, '/'), *folder = end, *name;
 
         while (folder && folder > socket && folder[-1] != '/')
@@ -49,6 +55,16 @@ static int hex_digit(char c)
         if (c >= '0' && c <= '9')
                 return c - '0';
         return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The name in "qemu-ID-NAME", which together are short enough that nothing was cut. */
+static int take_machine(size_t digits, const char *name, char ret[static HF_PR_VM_MAX])
+{
+        size_t len = strlen(name);
+
+        if (strlen("qemu-") + digits + 1 + len >= MACHINE_NAME)
+                return -ENOENT;
+        return take_name(name, len, ret);
 }
 
 /* systemd writes a byte that a unit's name cannot have as \xHH. */
@@ -79,36 +95,50 @@ int hf_pr_peer_vm_of_cgroup(const char *cgroup, char ret[static HF_PR_VM_MAX])
         /* /machine.slice/machine-qemu\x2d12\x2dNAME.scope, with folders of libvirt's below. */
         static const char prefix[] = "machine-qemu\\x2d", suffix[] = ".scope";
         const char *at = cgroup;
+        char plain[HF_PR_VM_MAX];
 
         while ((at = strchr(at, '/'))) {
                 const char *name = skip_number(++at, prefix, "\\x2d");
                 size_t len = name ? strcspn(name, "/\n") : 0;
 
-                if (len > strlen(suffix) &&
-                    !strncmp(name + len - strlen(suffix), suffix, strlen(suffix)))
-                        return unescape(name, len - strlen(suffix), ret);
+                if (len <= strlen(suffix) ||
+                    strncmp(name + len - strlen(suffix), suffix, strlen(suffix)) != 0)
+                        continue;
+                if (unescape(name, len - strlen(suffix), plain) < 0)
+                        return -ENOENT;
+                return take_machine(strspn(at + strlen(prefix), "0123456789"), plain, ret);
         }
         return -ENOENT;
 }
 
-static void read_cgroup(pid_t pid, char ret[static HF_PR_VM_MAX])
+int hf_pr_peer_vm_of(const char *socket, const char *cgroup, char ret[static HF_PR_VM_MAX])
 {
-        char path[64], text[CGROUP_MAX];
+        char begin[HF_PR_VM_MAX], name[HF_PR_VM_MAX];
+
+        if (!socket || hf_pr_peer_vm_of_socket(socket, begin) < 0)
+                return hf_pr_peer_vm_of_cgroup(cgroup, ret);
+        if (strlen(begin) < SHORT_NAME)
+                return take_name(begin, strlen(begin), ret);
+        if (hf_pr_peer_vm_of_cgroup(cgroup, name) < 0 || strncmp(name, begin, strlen(begin)) != 0)
+                return -ENOENT;
+        return take_name(name, strlen(name), ret);
+}
+
+/* "" where there is none, or none that we may read. */
+static void read_cgroup(pid_t pid, char ret[static CGROUP_MAX])
+{
+        char path[64];
         hf_cleanup_file FILE *file = NULL;
-        size_t n;
 
         (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
         file = fopen(path, "re");
-        if (!file)
-                return;
-        n = fread(text, 1, sizeof(text) - 1, file);
-        text[n] = '\0';
-        (void)hf_pr_peer_vm_of_cgroup(text, ret);
+        ret[file ? fread(ret, 1, CGROUP_MAX - 1, file) : 0] = '\0';
 }
 
 int hf_pr_peer_of(int connection, const char *vm, const char *socket, struct hf_pr_peer *ret,
                   struct hf_error *err)
 {
+        char cgroup[CGROUP_MAX] = "";
         struct hf_peer peer;
         int r = hf_socket_peer(connection, &peer, err);
 
@@ -118,10 +148,11 @@ int hf_pr_peer_of(int connection, const char *vm, const char *socket, struct hf_
         if (peer.pid > 0) {
                 (void)hf_process_start(peer.pid, &ret->start);
                 (void)hf_process_comm(peer.pid, ret->comm, sizeof(ret->comm));
+                read_cgroup(peer.pid, cgroup);
         }
         if (vm)
                 (void)snprintf(ret->vm, sizeof(ret->vm), "%s", vm);
-        else if ((!socket || hf_pr_peer_vm_of_socket(socket, ret->vm) < 0) && peer.pid > 0)
-                read_cgroup(peer.pid, ret->vm);
+        else
+                (void)hf_pr_peer_vm_of(socket, cgroup, ret->vm);
         return 0;
 }

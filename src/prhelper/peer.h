@@ -5,7 +5,8 @@
  * Who is at the other end of a connection. The VM's name comes from what the peer cannot choose:
  * the option --vm of this helper, else the folder of libvirt that our socket is in
  * (domain-ID-NAME), else the cgroup that systemd made for the machine
- * (machine-qemu\x2dID\x2dNAME.scope).
+ * (machine-qemu\x2dID\x2dNAME.scope). Two VMs of one name would be one initiator, and one in the
+ * eyes of a rule, so a name that may be the beginning of two is none.
  */
 
 #include "base/error.h"
@@ -28,6 +29,9 @@ struct hf_pr_peer {
 int hf_pr_peer_of(int connection, const char *vm, const char *socket, struct hf_pr_peer *ret,
                   struct hf_error *err);
 
-/* The two texts that a name is found in; 0, or -ENOENT. Pure. */
+/* Of both texts what counts; socket may be NULL. 0, or -ENOENT. Pure. */
+int hf_pr_peer_vm_of(const char *socket, const char *cgroup, char ret[static HF_PR_VM_MAX]);
+
+/* The two texts that a name is found in, as it stands there; 0, or -ENOENT. Pure. */
 int hf_pr_peer_vm_of_cgroup(const char *cgroup, char ret[static HF_PR_VM_MAX]);
 int hf_pr_peer_vm_of_socket(const char *socket, char ret[static HF_PR_VM_MAX]);

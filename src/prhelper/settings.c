@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "prhelper/settings.h"
 
+#include "prhelper/disk.h"
+
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/strv.h"
@@ -121,6 +123,27 @@ static const char *find_as(const char *text)
         return found;
 }
 
+/* As far as both are there: a device may come later. */
+static bool is_one_thing(const char *a, const char *b)
+{
+        struct stat a_st, b_st;
+
+        return !strcmp(a, b) ||
+               (stat(a, &a_st) == 0 && stat(b, &b_st) == 0 && hf_pr_same_node(&a_st, &b_st));
+}
+
+/* Of two names the first would count, here; where they stand the other way round, the other. */
+static int check_twins(const struct hf_pr_settings *settings, struct hf_error *err)
+{
+        const struct hf_pr_unit *last = &settings->units[settings->n_units - 1];
+
+        for (const struct hf_pr_unit *unit = settings->units; unit < last; unit++)
+                if (is_one_thing(unit->path, last->path))
+                        return wrong(err, "one of the others is the same: it cannot be two units",
+                                     last->path);
+        return 0;
+}
+
 static int read_unit(struct hf_pr_settings *settings, const char *text, struct hf_error *err)
 {
         struct hf_pr_unit *unit = &settings->units[settings->n_units];
@@ -136,7 +159,7 @@ static int read_unit(struct hf_pr_settings *settings, const char *text, struct h
         settings->n_units++;
         unit->path = strndup(text, (size_t)(as - text));
         unit->name = strdup(as + 4);
-        return unit->path && unit->name ? 0 : no_memory(err);
+        return unit->path && unit->name ? check_twins(settings, err) : no_memory(err);
 }
 
 static int read_units(struct hf_pr_settings *settings, struct hf_error *err)

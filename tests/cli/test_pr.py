@@ -57,6 +57,15 @@ def lie(lonely, folder, disk):
         helper.close()
 
 
+@pytest.mark.parametrize("words, missing", [
+    (["register"], "--new-key"), (["reserve", "--type=1"], "--key"), (["clear"], "--key"),
+    (["reserve", f"--key={KEY}"], "--type"), (["release"], "--key"),
+    (["preempt", f"--key={KEY}", "--type=1"], "--victim")])
+def test_what_is_missing_is_told_before_anything_is_opened(lonely, folder, words, missing):
+    done = lonely("pr", *words, f"--socket={folder}/nobody", f"{folder}/nothing")
+    assert done.returncode == 64 and f"{missing} is missing" in done.stderr, done
+
+
 # ---- with a real helper ----
 
 def test_a_key_is_registered_reserved_with_and_shown(pr, disk):

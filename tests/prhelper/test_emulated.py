@@ -168,6 +168,18 @@ def test_a_store_that_is_away_is_used_again_when_it_is_back(unit):
     assert client.write(unit.fd, REGISTER_AND_IGNORE, 0, 0x12).status == GOOD
 
 
+def test_a_store_that_vanished_is_not_begun_anew(unit):
+    client = unit.host("a").client()
+    assert client.write(unit.fd, REGISTER, 0, 0x11).status == GOOD
+    os.rename(unit.place, unit.place + ".away")
+    for _ in range(3):
+        assert client.read(unit.fd, READ_KEYS).why == AWAY
+        assert client.write(unit.fd, REGISTER, 0, 0x22).why == AWAY
+    assert not os.path.exists(unit.place)
+    os.rename(unit.place + ".away", unit.place)
+    assert client.read(unit.fd, READ_KEYS).keys == [0x11]
+
+
 # Its own mounts, which go with it.
 PRIVATE = ["unshare", "-m", "--propagation", "private", "sh", "-ec"]
 

@@ -93,3 +93,12 @@ def test_whoever_is_killed_anywhere_loses_no_answer_and_stops_nobody(folder, nur
             assert other.write(device, REGISTER_AND_IGNORE, 0, 1 << 40).status == GOOD
     os.close(device)
     assert killed >= len(calls) * 3 // 4, f"{killed} of {len(calls)} were killed"
+
+
+def test_what_was_made_is_on_disk_with_its_name_before_the_answer(folder, strace, store):
+    log = os.path.join(folder, "syncs")
+    status, answered, errors = steps(os.path.join(folder, "pr"), store, 1, wrapper=(
+        strace, "-y", "-e", "trace=fsync,fdatasync", "-o", log))
+    assert (status, answered) == (0, [1]), errors
+    with open(log, encoding="ascii", errors="replace") as lines:
+        assert any(f"<{folder}>" in line for line in lines)

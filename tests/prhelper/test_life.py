@@ -74,6 +74,11 @@ def test_a_relative_path_is_refused_in_one_line(folder):
     assert status == 1 and "absolute" in one_line(said)
 
 
+def test_a_name_of_a_vm_that_would_be_cut_is_refused(folder):
+    status, said = outcome(folder, "--vm", "n" * 256)
+    assert status == 1 and "255 bytes" in one_line(said)
+
+
 def test_a_path_that_somebody_serves_is_refused_and_left_to_him(ours, folder, null):
     helper = ours()
     status, said = outcome(folder, "-k", helper.socket, "--config", helper.conf)

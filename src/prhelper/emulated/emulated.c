@@ -25,6 +25,7 @@ struct emulated {
         const struct hf_pr_store_ops *ops;
         const char *place;         /* the settings' */
         struct hf_pr_store *store; /* NULL: to be opened with the next command */
+        bool found;                /* it was there once, and is not to be begun anew */
         char boot[HF_PR_BOOT_MAX];
 };
 
@@ -40,7 +41,10 @@ static int read_boot(char ret[static HF_PR_BOOT_MAX], struct hf_error *err)
         return 0;
 }
 
-/* The store itself is opened with the first command, and as often as that takes: it may be away. */
+/*
+ * The store itself is opened with the first command, and as often as that takes: it may be away.
+ * One that goes away under a guest is not made again: what the guest was answered is not in it.
+ */
 static int emulated_start(const struct hf_pr_settings *settings, void **ret, struct hf_error *err)
 {
         hf_cleanup_free struct emulated *emulated = calloc(1, sizeof(*emulated));
@@ -93,7 +97,10 @@ static int execute(struct emulated *emulated, const struct hf_pr_request *reques
         int answer = 0;
 
         if (!emulated->store)
-                answer = emulated->ops->open(emulated->place, &emulated->store, note);
+                answer = emulated->ops->open(emulated->place, !emulated->found, &emulated->store,
+                                             note);
+        if (answer == 0)
+                emulated->found = true;
         if (answer == 0)
                 answer = attempt(emulated, request, request->cdb[0] == HF_PR_OUT, result, note);
         /* An IN command mostly only looks; one that fetches a message has to keep that. */
@@ -109,10 +116,14 @@ static int execute(struct emulated *emulated, const struct hf_pr_request *reques
 static int emulated_execute(void *state, const struct hf_pr_request *request,
                             struct hf_scsi_result *result, struct hf_error *note)
 {
-        if (!request->unit || !request->nexus)
+        if (!request->unit || !request->nexus || !*request->nexus) {
+                (void)hf_error_set(note, EPERM, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
+                                   "it is not known which VM asks, and as one initiator several "
+                                   "would get what one has reserved");
                 hf_scsi_refuse(result, HF_SENSE_ILLEGAL_REQUEST, HF_ASC_INVALID_OPCODE);
-        else if (execute(state, request, result, note) < 0)
+        } else if (execute(state, request, result, note) < 0) {
                 hf_scsi_refuse(result, HF_SENSE_ABORTED_COMMAND, HF_ASC_LUN_COMMUNICATION_FAILURE);
+        }
         return 1;
 }
 

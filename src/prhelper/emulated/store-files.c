@@ -13,6 +13,7 @@
 #include "base/clock.h"
 
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,9 +50,24 @@ static void close_store(struct hf_pr_store **store)
         files_close(*store);
 }
 
-static int files_open(const char *place, struct hf_pr_store **ret, struct hf_error *err)
+/* Its name is on disk as well, or a loss of power takes it with all that was kept in it. */
+static int make_folder(const char *place)
+{
+        hf_cleanup_free char *copy = strdup(place);
+        hf_cleanup_fd int above = -1;
+
+        if (!copy)
+                return -ENOMEM;
+        if (mkdir(place, 0700) < 0)
+                return errno == EEXIST ? 0 : -errno;
+        above = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return above < 0 || fsync(above) < 0 ? -errno : 0;
+}
+
+static int files_open(const char *place, bool make, struct hf_pr_store **ret, struct hf_error *err)
 {
         hf_cleanup(close_store) struct hf_pr_store *store = calloc(1, sizeof(*store));
+        int result;
 
         if (!store)
                 return hf_error_sys(err, ENOMEM, "%s", place);
@@ -59,8 +75,9 @@ static int files_open(const char *place, struct hf_pr_store **ret, struct hf_err
         store->place = strdup(place);
         if (!store->place)
                 return hf_error_sys(err, ENOMEM, "%s", place);
-        if (mkdir(place, 0700) < 0 && errno != EEXIST)
-                return hf_error_sys(err, errno, "the folder %s", place);
+        result = make ? make_folder(place) : 0;
+        if (result < 0)
+                return hf_error_sys(err, -result, "the folder %s", place);
         *ret = hf_steal_ptr(store);
         return 0;
 }
@@ -204,9 +221,16 @@ static int files_commit(struct hf_pr_store *store, const char *unit,
 {
         hf_cleanup_free char *text = NULL;
         char new[NAME_MAX + 1], name[NAME_MAX + 1];
-        int result = name_of(unit, ".new", new, err);
+        int result = name_of(unit, ".lock", name, err);
         size_t n;
 
+        if (result < 0)
+                return result;
+        if (!still_there(store->dir, name, store->lock))
+                return hf_error_set(err, ESTALE, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
+                                    "%s/%s has been removed while it was locked", store->place,
+                                    name);
+        result = name_of(unit, ".new", new, err);
         if (result == 0)
                 result = name_of(unit, ".state", name, err);
         if (result < 0)

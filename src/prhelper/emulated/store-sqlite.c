@@ -13,6 +13,7 @@
 
 #include <sqlite3.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* "HfPR": what `file` and a human can tell the database by. */
 #define APPLICATION_ID "1214664786"
@@ -23,6 +24,7 @@
 struct hf_pr_store {
         sqlite3 *db;
         char *place;
+        struct stat opened; /* what was there when it was opened */
 };
 
 /* sqlite says why by its own numbers; few of them lead to different deeds. */
@@ -155,7 +157,7 @@ static int make_table(const struct hf_pr_store *store, struct hf_error *err)
         return result;
 }
 
-static int sqlite_open(const char *place, struct hf_pr_store **ret, struct hf_error *err)
+static int sqlite_open(const char *place, bool make, struct hf_pr_store **ret, struct hf_error *err)
 {
         hf_cleanup(close_store) struct hf_pr_store *store = calloc(1, sizeof(*store));
         bool new;
@@ -166,13 +168,19 @@ static int sqlite_open(const char *place, struct hf_pr_store **ret, struct hf_er
         if (!store || !store->place)
                 return hf_error_sys(err, ENOMEM, "%s", place);
         /* Read-only will do for who only looks: sqlite then opens it so by itself. */
-        if (sqlite3_open_v2(place, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
-            SQLITE_OK)
+        if (sqlite3_open_v2(place, &store->db,
+                            SQLITE_OPEN_READWRITE | (make ? SQLITE_OPEN_CREATE : 0),
+                            NULL) != SQLITE_OK)
                 return failed(store, "opened", err);
+        if (stat(place, &store->opened) < 0)
+                return hf_error_sys(err, errno, "the database %s", place);
         result = set_up(store, err);
         if (result == 0)
                 result = check_version(store, &new, err);
-        if (result == 0 && new)
+        if (result == 0 && new && !make)
+                result = hf_error_set(err, ESTALE, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
+                                      "the database %s is empty and was not before", place);
+        else if (result == 0 && new)
                 result = make_table(store, err);
         if (result < 0)
                 return result;
@@ -180,14 +188,19 @@ static int sqlite_open(const char *place, struct hf_pr_store **ret, struct hf_er
         return 0;
 }
 
-/* A file that was moved or replaced would be written to, and nobody else would see it. */
+/*
+ * A file that was moved or replaced would be written to, and nobody else would see it. sqlite knows
+ * its own file; whether the place still leads to that, over links and mounts, it does not.
+ */
 static int check_place(const struct hf_pr_store *store, struct hf_error *err)
 {
+        struct stat now;
         int moved = 0;
 
         if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK)
                 return failed(store, "looked at", err);
-        if (moved)
+        if (moved || stat(store->place, &now) < 0 || now.st_dev != store->opened.st_dev ||
+            now.st_ino != store->opened.st_ino)
                 return hf_error_set(err, ESTALE, HF_ERR_INTERNAL, HF_FROM_LOCKSPACE,
                                     "the database %s has been moved or replaced", store->place);
         return 0;

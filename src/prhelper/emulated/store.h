@@ -20,8 +20,8 @@
 struct hf_pr_store;
 
 struct hf_pr_store_ops {
-        /* place: of the settings. Makes what is missing; -errno with *err. */
-        int (*open)(const char *place, struct hf_pr_store **ret, struct hf_error *err);
+        /* place: of the settings. make: what is missing is made; -errno with *err. */
+        int (*open)(const char *place, bool make, struct hf_pr_store **ret, struct hf_error *err);
         /*
          * Takes the lock (write: against all, else against writers) and reads the unit's state,
          * which is empty for one that nobody used. -EBUSY: after HF_PR_STORE_PATIENCE; -EBADMSG:

@@ -13,6 +13,7 @@
 #include "scsi/helper.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -183,6 +184,49 @@ static struct hf_scsi_result judge(uint8_t opcode, uint16_t length, const struct
         return result;
 }
 
+/* In a child, whose namespace of processes is a new one: who made the pair has no number there. */
+static _Noreturn void init_apart(int fd, enum hf_pr_nexus_mode nexus)
+{
+        const struct hf_pr_settings settings = {.nexus = nexus};
+        struct hf_pr_connection connection;
+
+        if (hf_pr_connection_init(&connection, fd, -1, &settings, NULL, NULL, "host", NULL) < 0)
+                _exit(100);
+        _exit((int)strlen(connection.nexus));
+}
+
+static int init_from_nowhere(enum hf_pr_nexus_mode nexus)
+{
+        int pair[2], status;
+        pid_t pid;
+
+        make_pair(SOCK_STREAM, pair);
+        pid = fork();
+        if (pid == 0) {
+                if (unshare(CLONE_NEWPID) < 0)
+                        _exit(77); /* takes CAP_SYS_ADMIN */
+                pid = fork();
+                if (pid == 0)
+                        init_apart(pair[1], nexus);
+                _exit(waitpid(pid, &status, 0) == pid ? WEXITSTATUS(status) : 101);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        (void)close(pair[0]);
+        (void)close(pair[1]);
+        return WEXITSTATUS(status);
+}
+
+static void test_two_that_cannot_be_told_apart_are_not_one_initiator(void **state)
+{
+        int length = init_from_nowhere(HF_PR_NEXUS_VM);
+
+        (void)state;
+        if (length == 77)
+                skip();
+        assert_int_equal(length, 0);
+        assert_int_equal(init_from_nowhere(HF_PR_NEXUS_HOST), strlen("host"));
+}
+
 static void test_an_out_answer_never_has_data(void **state)
 {
         const struct lie told = {1, {.status = HF_SCSI_GOOD, .size = 24}};
@@ -242,6 +286,7 @@ static void test_a_verdict_that_is_none_is_not_believed(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_two_that_cannot_be_told_apart_are_not_one_initiator),
                 cmocka_unit_test(test_an_out_answer_never_has_data),
                 cmocka_unit_test(test_an_in_answer_never_has_more_than_was_asked_for),
                 cmocka_unit_test(test_data_comes_with_a_good_status_alone),

@@ -60,6 +60,19 @@ static void test_a_name_that_does_not_fit_names_no_vm(void **state)
         expect_cgroup(text, NULL);
 }
 
+/* "qemu-12-" and the name are 62 characters, and 63. */
+static void test_a_scope_whose_name_may_have_been_cut_names_no_vm(void **state)
+{
+        char text[256] = "0::/machine-qemu\\x2d12\\x2d", name[64] = "";
+
+        (void)state;
+        memset(name, 'n', 54);
+        strcat(strcat(text, name), ".scope\n");
+        expect_cgroup(text, name);
+        strcpy(strstr(text, ".scope"), "n.scope\n");
+        expect_cgroup(text, NULL);
+}
+
 static void test_the_vm_is_found_in_libvirts_folder(void **state)
 {
         (void)state;
@@ -76,6 +89,30 @@ static void test_another_folder_names_no_vm(void **state)
         expect_socket("/domain-7-a/deeper/s", NULL);
         expect_socket("s", NULL);
         expect_socket("", NULL);
+}
+
+#define SCOPE "0::/machine.slice/machine-qemu\\x2d7\\x2dwindows\\x2dcluster\\x2dnode\\x2d1.scope\n"
+
+static void expect_vm(const char *socket, const char *cgroup, const char *vm)
+{
+        char name[HF_PR_VM_MAX] = "";
+
+        assert_int_equal(hf_pr_peer_vm_of(socket, cgroup, name), vm ? 0 : -ENOENT);
+        assert_string_equal(name, vm ? vm : "");
+}
+
+static void test_a_name_that_libvirt_cut_is_no_name_of_a_vm(void **state)
+{
+        static const char cut[] = "/x/domain-7-windows-cluster-node/s";
+
+        (void)state;
+        expect_vm("/x/domain-7-windows-cluster-nod/s", "", "windows-cluster-nod");
+        expect_vm(cut, "", NULL);
+        expect_vm(cut, SCOPE, "windows-cluster-node-1");
+        expect_vm(cut, "0::/machine-qemu\\x2d8\\x2dother.scope\n", NULL);
+        expect_vm("/x/s", SCOPE, "windows-cluster-node-1");
+        expect_vm(NULL, SCOPE, "windows-cluster-node-1");
+        expect_vm(NULL, "0::/", NULL);
 }
 
 static void test_a_peer_is_known_by_what_the_kernel_says_of_it(void **state)
@@ -102,8 +139,10 @@ int main(void)
                 cmocka_unit_test(test_the_vm_is_found_in_the_scope_that_systemd_made),
                 cmocka_unit_test(test_what_only_looks_like_a_scope_names_no_vm),
                 cmocka_unit_test(test_a_name_that_does_not_fit_names_no_vm),
+                cmocka_unit_test(test_a_scope_whose_name_may_have_been_cut_names_no_vm),
                 cmocka_unit_test(test_the_vm_is_found_in_libvirts_folder),
                 cmocka_unit_test(test_another_folder_names_no_vm),
+                cmocka_unit_test(test_a_name_that_libvirt_cut_is_no_name_of_a_vm),
                 cmocka_unit_test(test_a_peer_is_known_by_what_the_kernel_says_of_it),
         };
 
