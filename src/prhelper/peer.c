@@ -74,19 +74,61 @@ static int unescape(const char *name, size_t len, char ret[static HF_PR_VM_MAX])
         return take_name(plain, n, ret);
 }
 
-int hf_pr_peer_vm_of_cgroup(const char *cgroup, char ret[static HF_PR_VM_MAX])
+static bool ends_with(const char *text, size_t len, const char *suffix)
+{
+        size_t n = strlen(suffix);
+
+        return len > n && !strncmp(text + len - n, suffix, n);
+}
+
+/* Of one line, where it is of a hierarchy that systemd keeps; NULL otherwise. */
+static const char *path_of(const char *line)
+{
+        const char *path = skip_number(line, "", "::");
+
+        return path ? path : skip_number(line, "", ":name=systemd:");
+}
+
+/*
+ * The first folder below slices. These are systemd's alone; a service or a scope may be given to
+ * a user, who then makes folders in it and calls them what he likes.
+ */
+static const char *skip_slices(const char *path, size_t *ret_len)
+{
+        size_t len = 0;
+
+        do {
+                path += len;
+                if (*path != '/')
+                        return NULL;
+                len = strcspn(++path, "/\n");
+        } while (ends_with(path, len, ".slice"));
+        *ret_len = len;
+        return path;
+}
+
+static int vm_of_line(const char *line, char ret[static HF_PR_VM_MAX])
 {
         /* /machine.slice/machine-qemu\x2d12\x2dNAME.scope, with folders of libvirt's below. */
         static const char prefix[] = "machine-qemu\\x2d", suffix[] = ".scope";
-        const char *at = cgroup;
+        const char *path = path_of(line), *name;
+        size_t len;
 
-        while ((at = strchr(at, '/'))) {
-                const char *name = skip_number(++at, prefix, "\\x2d");
-                size_t len = name ? strcspn(name, "/\n") : 0;
+        path = path ? skip_slices(path, &len) : NULL;
+        if (!path || !ends_with(path, len, suffix))
+                return -ENOENT;
+        name = skip_number(path, prefix, "\\x2d");
+        if (!name || name > path + len - strlen(suffix))
+                return -ENOENT;
+        return unescape(name, (size_t)(path + len - name) - strlen(suffix), ret);
+}
 
-                if (len > strlen(suffix) &&
-                    !strncmp(name + len - strlen(suffix), suffix, strlen(suffix)))
-                        return unescape(name, len - strlen(suffix), ret);
+int hf_pr_peer_vm_of_cgroup(const char *cgroup, char ret[static HF_PR_VM_MAX])
+{
+        for (const char *line = cgroup; line; line = strchr(line, '\n')) {
+                line += *line == '\n';
+                if (vm_of_line(line, ret) == 0)
+                        return 0;
         }
         return -ENOENT;
 }
