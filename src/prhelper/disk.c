@@ -24,8 +24,8 @@ static bool folder(const char *dir, const char *more, char ret[static PATH_MAX])
         return realpath(path, ret) != NULL;
 }
 
-/* A partition has its disk's folder above its own, and none of a device's. */
-static bool device_folder(const char *sysfs, const struct stat *st, char ret[static PATH_MAX])
+/* Of a block node: the disk's own, which is above that of a partition. */
+static bool disk_folder(const char *sysfs, const struct stat *st, char ret[static PATH_MAX])
 {
         char node[PATH_MAX], number[64];
 
@@ -34,20 +34,45 @@ static bool device_folder(const char *sysfs, const struct stat *st, char ret[sta
                        minor(st->st_rdev));
         if (!folder(sysfs, number, node))
                 return false;
-        if (folder(node, "partition", ret))
-                return folder(node, "../device", ret);
-        return folder(node, "device", ret);
+        return folder(node, folder(node, "partition", ret) ? ".." : ".", ret);
+}
+
+/* ngXnY is nvmeXnY; of other disks the generic node has a number of its own. */
+static bool may_be_generic_of(const char *generic, const char *block)
+{
+        const char *a = strrchr(generic, '/') + 1, *b = strrchr(block, '/') + 1;
+
+        return strncmp(b, "nvme", 4) != 0 || (!strncmp(a, "ng", 2) && !strcmp(a + 2, b + 4));
+}
+
+/*
+ * A SCSI device has one disk and one generic node or two. An NVMe controller, though, is the device
+ * of all its namespaces, and a card that of all its parts.
+ */
+static bool have_one_device(const struct stat *a, const char *a_disk, const struct stat *b,
+                            const char *b_disk)
+{
+        char a_device[PATH_MAX], b_device[PATH_MAX];
+
+        if (!folder(a_disk, "device", a_device) || !folder(b_disk, "device", b_device) ||
+            strcmp(a_device, b_device) != 0)
+                return false;
+        if (S_ISBLK(a->st_mode))
+                return !S_ISBLK(b->st_mode) && may_be_generic_of(b_disk, a_disk);
+        if (S_ISBLK(b->st_mode))
+                return may_be_generic_of(a_disk, b_disk);
+        return strncmp(strrchr(a_disk, '/'), "/ng", 3) != 0;
 }
 
 bool hf_pr_same_disk(const char *sysfs, const struct stat *a, const struct stat *b)
 {
-        char a_folder[PATH_MAX], b_folder[PATH_MAX];
+        char a_disk[PATH_MAX], b_disk[PATH_MAX];
 
         if (!is_device(a) || !is_device(b))
                 return !is_device(a) && !is_device(b) && a->st_dev == b->st_dev &&
                        a->st_ino == b->st_ino;
         if ((a->st_mode & S_IFMT) == (b->st_mode & S_IFMT) && a->st_rdev == b->st_rdev)
                 return true;
-        return device_folder(sysfs, a, a_folder) && device_folder(sysfs, b, b_folder) &&
-               !strcmp(a_folder, b_folder);
+        return disk_folder(sysfs, a, a_disk) && disk_folder(sysfs, b, b_disk) &&
+               (!strcmp(a_disk, b_disk) || have_one_device(a, a_disk, b, b_disk));
 }

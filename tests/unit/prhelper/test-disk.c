@@ -29,7 +29,26 @@ static void make_link(const char *name, const char *target)
         assert_int_equal(symlink(target, path), 0);
 }
 
-/* Two SCSI disks as the kernel lays them out, the first with a partition. */
+/* A namespace: its two nodes have its controller for their device, as all of that controller. */
+static void make_namespace(const char *block, const char *generic, unsigned int number)
+{
+        const char *names[] = {block, generic};
+
+        for (int i = 0; i < 2; i++) {
+                char folder[128], at[192], node[64];
+
+                (void)snprintf(folder, sizeof(folder), "devices/nvme/nvme0/%s", names[i]);
+                make_dir(folder);
+                (void)snprintf(at, sizeof(at), "%s/device", folder);
+                make_link(at, "../../nvme0");
+                (void)snprintf(at, sizeof(at), "../../%s", folder);
+                (void)snprintf(node, sizeof(node), "dev/%s:%u", i ? "char/240" : "block/259",
+                               number);
+                make_link(node, at);
+        }
+}
+
+/* Two SCSI disks as the kernel lays them out, the first with a partition; and two namespaces. */
 static int setup(void **state)
 {
         (void)state;
@@ -48,6 +67,8 @@ static int setup(void **state)
         make_link("dev/char/21:0", "../../devices/0:0:0:0/scsi_generic/sg0");
         make_link("dev/block/8:16", "../../devices/0:0:0:1/block/sdb");
         make_link("dev/block/7:0", "../../devices/virtual/block/loop0");
+        make_namespace("nvme0n1", "ng0n1", 0);
+        make_namespace("nvme0n2", "ng0n2", 1);
         return 0;
 }
 
@@ -91,6 +112,19 @@ static void a_partition_and_the_generic_node_are_the_disk(void **state)
         assert_true(other(sdb, sg0));
 }
 
+static void namespaces_of_one_controller_are_different_disks(void **state)
+{
+        struct stat one = node(S_IFBLK, 259, 0), two = node(S_IFBLK, 259, 1);
+        struct stat generic = node(S_IFCHR, 240, 0), generic_two = node(S_IFCHR, 240, 1);
+
+        (void)state;
+        assert_true(other(one, two));
+        assert_true(other(generic, generic_two));
+        assert_true(same(one, generic));
+        assert_true(same(two, generic_two));
+        assert_true(other(one, generic_two));
+}
+
 static void where_sysfs_is_silent_the_numbers_count(void **state)
 {
         struct stat loop = node(S_IFBLK, 7, 0), unknown = node(S_IFBLK, 9, 9);
@@ -119,6 +153,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_partition_and_the_generic_node_are_the_disk),
+                cmocka_unit_test(namespaces_of_one_controller_are_different_disks),
                 cmocka_unit_test(where_sysfs_is_silent_the_numbers_count),
                 cmocka_unit_test(files_are_their_inodes),
         };
