@@ -97,6 +97,13 @@ static int refuse_backend(struct hf_pr_connection *connection, enum hf_pr_backen
         return refuse(result);
 }
 
+/* Of a process that could not be had now: not what a device says that has no such command. */
+static int abort_command(struct hf_scsi_result *result)
+{
+        hf_scsi_refuse(result, HF_SENSE_ABORTED_COMMAND, HF_ASC_LUN_COMMUNICATION_FAILURE);
+        return 1;
+}
+
 /* As execute() of a backend. */
 static int run(struct hf_pr_connection *connection, enum hf_pr_backend_id id,
                const struct hf_pr_request *request, struct hf_scsi_result *result)
@@ -110,16 +117,19 @@ static int run(struct hf_pr_connection *connection, enum hf_pr_backend_id id,
                 return refuse_backend(connection, id, names[id], result);
         if (backend->stage == HF_PR_STAGE_CONNECTION)
                 return backend->execute(NULL, request, result, NULL);
-        if (open_backend(connection, id) < 0)
-                return refuse_backend(connection, id, backend->name, result);
+        r = open_backend(connection, id);
+        if (r < 0) {
+                complain(connection, HF_LOG_WARNING, "a backend's process cannot be had");
+                return abort_command(result);
+        }
         r = hf_pr_remote_execute(connection->backends[id], request, result, &note);
         if (*note.text)
                 complain(connection, HF_LOG_WARNING, note.text);
         if (r < 0) {
                 hf_close_fd(&connection->backends[id]);
-                hf_scsi_refuse(result, HF_SENSE_ABORTED_COMMAND, HF_ASC_LUN_COMMUNICATION_FAILURE);
+                return abort_command(result);
         }
-        return r < 0 ? 1 : r;
+        return r;
 }
 
 /* The number of the rule that denies, or 0. out: NULL where it could not be decoded. */
