@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "prhelper/options.h"
 
+#include "prhelper/peer.h"
+
 #include "base/cleanup.h"
+
+#include <string.h>
 
 #define PROGRAM "holdfast-pr-helper"
 
@@ -62,6 +66,10 @@ static int check(const struct hf_pr_arguments *arguments, struct hf_error *err)
         if (arguments->vm && !*arguments->vm)
                 return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_NONE,
                                     "--vm needs a name");
+        /* Cut, it could be that of another one. */
+        if (arguments->vm && strlen(arguments->vm) >= HF_PR_VM_MAX)
+                return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_NONE,
+                                    "--vm: a name has at most %d bytes", HF_PR_VM_MAX - 1);
         return 1;
 }
 
