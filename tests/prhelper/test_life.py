@@ -5,8 +5,10 @@ import os
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -115,6 +117,21 @@ def test_what_cannot_be_is_said_in_one_line_and_leaves_no_socket(folder, words, 
     assert not os.path.exists(path)
 
 
+def test_the_end_of_a_helper_leaves_the_socket_of_the_next_one(ours):
+    first = ours()
+    os.unlink(first.socket)
+    second = ours()
+    assert second.socket == first.socket
+    assert first.stop() == 0
+    with second.client() as client:
+        assert client.offered == bytes(4)
+
+
+def test_a_vm_whose_name_would_be_cut_is_refused(folder):
+    status, said = outcome(folder, "-k", os.path.join(folder, "s"), "--vm", "v" * 256)
+    assert status == 1 and "--vm" in one_line(said)
+
+
 # ---- background, PID file, socket activation ------------------------------------------------
 
 
@@ -135,6 +152,30 @@ def test_d_returns_when_the_socket_is_there_and_writes_the_pid(folder, nursery, 
     os.kill(pid, signal.SIGTERM)
     until(lambda: not is_there(pid), "the daemon's end")
     assert not os.path.exists(path) and not os.path.exists(pidfile)
+
+
+def test_the_pid_is_the_daemons_also_where_its_user_cannot_look_at_the_file(
+        folder, nursery, root):
+    private = os.path.join(folder, "private")
+    os.mkdir(private, 0o700)
+    path, pidfile = os.path.join(private, "d.sock"), os.path.join(private, "d.pid")
+    config = os.path.join(folder, "d.conf")
+    with open(config, "w", encoding="utf-8"):
+        pass
+    status, said = outcome(folder, "-d", "-u", "nobody", "-k", path, "-f", pidfile,
+                           "--config", config)
+    assert (status, said) == (0, "")
+    with prhelper.Client(path) as client:
+        (running,) = struct.unpack("3i", client.socket.getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[:1]
+        if is_there(running):
+            nursery.adopt(running)
+        with open(pidfile, encoding="ascii") as text:
+            pid = int(text.read())
+        assert is_there(pid)
+        assert os.readlink(f"/proc/{pid}/exe") == os.path.realpath(prhelper.OURS)
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not is_there(pid), "the daemon's end")
 
 
 ACTIVATE = """
@@ -277,6 +318,32 @@ def test_a_backend_that_dies_is_an_aborted_command_and_the_next_gets_a_new_one(o
         assert client.write(fd, prhelper.REGISTER, 0, 0x78).status == prhelper.GOOD
         assert client.read(fd, prhelper.READ_KEYS).keys == [0x78]
         os.close(fd)
+
+
+def test_a_command_whose_backend_cannot_be_had_is_aborted_and_not_unknown(ours, folder):
+    """What is told for a shortage must not be what a device says that has no reservations."""
+    config, disk = emulated(folder)
+    helper = ours(config=config)
+    until(lambda: not helper.children, "who asked whether we serve is gone")
+    fd = os.open(disk, os.O_RDWR)
+    with helper.client() as client:
+        (connection,) = helper.children
+        os.kill(connection, signal.SIGSTOP)
+        client.send(prhelper.pr_in(prhelper.READ_KEYS), fd)
+        helper.kill()
+        os.kill(connection, signal.SIGCONT)
+        assert client.answer(prhelper.PR_IN).why == "B/08/00"
+        until(lambda: not is_there(connection), "nothing is left behind")
+    os.close(fd)
+
+
+def test_children_that_it_was_started_with_are_no_backends_of_its(ours):
+    """A helper that is the first process of a container gets every orphan of it, too."""
+    helper = ours(wrapper=["sh", "-c", 'sleep 0.5 & exec "$@"', "sh"])
+    until(lambda: not helper.children, "the other child's end")
+    start = time.monotonic()
+    assert helper.stop() == 0
+    assert time.monotonic() - start < 4
 
 
 # ---- limits ---------------------------------------------------------------------------------
