@@ -100,5 +100,6 @@ void hf_pr_policy_read(const uint8_t cdb[static HF_PR_CDB_SIZE], const uint8_t *
                 .type = cdb[2] & 0x0f,
                 .key = n >= 8 ? hf_get64(list) : 0,
                 .new_key = n >= 16 ? hf_get64(list + 8) : 0,
+                .aptpl = n > 20 && list[20] & 0x01,
         };
 }

@@ -37,7 +37,7 @@ struct hf_pr_question {
 };
 
 /*
- * The action, type and keys of an OUT command as far as its bytes have them, for one that
+ * The action, type, keys and APTPL of an OUT command as far as its bytes have them, for one that
  * hf_pr_out_decode refuses: what we do not understand, a device may, and its keys are judged.
  */
 void hf_pr_policy_read(const uint8_t cdb[static HF_PR_CDB_SIZE], const uint8_t *list, size_t n,
