@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -114,6 +115,18 @@ static int remove_dead(const char *path, struct hf_error *err)
         return 0;
 }
 
+/* Of the socket alone: who may write its folder may have put a link to another file there. */
+static int add_to_mode(const char *path, mode_t mode)
+{
+        struct stat st;
+
+        if (lstat(path, &st) < 0)
+                return -1;
+        if (S_ISSOCK(st.st_mode) && (st.st_mode & 07777) == mode)
+                return 0;
+        return fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW);
+}
+
 /*
  * bind gives the file the mode of the socket less the umask, so setting it
  * before leaves no moment with more; chmod afterwards adds what umask took.
@@ -124,7 +137,7 @@ static int bind_with_mode(int fd, const struct sockaddr_un *address, mode_t mode
                 return -errno;
         if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
                 return -errno;
-        if (chmod(address->sun_path, mode) < 0) {
+        if (add_to_mode(address->sun_path, mode) < 0) {
                 int saved = errno;
 
                 (void)unlink(address->sun_path);

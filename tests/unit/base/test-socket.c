@@ -10,11 +10,26 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
 static char folder[] = "/tmp/holdfast-socket.XXXXXX";
 static char path[64];
+
+/* In place of the C library's: who may write the folder puts something else where we have bound. */
+static const char *put_there;
+
+int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t n)
+{
+        int r = (int)syscall(SYS_bind, fd, address.__sockaddr__, n);
+
+        if (r == 0 && put_there) {
+                assert_int_equal(unlink(path), 0);
+                assert_int_equal(symlink(put_there, path), 0);
+        }
+        return r;
+}
 
 static int make_folder(void **state)
 {
@@ -113,6 +128,25 @@ static void a_file_that_is_no_socket_is_kept(void **state)
         assert_int_equal(stat(path, &st), 0);
 }
 
+static void a_link_in_the_sockets_place_changes_no_other_files_mode(void **state)
+{
+        hf_cleanup_free char *other = NULL;
+        hf_cleanup_fd int file = -1, fd = -1;
+        mode_t old = umask(077);
+        struct stat st;
+
+        (void)state;
+        assert_true(asprintf(&other, "%s/other", folder) > 0);
+        file = open(other, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        put_there = other;
+        assert_true(hf_socket_listen(path, 0666, 5, &fd, NULL) < 0);
+        put_there = NULL;
+        (void)umask(old);
+        assert_int_equal(fstat(file, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+        assert_int_equal(unlink(other), 0);
+}
+
 static void a_path_that_is_too_long_is_refused(void **state)
 {
         char longer[200] = "/";
@@ -148,6 +182,8 @@ int main(void)
                                           remove_socket),
                 cmocka_unit_test_teardown(a_listener_with_a_full_queue_is_alive, remove_socket),
                 cmocka_unit_test_teardown(a_file_that_is_no_socket_is_kept, remove_socket),
+                cmocka_unit_test_teardown(a_link_in_the_sockets_place_changes_no_other_files_mode,
+                                          remove_socket),
                 cmocka_unit_test(a_path_that_is_too_long_is_refused),
                 cmocka_unit_test(a_peer_is_known_by_pid_and_user),
         };
