@@ -3,9 +3,13 @@
 
 #include "base/cleanup.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+
+/* Most devices of a stack that are looked at for one command. */
+#define STACK_MAX 128
 
 static bool is_device(const struct stat *st)
 {
@@ -75,4 +79,52 @@ bool hf_pr_same_disk(const char *sysfs, const struct stat *a, const struct stat 
                 return true;
         return disk_folder(sysfs, a, a_disk) && disk_folder(sysfs, b, b_disk) &&
                (!strcmp(a_disk, b_disk) || have_one_device(a, a_disk, b, b_disk));
+}
+
+/* One of those in the folder slaves of a disk. */
+static bool read_slave(const char *slaves, const char *name, struct stat *ret)
+{
+        hf_cleanup_free char *path = NULL;
+        hf_cleanup_file FILE *file = NULL;
+        unsigned int number_major, number_minor;
+
+        if (asprintf(&path, "%s/%s/dev", slaves, name) < 0) {
+                path = NULL;
+                return false;
+        }
+        file = fopen(path, "re");
+        if (!file || fscanf(file, "%u:%u", &number_major, &number_minor) != 2)
+                return false;
+        *ret = (struct stat){.st_mode = S_IFBLK, .st_rdev = makedev(number_major, number_minor)};
+        return true;
+}
+
+static bool stands_on(const char *sysfs, const struct stat *device, const struct stat *below,
+                      unsigned int *left)
+{
+        char disk[PATH_MAX], slaves[PATH_MAX];
+        hf_cleanup_dir DIR *dir = NULL;
+        const struct dirent *entry;
+        struct stat slave;
+
+        if (hf_pr_same_disk(sysfs, device, below) || (*left)-- == 0)
+                return true;
+        if (!S_ISBLK(device->st_mode) || !disk_folder(sysfs, device, disk) ||
+            !folder(disk, "slaves", slaves))
+                return false;
+        dir = opendir(slaves);
+        if (!dir)
+                return true;
+        while ((entry = readdir(dir)))
+                if (entry->d_name[0] != '.' && (!read_slave(slaves, entry->d_name, &slave) ||
+                                                stands_on(sysfs, &slave, below, left)))
+                        return true;
+        return false;
+}
+
+bool hf_pr_stands_on(const char *sysfs, const struct stat *device, const struct stat *below)
+{
+        unsigned int left = STACK_MAX;
+
+        return stands_on(sysfs, device, below, &left);
 }

@@ -72,7 +72,9 @@ static bool fits_device(const struct hf_pr_rule *rule, const struct hf_pr_questi
                 return true;
         if (stat(rule->device, &st) < 0)
                 return !rule->allow;
-        return hf_pr_same_disk(HF_PR_SYSFS, &st, question->device);
+        /* What is sent to a volume ends on its disk. */
+        return rule->allow ? hf_pr_same_disk(HF_PR_SYSFS, &st, question->device)
+                           : hf_pr_stands_on(HF_PR_SYSFS, question->device, &st);
 }
 
 static bool fits(const struct hf_pr_rule *rule, const struct hf_pr_question *question)

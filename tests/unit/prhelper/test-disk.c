@@ -29,6 +29,17 @@ static void make_link(const char *name, const char *target)
         assert_int_equal(symlink(target, path), 0);
 }
 
+static void write_number(const char *folder, const char *number)
+{
+        hf_cleanup_free char *path = NULL;
+        hf_cleanup_file FILE *file = NULL;
+
+        assert_true(asprintf(&path, "%s/%s/dev", top, folder) > 0);
+        file = fopen(path, "we");
+        assert_non_null(file);
+        assert_true(fprintf(file, "%s\n", number) > 0);
+}
+
 /* A namespace: its two nodes have its controller for their device, as all of that controller. */
 static void make_namespace(const char *block, const char *generic, unsigned int number)
 {
@@ -67,6 +78,19 @@ static int setup(void **state)
         make_link("dev/char/21:0", "../../devices/0:0:0:0/scsi_generic/sg0");
         make_link("dev/block/8:16", "../../devices/0:0:0:1/block/sdb");
         make_link("dev/block/7:0", "../../devices/virtual/block/loop0");
+        /* A logical volume on a volume on the first partition; and one on the second disk. */
+        make_dir("devices/virtual/block/dm-0/slaves");
+        make_dir("devices/virtual/block/dm-1/slaves");
+        make_dir("devices/virtual/block/dm-2/slaves");
+        make_link("devices/virtual/block/dm-0/slaves/sda1", "../../../../0:0:0:0/block/sda/sda1");
+        make_link("devices/virtual/block/dm-1/slaves/dm-0", "../../dm-0");
+        make_link("devices/virtual/block/dm-2/slaves/sdb", "../../../../0:0:0:1/block/sdb");
+        make_link("dev/block/253:0", "../../devices/virtual/block/dm-0");
+        make_link("dev/block/253:1", "../../devices/virtual/block/dm-1");
+        make_link("dev/block/253:2", "../../devices/virtual/block/dm-2");
+        write_number("devices/virtual/block/dm-0", "253:0");
+        write_number("devices/0:0:0:0/block/sda/sda1", "8:1");
+        write_number("devices/0:0:0:1/block/sdb", "8:16");
         make_namespace("nvme0n1", "ng0n1", 0);
         make_namespace("nvme0n2", "ng0n2", 1);
         return 0;
@@ -125,6 +149,26 @@ static void namespaces_of_one_controller_are_different_disks(void **state)
         assert_true(other(one, generic_two));
 }
 
+static void a_volume_stands_on_its_disk_and_on_no_other(void **state)
+{
+        struct stat sda = node(S_IFBLK, 8, 0), sg0 = node(S_IFCHR, 21, 0);
+        struct stat sdb = node(S_IFBLK, 8, 16), sda1 = node(S_IFBLK, 8, 1);
+        struct stat first = node(S_IFBLK, 253, 0), upper = node(S_IFBLK, 253, 1);
+        struct stat second = node(S_IFBLK, 253, 2);
+
+        (void)state;
+        assert_true(hf_pr_stands_on(top, &sda, &sda1));
+        assert_true(hf_pr_stands_on(top, &first, &sda));
+        assert_true(hf_pr_stands_on(top, &upper, &sda));
+        assert_true(hf_pr_stands_on(top, &upper, &sg0));
+        assert_true(hf_pr_stands_on(top, &upper, &first));
+        assert_false(hf_pr_stands_on(top, &upper, &sdb));
+        assert_true(hf_pr_stands_on(top, &second, &sdb));
+        assert_false(hf_pr_stands_on(top, &second, &sda));
+        assert_false(hf_pr_stands_on(top, &sda, &first));
+        assert_true(other(first, sda));
+}
+
 static void where_sysfs_is_silent_the_numbers_count(void **state)
 {
         struct stat loop = node(S_IFBLK, 7, 0), unknown = node(S_IFBLK, 9, 9);
@@ -154,6 +198,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_partition_and_the_generic_node_are_the_disk),
                 cmocka_unit_test(namespaces_of_one_controller_are_different_disks),
+                cmocka_unit_test(a_volume_stands_on_its_disk_and_on_no_other),
                 cmocka_unit_test(where_sysfs_is_silent_the_numbers_count),
                 cmocka_unit_test(files_are_their_inodes),
         };
