@@ -5,7 +5,15 @@
 #include "base/process.h"
 #include "base/socket.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
+
+/* Newer than the C library's headers may be. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
 
 /* More than any cgroup's path may have. */
 #define CGROUP_MAX 8192
@@ -148,6 +156,35 @@ static void read_cgroup(pid_t pid, char ret[static HF_PR_VM_MAX])
         (void)hf_pr_peer_vm_of_cgroup(text, ret);
 }
 
+/*
+ * Whether the process that connected is gone. Then another may have its number: what /proc says of
+ * that is not about the peer. Kernels before 6.5 do not tell.
+ */
+static bool has_ended(int connection)
+{
+        hf_cleanup_fd int pidfd = -1;
+        int fd;
+        socklen_t len = sizeof(fd);
+
+        if (getsockopt(connection, SOL_SOCKET, SO_PEERPIDFD, &fd, &len) < 0)
+                return errno != ENOPROTOOPT;
+        pidfd = fd;
+        return hf_process_pidfd_is_dead(pidfd) != 0;
+}
+
+/* What the process says of itself, or others of it, where it is still the one that connected. */
+static void look_at_process(int connection, bool find_vm, struct hf_pr_peer *peer)
+{
+        struct hf_pr_peer seen = *peer;
+
+        (void)hf_process_start(peer->pid, &seen.start);
+        (void)hf_process_comm(peer->pid, seen.comm, sizeof(seen.comm));
+        if (find_vm)
+                read_cgroup(peer->pid, seen.vm);
+        if (!has_ended(connection))
+                *peer = seen;
+}
+
 int hf_pr_peer_of(int connection, const char *vm, const char *socket, struct hf_pr_peer *ret,
                   struct hf_error *err)
 {
@@ -157,13 +194,11 @@ int hf_pr_peer_of(int connection, const char *vm, const char *socket, struct hf_
         if (r < 0)
                 return r;
         *ret = (struct hf_pr_peer){.pid = peer.pid, .uid = peer.uid, .gid = peer.gid};
-        if (peer.pid > 0) {
-                (void)hf_process_start(peer.pid, &ret->start);
-                (void)hf_process_comm(peer.pid, ret->comm, sizeof(ret->comm));
-        }
         if (vm)
                 (void)snprintf(ret->vm, sizeof(ret->vm), "%s", vm);
-        else if ((!socket || hf_pr_peer_vm_of_socket(socket, ret->vm) < 0) && peer.pid > 0)
-                read_cgroup(peer.pid, ret->vm);
+        else if (socket)
+                (void)hf_pr_peer_vm_of_socket(socket, ret->vm);
+        if (peer.pid > 0)
+                look_at_process(connection, !*ret->vm, ret);
         return 0;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Start, end, and what one connection means for another."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -373,6 +374,52 @@ def test_more_connections_than_there_may_be_are_closed_and_make_room_when_they_g
     with helper.client() as fourth:
         assert fourth.read(null, 0).why == "B/00/06"
     second.close()
+
+
+def start_as(pid):
+    """Starts a process with that number, which is free."""
+    number = ctypes.c_int(pid)
+    # struct clone_args: exit_signal is the fifth, set_tid and its size the ninth and tenth.
+    how = (ctypes.c_uint64 * 11)(0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(number), 1)
+    libc = ctypes.CDLL(None, use_errno=True)
+    got = libc.syscall(ctypes.c_long(435), how, ctypes.c_size_t(ctypes.sizeof(how)))
+    if got == 0:
+        os.execv("/usr/bin/sleep", ["sleep", "60"])
+    if got < 0:
+        pytest.skip(f"clone3 with a number: {os.strerror(ctypes.get_errno())}")
+    assert got == pid
+    return pid
+
+
+def test_who_has_the_number_of_a_peer_that_ended_is_not_taken_for_it(ours, root, null):
+    if [int(n) for n in os.uname().release.split(".")[:2]] < [6, 5]:
+        pytest.skip("the kernel does not know whether a peer has ended (Linux 6.5)")
+    helper = ours(config='log_outputs = "1:stderr"\n')
+    helper.process.send_signal(signal.SIGSTOP)
+    parent, child = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        link = socket.socket(socket.AF_UNIX)
+        link.connect(helper.socket)
+        socket.send_fds(child, [b"x"], [link.fileno()])
+        os._exit(0)
+    _, fds, _, _ = socket.recv_fds(parent, 1, 1)
+    os.waitpid(pid, 0)
+    other = start_as(pid)
+    try:
+        helper.process.send_signal(signal.SIGCONT)
+        with helper.client() as client:
+            client.socket.close()
+            client.socket = socket.socket(fileno=fds[0])
+            client.socket.settimeout(10)
+            client.greet()
+            assert client.write(null, prhelper.REGISTER, 0, 1).why == "B/00/06"
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+    until(lambda: "register on" in helper.log(), "the audit")
+    assert "sleep" not in helper.log()
+    assert f"(pid {pid}, uid 0)" in helper.log()
 
 
 def connect_as(uid, path):
