@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import select
 import signal
 import socket
 import stat
@@ -345,6 +346,22 @@ def test_children_that_it_was_started_with_are_no_backends_of_its(ours):
     start = time.monotonic()
     assert helper.stop() == 0
     assert time.monotonic() - start < 4
+
+
+def test_a_peer_that_trickles_its_request_holds_up_the_end_for_a_second_alone(ours, null):
+    helper = ours(config="request_timeout = 0\n")
+    with helper.client() as slow:
+        slow.send(prhelper.pr_in(0)[:1], null)
+        until(lambda: len(helper.children) == 1, "one connection is left")
+        (connection,) = helper.children
+        helper.kill()
+        end = time.monotonic() + 4
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for byte in prhelper.pr_out(0)[1:]:
+                slow.send(bytes([byte]))
+                select.select([], [], [], 0.4)
+        assert time.monotonic() < end
+        until(lambda: not is_there(connection), "nothing is left behind")
 
 
 # ---- limits ---------------------------------------------------------------------------------
