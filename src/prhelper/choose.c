@@ -11,13 +11,19 @@
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
-/* The settings' unit that this is, or NULL. */
+/*
+ * The settings' unit that this is, or NULL. A file is looked for among files alone: who has a disk
+ * is not to wait for the file server on which the images of others are.
+ */
 static const char *find_unit(const struct hf_pr_settings *settings, const char *sysfs,
                              const struct stat *st)
 {
         for (size_t i = 0; i < settings->n_units; i++) {
+                bool device = S_ISBLK(st->st_mode) || S_ISCHR(st->st_mode);
                 struct stat named;
 
+                if (device && settings->units[i].file)
+                        continue;
                 if (stat(settings->units[i].path, &named) == 0 &&
                     hf_pr_same_disk(sysfs, &named, st))
                         return settings->units[i].name;
