@@ -45,7 +45,8 @@ static bool has_key(const struct hf_pr_rule *rule, uint64_t key)
 
 /*
  * An allow vouches for every key, so one that it does not name is too many; a deny is about each
- * of its keys. A command without keys is nothing that a deny could mean.
+ * of its keys. A command without keys is nothing that a deny could mean; but where all registrants
+ * hold a reservation, to preempt the key 0 is to preempt all of theirs.
  */
 static bool fits_key(const struct hf_pr_rule *rule, const struct hf_pr_question *question)
 {
@@ -57,6 +58,10 @@ static bool fits_key(const struct hf_pr_rule *rule, const struct hf_pr_question 
                 keys[0] = question->out->key;
                 keys[1] = question->out->new_key;
         }
+        if (question->out && !keys[1] &&
+            (question->out->action == HF_PR_PREEMPT ||
+             question->out->action == HF_PR_PREEMPT_AND_ABORT))
+                return !rule->allow;
         for (size_t i = 0; i < HF_ARRAY_LEN(keys); i++)
                 if (keys[i] && has_key(rule, keys[i]) != rule->allow)
                         return !rule->allow;
