@@ -7,7 +7,6 @@ import select
 import signal
 import socket
 import stat
-import struct
 import subprocess
 import sys
 import time
@@ -156,6 +155,19 @@ def test_d_returns_when_the_socket_is_there_and_writes_the_pid(folder, nursery, 
     assert not os.path.exists(path) and not os.path.exists(pidfile)
 
 
+def served_by(path):
+    """The processes that were started with this path, without asking them."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as text:
+                if path in text.read().split("\0"):
+                    found.append(int(pid))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
 def test_the_pid_is_the_daemons_also_where_its_user_cannot_look_at_the_file(
         folder, nursery, root):
     private = os.path.join(folder, "private")
@@ -167,15 +179,10 @@ def test_the_pid_is_the_daemons_also_where_its_user_cannot_look_at_the_file(
     status, said = outcome(folder, "-d", "-u", "nobody", "-k", path, "-f", pidfile,
                            "--config", config)
     assert (status, said) == (0, "")
-    with prhelper.Client(path) as client:
-        (running,) = struct.unpack("3i", client.socket.getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[:1]
-        if is_there(running):
-            nursery.adopt(running)
-        with open(pidfile, encoding="ascii") as text:
-            pid = int(text.read())
-        assert is_there(pid)
-        assert os.readlink(f"/proc/{pid}/exe") == os.path.realpath(prhelper.OURS)
+    (pid,) = served_by(path)
+    nursery.adopt(pid)
+    with open(pidfile, encoding="ascii") as text:
+        assert int(text.read()) == pid
     os.kill(pid, signal.SIGTERM)
     until(lambda: not is_there(pid), "the daemon's end")
 
