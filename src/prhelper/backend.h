@@ -34,8 +34,10 @@ struct hf_pr_request {
 struct hf_pr_backend {
         const char *name; /* as in the settings' `backends` */
         enum hf_pr_stage stage;
-        /* Finds out itself whether a device is its own: runs also where the settings leave it out,
-           and then refuses those that are. */
+        /*
+         * Finds out itself whether a device is its own: runs also where the settings leave it out,
+         * and then refuses those that are.
+         */
         bool sorts;
 
         /*

@@ -13,7 +13,7 @@ enum hf_pr_backend_id {
         HF_PR_BACKENDS,
 };
 
-/* NULL: not known to this program, or no such number. */
+/* NULL: no such number. */
 const struct hf_pr_backend *hf_pr_backend_of(unsigned int id);
 
 /* Whether commands may be given to it. */

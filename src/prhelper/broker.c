@@ -67,6 +67,12 @@ void hf_pr_broker_answer(int control, int socket)
                 at->cmsg_len = CMSG_LEN(sizeof(int));
                 memcpy(CMSG_DATA(at), &socket, sizeof(int));
         }
+        if (sendmsg(control, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || socket < 0)
+                return;
+        /* The kernel limits descriptors on their way; who waits for an answer has to get one. */
+        answer = 0;
+        message.msg_control = NULL;
+        message.msg_controllen = 0;
         /* A connection's process that does not take it has ended, or waits for nothing. */
         (void)sendmsg(control, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

@@ -14,18 +14,20 @@
 /*
  * The settings' unit that this is, or NULL. A disk that is named is all of it, unless a partition
  * of it has a name of its own. A partition that is named is just that: its neighbour has other
- * data, and would else be told of reservations that are not its own.
+ * data, and would else be told of reservations that are not its own. A file is looked for among
+ * files alone: who has a disk is not to wait for the file server with the images of others.
  */
 static const char *find_unit(const struct hf_pr_settings *settings, const char *sysfs,
                              const struct stat *st)
 {
+        bool device = S_ISBLK(st->st_mode) || S_ISCHR(st->st_mode);
         const char *disk = NULL;
 
         for (size_t i = 0; i < settings->n_units; i++) {
                 const struct hf_pr_unit *unit = &settings->units[i];
                 struct stat named;
 
-                if (stat(unit->path, &named) < 0)
+                if ((device && unit->file) || stat(unit->path, &named) < 0)
                         continue;
                 if (hf_pr_same_node(&named, st))
                         return unit->name;

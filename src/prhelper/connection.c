@@ -97,47 +97,60 @@ static int refuse_backend(struct hf_pr_connection *connection, enum hf_pr_backen
         return refuse(result);
 }
 
+/* Of a process that could not be had now: not what a device says that has no such command. */
+static int abort_command(struct hf_scsi_result *result)
+{
+        hf_scsi_refuse(result, HF_SENSE_ABORTED_COMMAND, HF_ASC_LUN_COMMUNICATION_FAILURE);
+        return 1;
+}
+
 /* As execute() of a backend. */
 static int run(struct hf_pr_connection *connection, enum hf_pr_backend_id id,
                const struct hf_pr_request *request, struct hf_scsi_result *result)
 {
-        static const char *const names[] = {"sgio", "mpath", "nvme", "emulated"};
         const struct hf_pr_backend *backend = hf_pr_backend_of(id);
         struct hf_error note = {0};
         int r;
 
-        if (!backend || !hf_pr_settings_allow(connection->settings, names[id]))
-                return refuse_backend(connection, id, names[id], result);
+        if (!hf_pr_backend_runs(backend, connection->settings))
+                return refuse_backend(connection, id, backend->name, result);
         if (backend->stage == HF_PR_STAGE_CONNECTION)
                 return backend->execute(NULL, request, result, NULL);
-        if (open_backend(connection, id) < 0)
-                return refuse_backend(connection, id, backend->name, result);
+        r = open_backend(connection, id);
+        if (r < 0) {
+                complain(connection, HF_LOG_WARNING, "a backend's process cannot be had");
+                return abort_command(result);
+        }
         r = hf_pr_remote_execute(connection->backends[id], request, result, &note);
         if (*note.text)
                 complain(connection, HF_LOG_WARNING, note.text);
         if (r < 0) {
                 hf_close_fd(&connection->backends[id]);
-                hf_scsi_refuse(result, HF_SENSE_ABORTED_COMMAND, HF_ASC_LUN_COMMUNICATION_FAILURE);
+                return abort_command(result);
         }
-        return r < 0 ? 1 : r;
+        return r;
 }
 
-/* The number of the rule that denies, or 0. out: NULL where it could not be decoded. */
+/* The number of the rule that denies, or 0. out: NULL for an IN command. */
 static int judge(const struct hf_pr_connection *connection, const struct hf_pr_request *request,
                  const struct hf_pr_out *out)
 {
-        struct hf_pr_question question = {.peer = &connection->peer,
-                                          .device = &request->st,
-                                          .out = out,
-                                          .in = hf_pr_in_action(request->cdb)};
-        struct hf_pr_out read;
-
-        if (!out && request->cdb[0] == HF_PR_OUT) {
-                hf_pr_policy_read(request->cdb, request->data, hf_pr_length(request->cdb), &read);
-                question.out = &read;
-        }
+        const struct hf_pr_question question = {.peer = &connection->peer,
+                                                .device = &request->st,
+                                                .out = out,
+                                                .in = hf_pr_in_action(request->cdb)};
 
         return hf_pr_policy_judge(connection->settings->policy, &question);
+}
+
+/* As much as there is of it. Returns whether its keys are there, for the audit. */
+static bool read_out(const struct hf_pr_request *request, struct hf_pr_out *ret)
+{
+        size_t n = hf_pr_length(request->cdb);
+
+        if (hf_pr_out_decode(request->cdb, request->data, n, ret) != HF_PR_FAULT_NONE)
+                hf_pr_policy_read(request->cdb, request->data, n, ret);
+        return n >= HF_PR_LIST_SIZE;
 }
 
 static bool is_read_only(int fd)
@@ -159,7 +172,7 @@ static const char *carry_out(struct hf_pr_connection *connection, struct hf_pr_r
                 choice.backend = HF_PR_BACKEND_SGIO;
                 (void)run(connection, HF_PR_BACKEND_SGIO, request, result);
         }
-        return hf_pr_backend_of(choice.backend) ? hf_pr_backend_of(choice.backend)->name : "none";
+        return hf_pr_backend_of(choice.backend)->name;
 }
 
 /*
@@ -181,20 +194,20 @@ static void tidy(const uint8_t *cdb, struct hf_scsi_result *result)
 static void execute(struct hf_pr_connection *connection, struct hf_pr_request *request,
                     struct hf_scsi_result *result)
 {
-        bool is_out = request->cdb[0] == HF_PR_OUT, decoded;
+        bool is_out = request->cdb[0] == HF_PR_OUT, has_keys = false;
         const char *backend = "none";
         struct hf_pr_out out = {0};
         int rule = 0;
 
         hf_scsi_status(result, HF_SCSI_GOOD);
-        decoded = is_out && hf_pr_out_decode(request->cdb, request->data,
-                                             hf_pr_length(request->cdb), &out) == HF_PR_FAULT_NONE;
+        if (is_out)
+                has_keys = read_out(request, &out);
         if (fstat(request->fd, &request->st) < 0) {
                 hf_scsi_refuse(result, HF_SENSE_ABORTED_COMMAND, HF_ASC_IO_PROCESS_TERMINATED);
         } else if (is_out && is_read_only(request->fd)) {
                 (void)refuse(result);
         } else {
-                rule = judge(connection, request, decoded ? &out : NULL);
+                rule = judge(connection, request, is_out ? &out : NULL);
                 if (rule)
                         (void)refuse(result);
                 else
@@ -202,7 +215,7 @@ static void execute(struct hf_pr_connection *connection, struct hf_pr_request *r
         }
         tidy(request->cdb, result);
         if (is_out)
-                hf_pr_audit(&connection->peer, request, backend, decoded ? &out : NULL, rule,
+                hf_pr_audit(&connection->peer, request, backend, has_keys ? &out : NULL, rule,
                             result);
 }
 

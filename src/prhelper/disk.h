@@ -22,3 +22,9 @@ bool hf_pr_same_disk(const char *sysfs, const struct stat *a, const struct stat 
 bool hf_pr_same_node(const struct stat *a, const struct stat *b);
 
 bool hf_pr_is_partition(const char *sysfs, const struct stat *st);
+
+/*
+ * Whether a device is that other one or stands on it, however many volumes, maps or the like there
+ * are between them: a command to it may end there. Where that cannot be told, it does.
+ */
+bool hf_pr_stands_on(const char *sysfs, const struct stat *device, const struct stat *below);

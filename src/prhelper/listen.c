@@ -70,7 +70,8 @@ static int set_group(const char *path, const char *name, struct hf_error *err)
         if (!group)
                 return hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_NONE,
                                     "socket_group: there is no group \"%s\"", name);
-        if (chown(path, (uid_t)-1, group->gr_gid) < 0)
+        /* Not what a link leads to: the folder may be the peer's. */
+        if (lchown(path, (uid_t)-1, group->gr_gid) < 0)
                 return hf_error_sys(err, errno, "cannot give %s to the group %s", path, name);
         return 0;
 }

@@ -16,6 +16,7 @@
 #include "base/pidfile.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 static int fail(const struct hf_error *err)
 {
@@ -38,7 +39,7 @@ static bool needs_admin(const struct hf_pr_settings *settings)
         for (unsigned int id = 0; id < HF_PR_BACKENDS; id++) {
                 const struct hf_pr_backend *backend = hf_pr_backend_of(id);
 
-                if (backend && hf_pr_settings_allow(settings, backend->name) &&
+                if (hf_pr_settings_allow(settings, backend->name) &&
                     (backend->stage == HF_PR_STAGE_MAPPER || backend->stage == HF_PR_STAGE_NVME))
                         return true;
         }
@@ -78,6 +79,7 @@ static int prepare(const struct hf_pr_arguments *arguments, struct hf_pr_server 
                    struct hf_error *err)
 {
         const struct hf_pr_settings *settings = server->settings;
+        struct stat st;
         uid_t uid;
         gid_t gid;
         int r = hf_pr_identity(arguments->user, arguments->group, &uid, &gid, err);
@@ -94,6 +96,10 @@ static int prepare(const struct hf_pr_arguments *arguments, struct hf_pr_server 
         if (r < 0)
                 return r;
         server->socket = *path ? path : NULL;
+        if (server->socket && lstat(path, &st) == 0) {
+                server->socket_device = st.st_dev;
+                server->socket_inode = st.st_ino;
+        }
         r = hf_pr_stage_enter(HF_PR_STAGE_SERVE, uid, gid, needs_admin(settings), err);
         if (r >= 0)
                 r = go_into_background(arguments, pidfile, server->pidfile, err);

@@ -5,7 +5,15 @@
 #include "base/process.h"
 #include "base/socket.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
+
+/* Newer than the C library's headers may be. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
 
 /* More than any cgroup's path may have. */
 #define CGROUP_MAX 8192
@@ -90,23 +98,64 @@ static int unescape(const char *name, size_t len, char ret[static HF_PR_VM_MAX])
         return take_name(plain, n, ret);
 }
 
-int hf_pr_peer_vm_of_cgroup(const char *cgroup, char ret[static HF_PR_VM_MAX])
+static bool ends_with(const char *text, size_t len, const char *suffix)
+{
+        size_t n = strlen(suffix);
+
+        return len > n && !strncmp(text + len - n, suffix, n);
+}
+
+/* Of one line, where it is of a hierarchy that systemd keeps; NULL otherwise. */
+static const char *path_of(const char *line)
+{
+        const char *path = skip_number(line, "", "::");
+
+        return path ? path : skip_number(line, "", ":name=systemd:");
+}
+
+/*
+ * The first folder below slices. These are systemd's alone; a service or a scope may be given to
+ * a user, who then makes folders in it and calls them what he likes.
+ */
+static const char *skip_slices(const char *path, size_t *ret_len)
+{
+        size_t len = 0;
+
+        do {
+                path += len;
+                if (*path != '/')
+                        return NULL;
+                len = strcspn(++path, "/\n");
+        } while (ends_with(path, len, ".slice"));
+        *ret_len = len;
+        return path;
+}
+
+static int vm_of_line(const char *line, char ret[static HF_PR_VM_MAX])
 {
         /* /machine.slice/machine-qemu\x2d12\x2dNAME.scope, with folders of libvirt's below. */
         static const char prefix[] = "machine-qemu\\x2d", suffix[] = ".scope";
-        const char *at = cgroup;
+        const char *path = path_of(line), *name;
         char plain[HF_PR_VM_MAX];
+        size_t len;
 
-        while ((at = strchr(at, '/'))) {
-                const char *name = skip_number(++at, prefix, "\\x2d");
-                size_t len = name ? strcspn(name, "/\n") : 0;
+        path = path ? skip_slices(path, &len) : NULL;
+        if (!path || !ends_with(path, len, suffix))
+                return -ENOENT;
+        name = skip_number(path, prefix, "\\x2d");
+        if (!name || name > path + len - strlen(suffix))
+                return -ENOENT;
+        if (unescape(name, (size_t)(path + len - name) - strlen(suffix), plain) < 0)
+                return -ENOENT;
+        return take_machine(strspn(path + strlen(prefix), "0123456789"), plain, ret);
+}
 
-                if (len <= strlen(suffix) ||
-                    strncmp(name + len - strlen(suffix), suffix, strlen(suffix)) != 0)
-                        continue;
-                if (unescape(name, len - strlen(suffix), plain) < 0)
-                        return -ENOENT;
-                return take_machine(strspn(at + strlen(prefix), "0123456789"), plain, ret);
+int hf_pr_peer_vm_of_cgroup(const char *cgroup, char ret[static HF_PR_VM_MAX])
+{
+        for (const char *line = cgroup; line; line = strchr(line, '\n')) {
+                line += *line == '\n';
+                if (vm_of_line(line, ret) == 0)
+                        return 0;
         }
         return -ENOENT;
 }
@@ -135,6 +184,39 @@ static void read_cgroup(pid_t pid, char ret[static CGROUP_MAX])
         ret[file ? fread(ret, 1, CGROUP_MAX - 1, file) : 0] = '\0';
 }
 
+/*
+ * Whether the process that connected is gone. Then another may have its number: what /proc says of
+ * that is not about the peer. Kernels before 6.5 do not tell.
+ */
+static bool has_ended(int connection)
+{
+        hf_cleanup_fd int pidfd = -1;
+        int fd;
+        socklen_t len = sizeof(fd);
+
+        if (getsockopt(connection, SOL_SOCKET, SO_PEERPIDFD, &fd, &len) < 0)
+                return errno != ENOPROTOOPT;
+        pidfd = fd;
+        return hf_process_pidfd_is_dead(pidfd) != 0;
+}
+
+/*
+ * What the process says of itself, or others of it, where it is still the one that connected:
+ * *peer, and its cgroup at ret.
+ */
+static void look_at_process(int connection, char ret[static CGROUP_MAX], struct hf_pr_peer *peer)
+{
+        struct hf_pr_peer seen = *peer;
+
+        (void)hf_process_start(peer->pid, &seen.start);
+        (void)hf_process_comm(peer->pid, seen.comm, sizeof(seen.comm));
+        read_cgroup(peer->pid, ret);
+        if (has_ended(connection))
+                *ret = '\0';
+        else
+                *peer = seen;
+}
+
 int hf_pr_peer_of(int connection, const char *vm, const char *socket, struct hf_pr_peer *ret,
                   struct hf_error *err)
 {
@@ -145,14 +227,11 @@ int hf_pr_peer_of(int connection, const char *vm, const char *socket, struct hf_
         if (r < 0)
                 return r;
         *ret = (struct hf_pr_peer){.pid = peer.pid, .uid = peer.uid, .gid = peer.gid};
-        if (peer.pid > 0) {
-                (void)hf_process_start(peer.pid, &ret->start);
-                (void)hf_process_comm(peer.pid, ret->comm, sizeof(ret->comm));
-                read_cgroup(peer.pid, cgroup);
-        }
         if (vm)
                 (void)snprintf(ret->vm, sizeof(ret->vm), "%s", vm);
-        else
+        if (peer.pid > 0)
+                look_at_process(connection, cgroup, ret);
+        if (!vm)
                 (void)hf_pr_peer_vm_of(socket, cgroup, ret->vm);
         return 0;
 }

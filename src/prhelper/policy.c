@@ -45,7 +45,8 @@ static bool has_key(const struct hf_pr_rule *rule, uint64_t key)
 
 /*
  * An allow vouches for every key, so one that it does not name is too many; a deny is about each
- * of its keys. A command without keys is nothing that a deny could mean.
+ * of its keys. A command without keys is nothing that a deny could mean; but where all registrants
+ * hold a reservation, to preempt the key 0 is to preempt all of theirs.
  */
 static bool fits_key(const struct hf_pr_rule *rule, const struct hf_pr_question *question)
 {
@@ -57,6 +58,10 @@ static bool fits_key(const struct hf_pr_rule *rule, const struct hf_pr_question 
                 keys[0] = question->out->key;
                 keys[1] = question->out->new_key;
         }
+        if (question->out && !keys[1] &&
+            (question->out->action == HF_PR_PREEMPT ||
+             question->out->action == HF_PR_PREEMPT_AND_ABORT))
+                return !rule->allow;
         for (size_t i = 0; i < HF_ARRAY_LEN(keys); i++)
                 if (keys[i] && has_key(rule, keys[i]) != rule->allow)
                         return !rule->allow;
@@ -72,7 +77,9 @@ static bool fits_device(const struct hf_pr_rule *rule, const struct hf_pr_questi
                 return true;
         if (stat(rule->device, &st) < 0)
                 return !rule->allow;
-        return hf_pr_same_disk(HF_PR_SYSFS, &st, question->device);
+        /* What is sent to a volume ends on its disk. */
+        return rule->allow ? hf_pr_same_disk(HF_PR_SYSFS, &st, question->device)
+                           : hf_pr_stands_on(HF_PR_SYSFS, question->device, &st);
 }
 
 static bool fits(const struct hf_pr_rule *rule, const struct hf_pr_question *question)
@@ -100,5 +107,6 @@ void hf_pr_policy_read(const uint8_t cdb[static HF_PR_CDB_SIZE], const uint8_t *
                 .type = cdb[2] & 0x0f,
                 .key = n >= 8 ? hf_get64(list) : 0,
                 .new_key = n >= 16 ? hf_get64(list + 8) : 0,
+                .aptpl = n > 20 && list[20] & 0x01,
         };
 }

@@ -9,9 +9,10 @@
  *
  * A word that is not there fits everything. action: the names of hf_pr_out_name and hf_pr_in_name,
  * "in" and "out" for all of a command. key: each key that the command carries has to be among
- * them for an allow, one of them for a deny (0 is no key). vm: what peer.h found; a peer of which
- * that is not known fits no vm= of an allow, and every vm= of a deny. device: any path to it, or to
- * a partition or the generic node of the same disk. A value with blanks stands in quotation marks.
+ * them for an allow, one of them for a deny (0 is no key, but as the one to preempt, every key).
+ * vm: what peer.h found; a peer of which that is not known fits no vm= of an allow, and every vm=
+ * of a deny. device: any path to it, or to a partition or the generic node of the same disk; of a
+ * deny also what stands on it. A value with blanks stands in quotation marks.
  */
 
 #include "prhelper/peer.h"
@@ -37,7 +38,7 @@ struct hf_pr_question {
 };
 
 /*
- * The action, type and keys of an OUT command as far as its bytes have them, for one that
+ * The action, type, keys and APTPL of an OUT command as far as its bytes have them, for one that
  * hf_pr_out_decode refuses: what we do not understand, a device may, and its keys are judged.
  */
 void hf_pr_policy_read(const uint8_t cdb[static HF_PR_CDB_SIZE], const uint8_t *list, size_t n,

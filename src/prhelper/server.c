@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define MODULE "prhelper.server"
@@ -108,6 +109,17 @@ static _Noreturn void live_backend(struct hf_pr_server *server, const struct hf_
         _exit(EXIT_SUCCESS);
 }
 
+/* For one backend more. */
+static int make_room(struct hf_pr_server *server)
+{
+        pid_t *grown = reallocarray(server->backends, server->n_backends + 1, sizeof(*grown));
+
+        if (!grown)
+                return -ENOMEM;
+        server->backends = grown;
+        return 0;
+}
+
 /*
  * One of each kind for a connection, whatever its process asks for: it asks again when it has given
  * up the one that it had.
@@ -119,7 +131,7 @@ static void start_backend(struct hf_pr_server *server, struct hf_pr_client *clie
         pid_t pid = -1;
 
         if (!backend || backend->stage == HF_PR_STAGE_CONNECTION ||
-            !hf_pr_settings_allow(server->settings, backend->name) ||
+            !hf_pr_backend_runs(backend, server->settings) || make_room(server) < 0 ||
             socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
                 hf_pr_broker_answer(control, -1);
                 return;
@@ -135,7 +147,7 @@ static void start_backend(struct hf_pr_server *server, struct hf_pr_client *clie
                 hf_log(HF_LOG_ERROR, MODULE, "cannot make a process for the backend %s: %s",
                        backend->name, strerrordesc_np(errno));
         else
-                server->n_backends++;
+                server->backends[server->n_backends++] = pid;
         client->backends[id] = pid;
         hf_pr_broker_answer(control, pid > 0 ? pair[0] : -1);
         (void)close(pair[0]);
@@ -237,28 +249,36 @@ static void remove_client(struct hf_pr_server *server, size_t i)
 }
 
 /* Its number may be another process's from now on. */
-static void bury_backend(struct hf_pr_server *server, pid_t pid)
+static void remove_backend(struct hf_pr_server *server, size_t at)
 {
-        server->n_backends--;
+        pid_t pid = server->backends[at];
+
+        server->backends[at] = server->backends[--server->n_backends];
         for (size_t i = 0; i < server->n_clients; i++)
                 for (size_t k = 0; k < HF_PR_BACKENDS; k++)
                         if (server->clients[i].backends[k] == pid)
                                 server->clients[i].backends[k] = 0;
 }
 
+/* Not each child is ours: the program that became us may have had some, and process 1 has orphans.
+ */
 static void bury(struct hf_pr_server *server, pid_t pid, int status)
 {
-        size_t i = 0;
+        size_t i = 0, k = 0;
 
         while (i < server->n_clients && server->clients[i].pid != pid)
                 i++;
+        while (k < server->n_backends && server->backends[k] != pid)
+                k++;
+        if (i == server->n_clients && k == server->n_backends)
+                return;
         if (WIFSIGNALED(status))
                 hf_log(HF_LOG_ERROR, MODULE, "the process of a %s was ended by signal %d",
                        i < server->n_clients ? "connection" : "backend", WTERMSIG(status));
         if (i < server->n_clients)
                 remove_client(server, i);
         else
-                bury_backend(server, pid);
+                remove_backend(server, k);
 }
 
 static void reap(struct hf_pr_server *server)
@@ -272,12 +292,21 @@ static void reap(struct hf_pr_server *server)
 
 /* ---- the loop --------------------------------------------------------------------------- */
 
+/* Whoever removed our socket may have another helper there by now. */
+static bool is_ours(const struct hf_pr_server *server)
+{
+        struct stat st;
+
+        return lstat(server->socket, &st) < 0 ||
+               (st.st_dev == server->socket_device && st.st_ino == server->socket_inode);
+}
+
 static void stop(struct hf_pr_server *server)
 {
         if (server->stopping)
                 return;
         server->stopping = true;
-        if (server->socket && unlink(server->socket) < 0 && errno != ENOENT)
+        if (server->socket && is_ours(server) && unlink(server->socket) < 0 && errno != ENOENT)
                 hf_log(HF_LOG_WARNING, MODULE, "cannot remove the socket %s: %s", server->socket,
                        strerrordesc_np(errno));
         hf_close_fd(&server->listener);
@@ -372,6 +401,8 @@ int hf_pr_server_run(struct hf_pr_server *server, struct hf_error *err)
         r = finish(server);
         hf_close_fd(&server->signals);
         free(server->clients);
+        free(server->backends);
         server->clients = NULL;
+        server->backends = NULL;
         return r < 0 ? hf_error_sys(err, -r, "cannot wait for the connections' processes") : 0;
 }

@@ -21,13 +21,17 @@ struct hf_pr_client;
 
 struct hf_pr_server {
         const struct hf_pr_settings *settings;
-        const char *vm;     /* of the option --vm, or NULL */
-        const char *socket; /* the path that we listen on; NULL: passed by systemd */
-        char host[256];     /* this host's name as an initiator */
+        const char *vm;      /* of the option --vm, or NULL */
+        const char *socket;  /* the path that we listen on; NULL: passed by systemd */
+        dev_t socket_device; /* of that path, to know it again */
+        ino_t socket_inode;
+        char host[256]; /* this host's name as an initiator */
         int listener, signals;
         int pidfile; /* -1: none; children must not hold its lock */
         struct hf_pr_client *clients;
-        size_t n_clients, n_backends;
+        size_t n_clients;
+        pid_t *backends; /* all that live, also those whose connection is gone */
+        size_t n_backends;
         bool stopping;
         bool short_of; /* descriptors, and it was said */
 };

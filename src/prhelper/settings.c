@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define KEY(type, field, key, ...)                                                                 \
         {                                                                                          \
@@ -148,6 +149,7 @@ static int read_unit(struct hf_pr_settings *settings, const char *text, struct h
 {
         struct hf_pr_unit *unit = &settings->units[settings->n_units];
         const char *as = find_as(text);
+        struct stat st;
 
         if (!as || text[0] != '/')
                 return wrong(err, "must be \"/PATH as NAME\"", text);
@@ -159,7 +161,10 @@ static int read_unit(struct hf_pr_settings *settings, const char *text, struct h
         settings->n_units++;
         unit->path = strndup(text, (size_t)(as - text));
         unit->name = strdup(as + 4);
-        return unit->path && unit->name ? check_twins(settings, err) : no_memory(err);
+        if (!unit->path || !unit->name)
+                return no_memory(err);
+        unit->file = stat(unit->path, &st) == 0 && S_ISREG(st.st_mode);
+        return check_twins(settings, err);
 }
 
 static int read_units(struct hf_pr_settings *settings, struct hf_error *err)

@@ -22,6 +22,7 @@ enum hf_pr_nexus_mode {
 struct hf_pr_unit {
         char *path; /* followed, so /dev/disk/by-id will do; compared as a thing, not as a name */
         char *name; /* what it is called in the database: the same on all hosts */
+        bool file;  /* it was one when the settings were read: no device is compared with it */
 };
 
 struct hf_pr_settings {

@@ -11,10 +11,10 @@
 #include <sys/socket.h>
 
 /*
- * Seconds that a peer has to take an answer. One answer fits into an empty socket, so only a peer
- * that sent requests without reading their answers is ever waited for.
+ * Milliseconds that a peer has to take an answer. One answer fits into an empty socket, so only a
+ * peer that sent requests without reading their answers is ever waited for.
  */
-#define TAKE_S 30
+#define TAKE_MS 30000
 
 /* Milliseconds that the rest of a request has when it is time to go. */
 #define LEAVE_MS 1000
@@ -27,22 +27,22 @@ static uint64_t now_ms(void)
         return (uint64_t)hf_clock_msec(CLOCK_MONOTONIC);
 }
 
-/* Milliseconds of so many seconds since `start` that are left, for poll; 0 s: no limit. */
-static int time_left(uint64_t start, int seconds)
+/* Of so many milliseconds since `start`, those that are left, for poll. */
+static int time_left(uint64_t start, uint64_t ms)
 {
-        uint64_t end = start + (uint64_t)seconds * 1000, at = now_ms();
+        uint64_t end = start + ms, at = now_ms();
 
-        if (seconds <= 0)
-                return -1;
         return end <= at ? 0 : end - at > INT_MAX ? INT_MAX : (int)(end - at);
 }
 
-/* What was sent in time is there, or about to be, when it is time to go. */
+/* What was sent in time is there, or about to be, when it is time to go. -1: no limit. */
 static int limit(const struct hf_pr_wire *wire, bool begun)
 {
-        int left = begun ? time_left(wire->started, wire->timeout) : -1;
+        bool timed = begun && wire->timeout > 0;
+        int left = timed ? time_left(wire->started, (uint64_t)wire->timeout * 1000) : -1;
+        int leave = wire->leaving ? time_left(wire->left, LEAVE_MS) : -1;
 
-        return wire->leaving && (left < 0 || left > LEAVE_MS) ? LEAVE_MS : left;
+        return left < 0 || (leave >= 0 && leave < left) ? leave : left;
 }
 
 /* Waits until more can be read. Returns 1, 0 where it is time to go, -ETIMEDOUT or -errno. */
@@ -59,7 +59,10 @@ static int await_bytes(struct hf_pr_wire *wire, bool begun)
                 return errno == EINTR ? 1 : -errno;
         if (n == 0)
                 return wire->leaving ? 0 : -ETIMEDOUT;
-        wire->leaving = wire->leaving || fds[1].revents;
+        if (fds[1].revents) {
+                wire->leaving = true;
+                wire->left = now_ms();
+        }
         return begun || fds[0].revents ? 1 : 0;
 }
 
@@ -186,7 +189,7 @@ int hf_pr_wire_write(struct hf_pr_wire *wire, const void *head, size_t head_size
                         return 0;
                 if (errno != EAGAIN && errno != EINTR)
                         return -errno;
-                if (poll(&writable, 1, time_left(start, TAKE_S)) == 0)
+                if (poll(&writable, 1, time_left(start, TAKE_MS)) == 0)
                         return -ETIMEDOUT;
         }
         return 1;

@@ -20,6 +20,7 @@ struct hf_pr_wire {
         int timeout;      /* seconds from a request's first byte to its last; 0: any */
         uint64_t started; /* of the request that is read: CLOCK_MONOTONIC, ms */
         bool leaving;     /* the control socket has ended */
+        uint64_t left;    /* when that was seen, as above */
 };
 
 /*

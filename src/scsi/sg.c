@@ -165,6 +165,8 @@ void hf_sg_pr(int fd, const uint8_t cdb[static HF_PR_CDB_SIZE], void *data,
                 (void)run(fd, cdb, HF_PR_CDB_SIZE, SG_DXFER_TO_DEV, data, length, result);
                 return;
         }
+        /* Some devices do not say that they gave less, and it goes to whoever asked. */
+        memset(data, 0, HF_PR_DATA_MAX);
         moved = run(fd, cdb, HF_PR_CDB_SIZE, SG_DXFER_FROM_DEV, data, HF_PR_DATA_MAX, result);
         if (result->status == HF_SCSI_GOOD)
                 result->size = moved < length ? moved : length;

@@ -12,7 +12,7 @@ import pytest
 
 from hftest.prhelper import (CHECK, CLEAR, CONFLICT, GOOD, PREEMPT, PR_OUT, READ_FULL_STATUS,
                              READ_KEYS, READ_RESERVATION, REGISTER, REGISTER_AND_IGNORE, RELEASE,
-                             RESERVE, Helper, parameters, pr_out)
+                             RESERVE, Helper, parameters, pr_in, pr_out)
 
 STORES = {"sqlite": "emulation_database", "files": "emulation_dir"}
 EXCLUSIVE, REGISTRANTS = 3, 5
@@ -289,3 +289,16 @@ def test_the_database_is_one_that_hosts_can_share(folder, nursery):
     base.close()
     assert not os.path.exists(unit.place + "-wal") and not os.path.exists(unit.place + "-shm")
     assert stat.S_IMODE(os.stat(unit.place).st_mode) & 0o022 == 0
+
+
+def test_a_name_that_was_a_files_is_not_asked_for_a_devices_command(ours, folder):
+    """So who has a disk does not wait for the file server on which others' images are."""
+    image, database = os.path.join(folder, "image"), os.path.join(folder, "state.db")
+    with open(image, "w", encoding="utf-8"):
+        pass
+    helper = ours(config=f'emulate = [ "{image} as unit" ]\nhost_name = "here"\n'
+                         f'emulation_database = "{database}"\n')
+    assert helper.ask(image, pr_in(READ_KEYS)).status == GOOD
+    os.unlink(image)
+    os.symlink("/dev/null", image)
+    assert helper.ask("/dev/null", pr_in(READ_KEYS)).why == "B/00/06"

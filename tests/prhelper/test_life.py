@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Start, end, and what one connection means for another."""
 
+import ctypes
 import os
+import select
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -120,6 +123,21 @@ def test_what_cannot_be_is_said_in_one_line_and_leaves_no_socket(folder, words, 
     assert not os.path.exists(path)
 
 
+def test_the_end_of_a_helper_leaves_the_socket_of_the_next_one(ours):
+    first = ours()
+    os.unlink(first.socket)
+    second = ours()
+    assert second.socket == first.socket
+    assert first.stop() == 0
+    with second.client() as client:
+        assert client.offered == bytes(4)
+
+
+def test_a_vm_whose_name_would_be_cut_is_refused(folder):
+    status, said = outcome(folder, "-k", os.path.join(folder, "s"), "--vm", "v" * 256)
+    assert status == 1 and "--vm" in one_line(said)
+
+
 # ---- background, PID file, socket activation ------------------------------------------------
 
 
@@ -140,6 +158,38 @@ def test_d_returns_when_the_socket_is_there_and_writes_the_pid(folder, nursery, 
     os.kill(pid, signal.SIGTERM)
     until(lambda: not is_there(pid), "the daemon's end")
     assert not os.path.exists(path) and not os.path.exists(pidfile)
+
+
+def served_by(path):
+    """The processes that were started with this path, without asking them."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as text:
+                if path in text.read().split("\0"):
+                    found.append(int(pid))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def test_the_pid_is_the_daemons_also_where_its_user_cannot_look_at_the_file(
+        folder, nursery, root):
+    private = os.path.join(folder, "private")
+    os.mkdir(private, 0o700)
+    path, pidfile = os.path.join(private, "d.sock"), os.path.join(private, "d.pid")
+    config = os.path.join(folder, "d.conf")
+    with open(config, "w", encoding="utf-8"):
+        pass
+    status, said = outcome(folder, "-d", "-u", "nobody", "-k", path, "-f", pidfile,
+                           "--config", config)
+    assert (status, said) == (0, "")
+    (pid,) = served_by(path)
+    nursery.adopt(pid)
+    with open(pidfile, encoding="ascii") as text:
+        assert int(text.read()) == pid
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not is_there(pid), "the daemon's end")
 
 
 ACTIVATE = """
@@ -284,6 +334,48 @@ def test_a_backend_that_dies_is_an_aborted_command_and_the_next_gets_a_new_one(o
         os.close(fd)
 
 
+def test_a_command_whose_backend_cannot_be_had_is_aborted_and_not_unknown(ours, folder):
+    """What is told for a shortage must not be what a device says that has no reservations."""
+    config, disk = emulated(folder)
+    helper = ours(config=config)
+    until(lambda: not helper.children, "who asked whether we serve is gone")
+    fd = os.open(disk, os.O_RDWR)
+    with helper.client() as client:
+        (connection,) = helper.children
+        os.kill(connection, signal.SIGSTOP)
+        client.send(prhelper.pr_in(prhelper.READ_KEYS), fd)
+        helper.kill()
+        os.kill(connection, signal.SIGCONT)
+        assert client.answer(prhelper.PR_IN).why == "B/08/00"
+        until(lambda: not is_there(connection), "nothing is left behind")
+    os.close(fd)
+
+
+def test_children_that_it_was_started_with_are_no_backends_of_its(ours):
+    """A helper that is the first process of a container gets every orphan of it, too."""
+    helper = ours(wrapper=["sh", "-c", 'sleep 0.5 & exec "$@"', "sh"])
+    until(lambda: not helper.children, "the other child's end")
+    start = time.monotonic()
+    assert helper.stop() == 0
+    assert time.monotonic() - start < 4
+
+
+def test_a_peer_that_trickles_its_request_holds_up_the_end_for_a_second_alone(ours, null):
+    helper = ours(config="request_timeout = 0\n")
+    with helper.client() as slow:
+        slow.send(prhelper.pr_in(0)[:1], null)
+        until(lambda: len(helper.children) == 1, "one connection is left")
+        (connection,) = helper.children
+        helper.kill()
+        end = time.monotonic() + 4
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for byte in prhelper.pr_out(0)[1:]:
+                slow.send(bytes([byte]))
+                select.select([], [], [], 0.4)
+        assert time.monotonic() < end
+        until(lambda: not is_there(connection), "nothing is left behind")
+
+
 # ---- limits ---------------------------------------------------------------------------------
 
 
@@ -311,6 +403,52 @@ def test_more_connections_than_there_may_be_are_closed_and_make_room_when_they_g
     with helper.client() as fourth:
         assert fourth.read(null, 0).why == "B/00/06"
     second.close()
+
+
+def start_as(pid):
+    """Starts a process with that number, which is free."""
+    number = ctypes.c_int(pid)
+    # struct clone_args: exit_signal is the fifth, set_tid and its size the ninth and tenth.
+    how = (ctypes.c_uint64 * 11)(0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(number), 1)
+    libc = ctypes.CDLL(None, use_errno=True)
+    got = libc.syscall(ctypes.c_long(435), how, ctypes.c_size_t(ctypes.sizeof(how)))
+    if got == 0:
+        os.execv("/usr/bin/sleep", ["sleep", "60"])
+    if got < 0:
+        pytest.skip(f"clone3 with a number: {os.strerror(ctypes.get_errno())}")
+    assert got == pid
+    return pid
+
+
+def test_who_has_the_number_of_a_peer_that_ended_is_not_taken_for_it(ours, root, null):
+    if [int(n) for n in os.uname().release.split(".")[:2]] < [6, 5]:
+        pytest.skip("the kernel does not know whether a peer has ended (Linux 6.5)")
+    helper = ours(config='log_outputs = "1:stderr"\n')
+    helper.process.send_signal(signal.SIGSTOP)
+    parent, child = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        link = socket.socket(socket.AF_UNIX)
+        link.connect(helper.socket)
+        socket.send_fds(child, [b"x"], [link.fileno()])
+        os._exit(0)
+    _, fds, _, _ = socket.recv_fds(parent, 1, 1)
+    os.waitpid(pid, 0)
+    other = start_as(pid)
+    try:
+        helper.process.send_signal(signal.SIGCONT)
+        with helper.client() as client:
+            client.socket.close()
+            client.socket = socket.socket(fileno=fds[0])
+            client.socket.settimeout(10)
+            client.greet()
+            assert client.write(null, prhelper.REGISTER, 0, 1).why == "B/00/06"
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+    until(lambda: "register on" in helper.log(), "the audit")
+    assert "sleep" not in helper.log()
+    assert f"(pid {pid}, uid 0)" in helper.log()
 
 
 def connect_as(uid, path):

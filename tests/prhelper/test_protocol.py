@@ -93,3 +93,14 @@ def test_a_peer_that_sends_hundreds_of_descriptors_is_closed_and_nobody_else(our
         bad.send(prhelper.pr_in(0), *[null] * 253)
         assert bad.is_closed()
         assert good.read(null, 0).why == "B/00/06"
+
+
+def test_the_audit_has_the_keys_of_a_list_that_only_the_device_understands(ours, null):
+    """TransportIDs of another protocol are no way to change reservations without a trace."""
+    helper = ours(config='log_outputs = "1:stderr"\n')
+    ids = bytes([0x04] + [0] * 23)
+    data = prhelper.parameters(0x1234, 0x5678, 0x09) + len(ids).to_bytes(4, "big") + ids
+    with helper.client() as client:
+        client.ask(prhelper.pr_out(prhelper.REGISTER, length=len(data)), null, data)
+    until(lambda: "register on" in helper.log(), "the audit")
+    assert "key 0x1234, new key 0x5678, aptpl" in helper.log()

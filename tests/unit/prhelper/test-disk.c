@@ -31,22 +31,37 @@ static void make_link(const char *name, const char *target)
         assert_int_equal(symlink(target, path), 0);
 }
 
-/* Two namespaces of a controller: what is behind "device" is both's. */
-static void make_namespaces(void)
+static void write_number(const char *folder, const char *number)
 {
-        make_dir("devices/nvme0/nvme0n1/nvme0n1p1/partition");
-        make_dir("devices/nvme0/nvme0n2");
-        make_dir("devices/nvme0/ng0n1");
-        make_link("devices/nvme0/nvme0n1/device", "../../nvme0");
-        make_link("devices/nvme0/nvme0n2/device", "../../nvme0");
-        make_link("devices/nvme0/ng0n1/device", "../../nvme0");
-        make_link("dev/block/259:0", "../../devices/nvme0/nvme0n1");
-        make_link("dev/block/259:1", "../../devices/nvme0/nvme0n1/nvme0n1p1");
-        make_link("dev/block/259:2", "../../devices/nvme0/nvme0n2");
-        make_link("dev/char/240:0", "../../devices/nvme0/ng0n1");
+        hf_cleanup_free char *path = NULL;
+        hf_cleanup_file FILE *file = NULL;
+
+        assert_true(asprintf(&path, "%s/%s/dev", top, folder) > 0);
+        file = fopen(path, "we");
+        assert_non_null(file);
+        assert_true(fprintf(file, "%s\n", number) > 0);
 }
 
-/* Two SCSI disks as the kernel lays them out, the first with two partitions. */
+/* A namespace: its two nodes have its controller for their device, as all of that controller. */
+static void make_namespace(const char *block, const char *generic, unsigned int number)
+{
+        const char *names[] = {block, generic};
+
+        for (int i = 0; i < 2; i++) {
+                char folder[128], at[192], node[64];
+
+                (void)snprintf(folder, sizeof(folder), "devices/nvme/nvme0/%s", names[i]);
+                make_dir(folder);
+                (void)snprintf(at, sizeof(at), "%s/device", folder);
+                make_link(at, "../../nvme0");
+                (void)snprintf(at, sizeof(at), "../../%s", folder);
+                (void)snprintf(node, sizeof(node), "dev/%s:%u", i ? "char/240" : "block/259",
+                               number);
+                make_link(node, at);
+        }
+}
+
+/* Two SCSI disks as the kernel lays them out, the first with two partitions; and two namespaces. */
 static int setup(void **state)
 {
         (void)state;
@@ -67,7 +82,23 @@ static int setup(void **state)
         make_link("dev/char/21:0", "../../devices/0:0:0:0/scsi_generic/sg0");
         make_link("dev/block/8:16", "../../devices/0:0:0:1/block/sdb");
         make_link("dev/block/7:0", "../../devices/virtual/block/loop0");
-        make_namespaces();
+        /* A logical volume on a volume on the first partition; and one on the second disk. */
+        make_dir("devices/virtual/block/dm-0/slaves");
+        make_dir("devices/virtual/block/dm-1/slaves");
+        make_dir("devices/virtual/block/dm-2/slaves");
+        make_link("devices/virtual/block/dm-0/slaves/sda1", "../../../../0:0:0:0/block/sda/sda1");
+        make_link("devices/virtual/block/dm-1/slaves/dm-0", "../../dm-0");
+        make_link("devices/virtual/block/dm-2/slaves/sdb", "../../../../0:0:0:1/block/sdb");
+        make_link("dev/block/253:0", "../../devices/virtual/block/dm-0");
+        make_link("dev/block/253:1", "../../devices/virtual/block/dm-1");
+        make_link("dev/block/253:2", "../../devices/virtual/block/dm-2");
+        write_number("devices/virtual/block/dm-0", "253:0");
+        write_number("devices/0:0:0:0/block/sda/sda1", "8:1");
+        write_number("devices/0:0:0:1/block/sdb", "8:16");
+        make_namespace("nvme0n1", "ng0n1", 0);
+        make_namespace("nvme0n2", "ng0n2", 1);
+        make_dir("devices/nvme/nvme0/nvme0n1/nvme0n1p1/partition");
+        make_link("dev/block/259:2", "../../devices/nvme/nvme0/nvme0n1/nvme0n1p1");
         return 0;
 }
 
@@ -113,16 +144,39 @@ static void a_partition_and_the_generic_node_are_the_disk(void **state)
 
 static void namespaces_of_one_controller_are_different_disks(void **state)
 {
-        struct stat first = node(S_IFBLK, 259, 0), part = node(S_IFBLK, 259, 1);
-        struct stat second = node(S_IFBLK, 259, 2), generic = node(S_IFCHR, 240, 0);
+        struct stat one = node(S_IFBLK, 259, 0), two = node(S_IFBLK, 259, 1);
+        struct stat part = node(S_IFBLK, 259, 2);
+        struct stat generic = node(S_IFCHR, 240, 0), generic_two = node(S_IFCHR, 240, 1);
 
         (void)state;
-        assert_true(same(first, part));
-        assert_true(same(first, generic));
+        assert_true(other(one, two));
+        assert_true(other(generic, generic_two));
+        assert_true(same(one, generic));
+        assert_true(same(two, generic_two));
+        assert_true(other(one, generic_two));
+        assert_true(same(one, part));
         assert_true(same(part, generic));
-        assert_true(other(first, second));
-        assert_true(other(part, second));
-        assert_true(other(second, generic));
+        assert_true(other(part, two));
+}
+
+static void a_volume_stands_on_its_disk_and_on_no_other(void **state)
+{
+        struct stat sda = node(S_IFBLK, 8, 0), sg0 = node(S_IFCHR, 21, 0);
+        struct stat sdb = node(S_IFBLK, 8, 16), sda1 = node(S_IFBLK, 8, 1);
+        struct stat first = node(S_IFBLK, 253, 0), upper = node(S_IFBLK, 253, 1);
+        struct stat second = node(S_IFBLK, 253, 2);
+
+        (void)state;
+        assert_true(hf_pr_stands_on(top, &sda, &sda1));
+        assert_true(hf_pr_stands_on(top, &first, &sda));
+        assert_true(hf_pr_stands_on(top, &upper, &sda));
+        assert_true(hf_pr_stands_on(top, &upper, &sg0));
+        assert_true(hf_pr_stands_on(top, &upper, &first));
+        assert_false(hf_pr_stands_on(top, &upper, &sdb));
+        assert_true(hf_pr_stands_on(top, &second, &sdb));
+        assert_false(hf_pr_stands_on(top, &second, &sda));
+        assert_false(hf_pr_stands_on(top, &sda, &first));
+        assert_true(other(first, sda));
 }
 
 static void where_sysfs_is_silent_the_numbers_count(void **state)
@@ -191,6 +245,7 @@ int main(void)
                 cmocka_unit_test(a_partition_and_the_generic_node_are_the_disk),
                 cmocka_unit_test(namespaces_of_one_controller_are_different_disks),
                 cmocka_unit_test(a_partition_that_is_a_unit_is_not_its_neighbour_nor_the_disk),
+                cmocka_unit_test(a_volume_stands_on_its_disk_and_on_no_other),
                 cmocka_unit_test(where_sysfs_is_silent_the_numbers_count),
                 cmocka_unit_test(files_are_their_inodes),
         };

@@ -50,9 +50,28 @@ static void test_what_only_looks_like_a_scope_names_no_vm(void **state)
         expect_cgroup("0::/machine-qemu\\x2d1\\x2da\\x00b.scope\n", NULL);
 }
 
+static void test_a_folder_that_a_user_could_make_himself_names_no_vm(void **state)
+{
+        (void)state;
+        /* Below a service or a scope are those whom systemd gave it to. */
+        expect_cgroup(
+                "0::/user.slice/user-7.slice/user@7.service/machine-qemu\\x2d1\\x2ddb.scope\n",
+                NULL);
+        expect_cgroup("0::/user.slice/user-7.slice/user@7.service/machine.slice/"
+                      "machine-qemu\\x2d1\\x2ddb.scope\n",
+                      NULL);
+        expect_cgroup("0::/lxc/a/machine-qemu\\x2d1\\x2ddb.scope\n", NULL);
+        expect_cgroup("0::/../machine-qemu\\x2d1\\x2ddb.scope\n", NULL);
+        /* A hierarchy that is not systemd's. */
+        expect_cgroup("5:mine,name=x:/machine.slice/machine-qemu\\x2d1\\x2ddb.scope\n", NULL);
+        expect_cgroup("1:name=systemd:/machine.slice/machine-qemu\\x2d1\\x2ddb.scope\n", "db");
+        expect_cgroup("0::/machine.slice/machine-prod.slice/machine-qemu\\x2d1\\x2ddb.scope\n",
+                      "db");
+}
+
 static void test_a_name_that_does_not_fit_names_no_vm(void **state)
 {
-        char text[1024] = "0::/machine-qemu\\x2d1\\x2d";
+        char text[1024] = "0::/machine.slice/machine-qemu\\x2d1\\x2d";
 
         (void)state;
         memset(text + strlen(text), 'n', 600);
@@ -138,6 +157,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_vm_is_found_in_the_scope_that_systemd_made),
                 cmocka_unit_test(test_what_only_looks_like_a_scope_names_no_vm),
+                cmocka_unit_test(test_a_folder_that_a_user_could_make_himself_names_no_vm),
                 cmocka_unit_test(test_a_name_that_does_not_fit_names_no_vm),
                 cmocka_unit_test(test_a_scope_whose_name_may_have_been_cut_names_no_vm),
                 cmocka_unit_test(test_the_vm_is_found_in_libvirts_folder),

@@ -133,6 +133,17 @@ static void a_deny_is_about_each_of_its_keys(void **state)
         assert_int_equal(judge_in(RULES("allow key=0x22", "deny"), HF_PR_READ_KEYS), 0);
 }
 
+static void to_preempt_the_key_0_is_to_preempt_every_key(void **state)
+{
+        (void)state;
+        out = (struct hf_pr_out){.action = HF_PR_PREEMPT, .key = 0x11};
+        assert_int_equal(judge(RULES("allow key=0x11", "deny")), 2);
+        assert_int_equal(judge(RULES("deny key=0x33")), 1);
+        out.new_key = 0x11;
+        assert_int_equal(judge(RULES("allow key=0x11", "deny")), 0);
+        assert_int_equal(judge(RULES("deny key=0x33")), 0);
+}
+
 static void a_device_is_known_by_any_path(void **state)
 {
         char link[] = "/tmp/hf-policy-XXXXXX";
@@ -224,6 +235,7 @@ int main(void)
                 cmocka_unit_test_setup(in_and_out_mean_unknown_actions_too, setup),
                 cmocka_unit_test_setup(an_allow_vouches_for_every_key, setup),
                 cmocka_unit_test_setup(a_deny_is_about_each_of_its_keys, setup),
+                cmocka_unit_test_setup(to_preempt_the_key_0_is_to_preempt_every_key, setup),
                 cmocka_unit_test_setup(a_device_is_known_by_any_path, setup),
                 cmocka_unit_test(
                         a_device_that_cannot_be_looked_at_is_allowed_nothing_and_denied_all),
