@@ -65,11 +65,16 @@ def test_a_mapped_device_of_a_plain_disk_goes_to_that_disk(lab):
     lab.proves("a mapped device of a plain disk registers with that")
 
 
-@pytest.mark.parametrize("name", ["without the library", "without root", "without multipathd"])
+@pytest.mark.parametrize("name", ["without the library", "without root", "without multipathd",
+                                  "where it is left out"])
 def test_it_is_refused_plainly_where_it_cannot_work(lab, name):
     lab.proves(f"{name} it is refused")
     lab.proves(f"{name} the log says why, once")
     lab.proves(f"{name} no path is registered")
+
+
+def test_a_mapped_device_of_a_plain_disk_needs_no_multipath(lab):
+    lab.proves("where it is left out a mapped device of a plain disk is not refused")
 
 
 def test_it_works_again_when_multipathd_is_back(lab):

@@ -17,6 +17,8 @@ LIBRARY = "/lib/libmpathpersist.so.0"
 WITHOUT_LIBRARY = ("unshare", "-m", "sh", "-c",
                    f'mount --bind /dev/null "$(readlink -f {LIBRARY})" && exec "$@"', "sh")
 
+# By the settings of the helper.
+LEFT_OUT = "where it is left out"
 
 def brief(answer):
     """Without the data, of which there are up to 8 KiB."""
@@ -220,10 +222,15 @@ def refusals(world):
     """Where the library cannot work nothing is half registered."""
     for name, how, words in (
             ("without the library", {"wrapper": WITHOUT_LIBRARY}, "install multipath-tools"),
-            ("without root", {"args": ["-u", "nobody"]}, "multipathd listens to root alone")):
+            ("without root", {"args": ["-u", "nobody"]}, "multipathd listens to root alone"),
+            (LEFT_OUT, {"config": 'backends = "sgio"\n'}, "leave the backend mpath out")):
         helper = prhelper.Helper("/run/pr", nursery=world.nursery, name=name.replace(" ", "-"),
                                  **how)
         refuse(world, helper, name, words)
+        if name == LEFT_OUT:
+            answer = helper.ask("/dev/mapper/alone", prhelper.pr_in(prhelper.READ_KEYS))
+            world.report.check(f"{name} a mapped device of a plain disk is not refused",
+                               answer.status == 0, answer)
         helper.stop()
     world.daemon.terminate()
     world.daemon.wait(20)
