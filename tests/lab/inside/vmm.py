@@ -11,7 +11,6 @@ import json
 import os
 import socket
 import struct
-import subprocess
 
 from .report import until
 
@@ -73,51 +72,65 @@ class Monitor:
                 if each["event"] == STATUS_CHANGED]
 
 
-class Vm:
-    """QEMU with `disks` as scsi-block, by number, and a helper for them."""
+class Qemu:
+    """QEMU without any right, with `disks` of the guest as scsi-block, by number, and a helper for
+    them. Whoever derives says the rest of its command line, and launches it."""
 
-    def __init__(self, nursery, helper, disks, folder="/run/vm"):
+    def __init__(self, helper, disks, folder):
+        self.helper, self.disks = helper, disks
         os.makedirs(folder)
         os.chmod(folder, 0o777)
         for disk in disks:
             os.chown(disk, NOBODY, NOBODY)
         self.monitor_path, self.log = f"{folder}/monitor", f"{folder}/log"
+        self.child = self.monitor = None
+
+    def launch(self, nursery, words, adapter, **how):
+        """Returns when its monitor answers; `how` are files, as for subprocess."""
+        words = [*UNPRIVILEGED, QEMU, *words,
+                 "-qmp", f"unix:{self.monitor_path},server=on,wait=off",
+                 "-object", f"pr-manager-helper,id=helper,path={self.helper}", "-device", adapter]
+        for number, disk in enumerate(self.disks):
+            words += ["-blockdev", f"driver=host_device,filename={disk},node-name=disk{number},"
+                      "pr-manager=helper",
+                      "-device", f"scsi-block,drive=disk{number},scsi-id={number},lun=0"]
+        with open(self.log, "wb") as log:
+            self.child = nursery.spawn(words, stderr=log, **{"stdout": log, **how})
+        self.monitor = until(self.connected, "QEMU's monitor", PATIENCE)
+
+    def connected(self):
+        if self.child.poll() is not None:
+            raise OSError(f"QEMU ended with {self.child.returncode}: {self.said()}")
+        try:
+            return Monitor(self.monitor_path)
+        except (OSError, ValueError):
+            return None  # Not yet; or it ends, which the next look will see.
+
+    def said(self):
+        with open(self.log, encoding="utf-8", errors="replace") as text:
+            return text.read()
+
+
+class Vm(Qemu):
+    """One whose virtual machine is driven from here."""
+
+    def __init__(self, nursery, helper, disks, folder="/run/vm"):
+        super().__init__(helper, disks, folder)
         self.firmware = f"{folder}/firmware"
         with open(self.firmware, "wb") as out:
             out.write(FIRMWARE)
         ours, theirs = socket.socketpair()
         ours.settimeout(PATIENCE)
-        with open(self.log, "wb") as log:
-            self.child = nursery.spawn([*UNPRIVILEGED, *self.command(helper, disks)],
-                                       stdin=theirs, stdout=theirs, stderr=log)
+        self.launch(nursery, [*MACHINE, "-bios", self.firmware, "-qtest", "stdio",
+                              "-qtest-log", "none"],
+                    "virtio-scsi-device", stdin=theirs, stdout=theirs)
         theirs.close()
         self.machine = ours.makefile("rw", encoding="ascii")
         self.offered = 0
-        self.monitor = until(self.connected, "QEMU's monitor")
         self.start_adapter()
         for disk in range(len(disks)):
             # Each has been switched on, and says so to whoever asks first.
             until(lambda disk=disk: self.scsi(disk, bytes(6))[0] == 0, "the disk is ready")
-
-    def command(self, helper, disks):
-        words = [QEMU, *MACHINE, "-bios", self.firmware, "-qtest", "stdio", "-qtest-log", "none",
-                 "-qmp", f"unix:{self.monitor_path},server=on,wait=off",
-                 "-object", f"pr-manager-helper,id=helper,path={helper}",
-                 "-device", "virtio-scsi-device"]
-        for number, disk in enumerate(disks):
-            words += ["-blockdev", f"driver=host_device,filename={disk},node-name=disk{number},"
-                      "pr-manager=helper",
-                      "-device", f"scsi-block,drive=disk{number},scsi-id={number},lun=0"]
-        return words
-
-    def connected(self):
-        if self.child.poll() is not None:
-            with open(self.log, encoding="utf-8", errors="replace") as text:
-                raise OSError(f"QEMU ended with {self.child.returncode}: {text.read()}")
-        try:
-            return Monitor(self.monitor_path)
-        except (OSError, ValueError):
-            return None  # Not yet; or it ends, which the next look will see.
 
     def tell(self, *words):
         """One command of the qtest protocol: the words of its answer behind OK."""
