@@ -16,9 +16,9 @@ K1, K2, K3 = 0x1111, 0x2222, 0x3333
 LIBRARY = "/lib/libmpathpersist.so.0"
 WITHOUT_LIBRARY = ("unshare", "-m", "sh", "-c",
                    f'mount --bind /dev/null "$(readlink -f {LIBRARY})" && exec "$@"', "sh")
-
-# By the settings of the helper.
+# The name of a part: by the settings of the helper.
 LEFT_OUT = "where it is left out"
+
 
 def brief(answer):
     """Without the data, of which there are up to 8 KiB."""
