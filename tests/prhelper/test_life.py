@@ -133,11 +133,6 @@ def test_the_end_of_a_helper_leaves_the_socket_of_the_next_one(ours):
         assert client.offered == bytes(4)
 
 
-def test_a_vm_whose_name_would_be_cut_is_refused(folder):
-    status, said = outcome(folder, "-k", os.path.join(folder, "s"), "--vm", "v" * 256)
-    assert status == 1 and "--vm" in one_line(said)
-
-
 # ---- background, PID file, socket activation ------------------------------------------------
 
 
