@@ -19,7 +19,7 @@ OURS = os.path.join(os.environ.get("HF_BUILD", os.path.join(TOP, "build")),
                     "src/prhelper/holdfast-pr-helper")
 STOCK = "qemu-pr-helper"
 
-START_DEADLINE = 10.0
+START_DEADLINE = 30.0
 STOP_DEADLINE = 15.0
 ANSWER_DEADLINE = 20.0
 POLL = 0.002
