@@ -46,6 +46,13 @@ def stop_udev():
     run("udevadm", "control", "--exit")
 
 
+def leave_alone():
+    """udev looks at each disk that somebody has closed after writing, and would be told what a disk
+    tells once, to whoever asks first. From here on nobody asks but who is meant to."""
+    run("udevadm", "settle", "--timeout=50")
+    stop_udev()
+
+
 class Disk:
     """A SCSI disk with `paths` of its own to it; `nodes` are /dev/sd*, one a path.
 

@@ -4,7 +4,6 @@ the second has been reserved by their other initiator, the guest around it."""
 
 from hftest import processes
 from lab.inside import disks, helpers, nested
-from lab.inside.machine import run as command
 
 from .pr_qemu import INNER, OUTER, REGISTRANTS, persist, prepare
 
@@ -52,9 +51,7 @@ def run(report):
     first = disks.Disk("c0ffee11-first", paths=2)
     second = disks.Disk("0ddba11f-second", paths=2)
     prepare([first.nodes[1], second.nodes[1]])
-    # Whatever it still looks at would take the time of those that come now.
-    command("udevadm", "settle", "--timeout=50")
-    disks.stop_udev()
+    disks.leave_alone()
     helper = helpers.Helper(nursery, "ours")
     vm = nested.Guest(nursery, report.arguments["made"], helper.socket,
                       [first.nodes[0], second.nodes[0]])

@@ -128,6 +128,7 @@ def run(report):
     disks.setup()
     disk = disks.Disk("c0ffee11-nobody", paths=2)
     victim = disks.Disk("0ddba11f-stuck")
+    disks.leave_alone()
     helper = helpers.Helper(nursery, report.arguments.get("side", "ours"))
     report.event("the helper serves")
     if report.arguments.get("cli", True):

@@ -26,6 +26,7 @@ def run(report):
     disk = disks.Disk("c0ffee11-transcript", paths=2)
     report.event("the disk is there")
     remote = iscsi.setup(nursery, "0ddba11f-aborts", ["one", "two"])
+    disks.leave_alone()
     report.event("the disk by iSCSI is there")
     transcripts = {turn: {} for turn, _ in turns}
     for turn, side in turns:
