@@ -88,7 +88,7 @@ class Row:
 @dataclasses.dataclass(frozen=True)
 class Measurement:
     name: str
-    take: Callable                    # (bench, daemon) -> result
+    take: Optional[Callable]          # (bench, daemon) -> result; None: the guest does
     rows: tuple
     pairs: int = 4                    # in each round
     fresh: bool = False               # wants a daemon that has done nothing yet
@@ -96,6 +96,7 @@ class Measurement:
     still: bool = False               # needs a filesystem that can be stopped
     sanlock: bool = False             # needs sanlock
     alone: bool = False               # against ours without a supervisor, not the original
+    guest: Optional[str] = None       # the job of a guest that takes all results, both sides'
 
 
 def spawn(bench, daemon, command):
@@ -186,4 +187,9 @@ MEASUREMENTS = (
         Row('the same, release', of('disk_release_extra_p50_us'), 'us', compared=False),
         Row('libsanlock itself, acquire with the disk', of('disk_acquire_raw_p50_us'), 'us',
             compared=False)), pairs=1, ours_only=True, sanlock=True),
+    Measurement('reservations', None, (
+        Row('reservation keys read per second, 1 connection', of('keys_1'), '/s', 1.0, '>='),
+        Row('the same, 8 connections', of('keys_8'), '/s', 1.0, '>='),
+        Row('registrations per second, 1 connection', of('register_1'), '/s', 1.0, '>='),
+        Row('the same, 8 connections', of('register_8'), '/s', 1.0, '>=')), pairs=2, guest='pr_bench'),
 )

@@ -5,7 +5,7 @@
 /*
  * The journal's MESSAGE_ID of each kind of event that holdfastd writes there, for
  * journalctl MESSAGE_ID=..., and for catalogs. They never change. holdfast-events(7) tells which
- * fields come with them.
+ * fields come with them, and pr-policy.conf(5) of the last.
  */
 
 /* a lock was granted */
@@ -24,5 +24,7 @@
 #define HOLDFAST_MESSAGE_DOUBTED "36b3173a56e248d7bb5406e71c7c7db8"
 /* a server began to serve */
 #define HOLDFAST_MESSAGE_STARTED "d1150b6f18364e589a5f290b2ce22c4c"
+/* holdfast-pr-helper: who changed a persistent reservation, or wanted to */
+#define HOLDFAST_MESSAGE_PR_OUT "948ba949f43f460cb38869acabedc9cd"
 
 #endif

@@ -27,7 +27,7 @@ static struct {
 } state = {.level = HF_LOG_WARNING};
 
 /* systemd gives "DEVICE:INODE" of the stream to the journal that it made our stderr. */
-static bool stderr_is_journal(void)
+bool hf_log_stderr_is_journal(void)
 {
         const char *stream = secure_getenv("JOURNAL_STREAM");
         unsigned long long device, inode;
@@ -67,7 +67,7 @@ int hf_log_set_outputs(const char *text, struct hf_error *err)
         int r;
 
         if (is_blank(text))
-                text = stderr_is_journal() ? "1:journald" : "1:stderr";
+                text = hf_log_stderr_is_journal() ? "1:journald" : "1:stderr";
         r = keep_text(text, &kept, err);
         if (r < 0)
                 return r;

@@ -75,6 +75,9 @@ int hf_log_level(void);
 const char *hf_log_filters(void);
 const char *hf_log_outputs(void);
 
+/* Whether stderr leads to the journal, so that one of the two will do as an output. */
+bool hf_log_stderr_is_journal(void);
+
 /* Whether a message would go anywhere: before costly preparations. */
 bool hf_log_wants(enum hf_log_level level, const char *module);
 
@@ -91,8 +94,8 @@ struct hf_log_field {
         const char *value; /* it ends where a line ends; "": the field is left out */
 };
 
-/* Most of them; more are left out. */
-#define HF_LOG_FIELDS_MAX 8
+/* Most of them, which is what an audit of a reservation has; more are left out. */
+#define HF_LOG_FIELDS_MAX 16
 
 /*
  * The same for a text as it is, with fields and a MESSAGE_ID for the journal; all other

@@ -3,10 +3,20 @@
 
 #include "base/cleanup.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+
+/*
+ * Others hold the lock of a folder for as long as a socket takes to make; but any user who can read
+ * a folder can keep it, and is not waited for longer than this.
+ */
+#define LOCK_TRIES 50
+#define LOCK_MS    10
 
 static int make_address(const char *path, struct sockaddr_un *ret, struct hf_error *err)
 {
@@ -114,6 +124,18 @@ static int remove_dead(const char *path, struct hf_error *err)
         return 0;
 }
 
+/* Of the socket alone: who may write its folder may have put a link to another file there. */
+static int add_to_mode(const char *path, mode_t mode)
+{
+        struct stat st;
+
+        if (lstat(path, &st) < 0)
+                return -1;
+        if (S_ISSOCK(st.st_mode) && (st.st_mode & 07777) == mode)
+                return 0;
+        return fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW);
+}
+
 /*
  * bind gives the file the mode of the socket less the umask, so setting it
  * before leaves no moment with more; chmod afterwards adds what umask took.
@@ -124,7 +146,7 @@ static int bind_with_mode(int fd, const struct sockaddr_un *address, mode_t mode
                 return -errno;
         if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
                 return -errno;
-        if (chmod(address->sun_path, mode) < 0) {
+        if (add_to_mode(address->sun_path, mode) < 0) {
                 int saved = errno;
 
                 (void)unlink(address->sun_path);
@@ -133,9 +155,31 @@ static int bind_with_mode(int fd, const struct sockaddr_un *address, mode_t mode
         return 0;
 }
 
+/*
+ * Between the look at a dead socket and the new one that listens, another process may do the same,
+ * and take a live socket for the dead one: so they go one after the other, by a lock of the folder.
+ * Without one, where somebody keeps it or there is none to be had, it is as if nobody else started.
+ * The lock goes with the descriptor.
+ */
+static int lock_folder(const char *path)
+{
+        const char *slash = strrchr(path, '/');
+        hf_cleanup_free char *folder = slash ? strndup(path, (size_t)(slash - path) + 1)
+                                             : strdup(".");
+        hf_cleanup_fd int fd = -1;
+
+        fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        for (int i = 0; i < LOCK_TRIES && flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+                if (errno != EWOULDBLOCK)
+                        break;
+                (void)poll(NULL, 0, LOCK_MS);
+        }
+        return hf_steal_fd(&fd);
+}
+
 int hf_socket_listen(const char *path, mode_t mode, int backlog, int *ret_fd, struct hf_error *err)
 {
-        hf_cleanup_fd int fd = -1;
+        hf_cleanup_fd int fd = -1, lock = -1;
         struct sockaddr_un address;
         int r;
 
@@ -145,6 +189,7 @@ int hf_socket_listen(const char *path, mode_t mode, int backlog, int *ret_fd, st
         fd = open_stream(true);
         if (fd < 0)
                 return hf_error_sys(err, errno, "cannot make a socket");
+        lock = lock_folder(path);
         r = bind_with_mode(fd, &address, mode);
         if (r == -EADDRINUSE) {
                 r = remove_dead(path, err);

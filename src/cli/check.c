@@ -15,6 +15,7 @@
 #include "cli/lookaside.h"
 #include "cli/message.h"
 #include "cli/patience.h"
+#include "cli/pr-danger.h"
 #include "cli/print.h"
 #include "cli/reach.h"
 #include "cli/report.h"
@@ -297,6 +298,7 @@ static void check_image(struct check *check, const struct hf_plan_image *image)
         (void)json_object_array_add(check->images, object);
         if (check->lockd)
                 hf_dangers_of_image(image, note_danger, check);
+        hf_pr_dangers_of_image(image, check->plan->vmm, note_danger, check);
         if (!held)
                 return;
         hf_message("%s is held by %s", hf_launch_short(image->path), holder);

@@ -17,6 +17,7 @@ static const struct hf_verb verbs[] = {
         {"label", "list and repair owners and labels of images", hf_verb_label},
         {"explain", "tell all about who holds a disk, and what to do", hf_verb_explain},
         {"events", "tell what happens to locks, as it happens", hf_verb_events},
+        {"pr", "persistent reservations of a disk, through a helper", hf_verb_pr},
         {"sanlock", "leases on shared storage: lockspaces, hosts, what is unused", hf_verb_sanlock},
         {"metrics", "show the daemon's numbers, for a monitor", hf_verb_metrics},
 };

@@ -55,6 +55,7 @@ int hf_verb_explain(int argc, char **argv);
 int hf_verb_events(int argc, char **argv);
 int hf_verb_metrics(int argc, char **argv);
 int hf_verb_label(int argc, char **argv);
+int hf_verb_pr(int argc, char **argv);
 int hf_verb_sanlock(int argc, char **argv);
 
 /*

@@ -2,15 +2,15 @@
 
 /* A server's life: from nothing, or from where an earlier one was, to its end. */
 #include "base/cleanup.h"
+#include "base/daemonize.h"
 #include "base/log.h"
+#include "base/pidfile.h"
 #include "base/socket.h"
 #include "daemon/adopt.h"
 #include "daemon/daemon.h"
-#include "daemon/daemonize.h"
 #include "daemon/event.h"
 #include "daemon/holder.h"
 #include "daemon/listener.h"
-#include "daemon/pidfile.h"
 #include "daemon/recover.h"
 
 #include <errno.h>

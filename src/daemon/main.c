@@ -7,10 +7,10 @@
  * also under that name, as which a session libvirtd starts it.
  */
 #include "base/cleanup.h"
+#include "base/daemonize.h"
 #include "base/log.h"
 #include "daemon/area.h"
 #include "daemon/daemon.h"
-#include "daemon/daemonize.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,9 +10,9 @@
  */
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/pidfile.h"
 #include "base/process.h"
 #include "daemon/daemon.h"
-#include "daemon/pidfile.h"
 #include "daemon/recover.h"
 #include "lockspace/claims.h"
 #include "lockspace/rules.h"

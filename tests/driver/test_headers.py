@@ -10,7 +10,7 @@ import pytest
 
 from hftest.daemons import BUILD, REPO
 
-HEADERS = ("holdfast.h", "lock-driver.h")
+HEADERS = ("holdfast.h", "lock-driver.h", "messages.h", "pr.h")
 STRICT = ["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", f"-I{REPO}/include"]
 COMPILERS = {
     "c99": ["cc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-x", "c"],
@@ -60,11 +60,15 @@ def test_the_module_exports_one_symbol():
     assert exported(os.path.join(BUILD, "src/driver/lockd.so")) == ["hf_lock_driver"]
 
 
-def test_the_library_exports_what_its_header_declares_and_nothing_else():
+def declarations(name):
+    with open(os.path.join(REPO, "include/holdfast", name), encoding="utf-8") as header:
+        return set(re.findall(r"\b(holdfast_\w+)\(", re.sub(r"/\*.*?\*/", "", header.read(), flags=re.S)))
+
+
+def test_the_library_exports_what_its_headers_declare_and_nothing_else():
     symbols = exported(os.path.join(BUILD, "src/client/libholdfast.so.0"))
-    with open(os.path.join(REPO, "include/holdfast/holdfast.h"), encoding="utf-8") as header:
-        text = re.sub(r"/\*.*?\*/", "", header.read(), flags=re.S)
-    declared = set(re.findall(r"\b(holdfast_\w+)\(", text)) - {"holdfast_vm_params_init"}
+    declared = declarations("holdfast.h") | declarations("pr.h")
+    declared -= {"holdfast_vm_params_init"}
     assert {s.split("@@")[0] for s in symbols if "@@" in s} == declared
     assert all(s.endswith("@@HOLDFAST_0.1") for s in symbols if "@@" in s)
     assert [s for s in symbols if "@@" not in s] == ["HOLDFAST_0.1"]

@@ -33,18 +33,23 @@ OPTIONS = ['Fl v , Fl -verbose', 'Fl -name Ns = Ns Ar name']
 PAGES = {
     'holdfastd.8': OPTIONS,
     'holdfast.1': OPTIONS,
+    'holdfast-pr-helper.8': OPTIONS,
+    'holdfast-pr.1': OPTIONS,
     'holdfastd.conf.5': ['Va log_level'],
     'holdfast.conf.5': ['Va lock_manager'],
+    'pr-policy.conf.5': ['Va log_level'],
 }
 
 
 # Of each file: the tables that it is read by, and its lens.
 TABLES = {
     'src/daemon/config.c': '        KEY(INT, log_level, "log_level", .min = 1),\n',
+    'src/prhelper/settings.c': '        KEY(INT, log_level, "log_level", .min = 1),\n',
     'src/client/settings.c': '        {"lock_manager", HF_CONF_KIND_STRING, 0},\n',
     'src/storage/lockspaces.c': '        {\n"lock_manager",\n        HF_CONF_KIND_OTHERS},\n',
     'src/driver/sanlock/settings.c': '        {"lock_manager", HF_CONF_KIND_OTHERS},\n',
     'data/augeas/holdfastd.aug': 'let entry = setting "log_level" number\n',
+    'data/augeas/holdfast_pr_policy.aug': 'let entry = setting "log_level" number\n',
     'data/augeas/holdfast.aug': 'let entry = setting "lock_manager" text\n',
 }
 
@@ -53,13 +58,15 @@ TABLES = {
 def tree(tmp_path):
     if not shutil.which('mandoc'):
         pytest.skip('mandoc is not here')
-    for name in ('tools', 'docs/man', 'data/augeas', 'build/src/daemon', 'build/src/cli',
-                 'src/daemon', 'src/client', 'src/storage', 'src/driver/sanlock'):
+    for name in ('tools', 'docs/man', 'data/augeas', 'build/src/daemon', 'build/src/cli', 'build/src/prhelper',
+                 'src/daemon', 'src/client', 'src/storage', 'src/driver/sanlock', 'src/prhelper'):
         (tmp_path / name).mkdir(parents=True)
     shutil.copy(TOP / 'tools' / 'check-docs', tmp_path / 'tools')
     (tmp_path / 'data/holdfastd.conf').write_text('# What is logged.\n#log_level = 3\n')
+    (tmp_path / 'data/pr-policy.conf').write_text('#log_level = 3\n')
     (tmp_path / 'data/holdfast.conf').write_text('lock_manager = "lockd"\n')
-    for program in ('build/src/daemon/holdfastd', 'build/src/cli/holdfast'):
+    for program in ('build/src/daemon/holdfastd', 'build/src/cli/holdfast',
+                    'build/src/prhelper/holdfast-pr-helper'):
         (tmp_path / program).write_text(PROGRAM)
         (tmp_path / program).chmod(0o755)
     for name, text in TABLES.items():

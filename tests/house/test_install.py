@@ -11,10 +11,12 @@ import pytest
 pytestmark = pytest.mark.xdist_group('install')
 
 # What an installed tree must hold; (folder, file) below the prefix.
-PROGRAMS = ('bin/holdfast', 'sbin/holdfastd')
-LENSES = ('share/augeas/lenses/holdfast.aug', 'share/augeas/lenses/holdfastd.aug')
+PROGRAMS = ('bin/holdfast', 'bin/holdfast-pr-helper', 'sbin/holdfastd')
+LENSES = ('share/augeas/lenses/holdfast.aug', 'share/augeas/lenses/holdfastd.aug',
+          'share/augeas/lenses/holdfast_pr_policy.aug')
 DOCS = ('share/man/man1/holdfast.1', 'share/man/man8/holdfastd.8',
-        'share/man/man5/holdfastd.conf.5', 'share/man/man5/holdfast.conf.5')
+        'share/man/man5/holdfastd.conf.5', 'share/man/man5/holdfast.conf.5', 'share/man/man1/holdfast-pr.1',
+        'share/man/man5/pr-policy.conf.5', 'include/holdfast/pr.h')
 
 
 def run(*command, cwd, status=0, **env):
@@ -39,6 +41,7 @@ def test_a_home_prefix_holds_programs_pages_and_settings(home):
     assert not missing
     assert (home / 'etc/holdfast/holdfastd.conf').exists()
     assert (home / 'etc/holdfast/holdfast.conf').exists()
+    assert (home / 'etc/holdfast/pr-policy.conf').exists()
 
 
 @pytest.mark.parametrize('program', PROGRAMS)

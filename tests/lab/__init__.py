@@ -39,7 +39,10 @@ Guest: await_event(), tell(), kill(), finish(). What a job leaves running goes w
   With setup(..., version3=True) also host.mount("vers=3,nolock", where). A host is a hftest
   Nursery: all that hftest starts in one can be started on it. A Client is a guest as a whole.
 - inside/disks.py: SCSI disks by several paths, logical volumes, udev.
+- inside/iscsi.py: a SCSI disk by several iSCSI initiators.
+- inside/helpers.py: helpers of persistent reservations, QEMU's and ours.
 - inside/locks.py: VMs that ask for locks.
+- inside/vmm.py: a real QEMU without rights, and the driver of its SCSI adapter.
 
 This package is imported within guests, too: no pytest outside of conftest.py and test_*.py.
 """

@@ -79,6 +79,9 @@ def unpack(path):
 class Machine:
     """Kernel and initramfs, for all guests of a run."""
 
+    modules = MODULES
+    init = os.path.join(HERE, "init")
+
     def __init__(self, folder):
         self.kernel, self.version = find_kernel()
         self.initramfs = os.path.join(folder, "initramfs")
@@ -86,17 +89,21 @@ class Machine:
         os.makedirs(os.path.join(tree, "bin"))
         os.makedirs(os.path.join(tree, "modules"))
         shutil.copy(program("busybox"), os.path.join(tree, "bin", "busybox"))
-        shutil.copy(os.path.join(HERE, "init"), os.path.join(tree, "init"))
+        shutil.copy(self.init, os.path.join(tree, "init"))
         os.chmod(os.path.join(tree, "init"), 0o755)
         self.add_modules(os.path.join(tree, "modules"))
+        self.add_files(tree)
         with open(self.initramfs, "wb") as out:
             names = subprocess.run(["find", "."], cwd=tree, check=True, stdout=subprocess.PIPE)
             subprocess.run([program("cpio"), "-o", "-H", "newc", "--quiet"], cwd=tree, check=True,
                            input=names.stdout, stdout=out)
 
+    def add_files(self, tree):
+        """What else there is to be."""
+
     def add_modules(self, folder):
         order = []
-        for module in MODULES:
+        for module in self.modules:
             said = subprocess.run([program("modprobe"), "-S", self.version, "--show-depends",
                                    module], check=False, capture_output=True, text=True)
             if said.returncode:

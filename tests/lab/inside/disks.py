@@ -46,6 +46,13 @@ def stop_udev():
     run("udevadm", "control", "--exit")
 
 
+def leave_alone():
+    """udev looks at each disk that somebody has closed after writing, and would be told what a disk
+    tells once, to whoever asks first. From here on nobody asks but who is meant to."""
+    run("udevadm", "settle", "--timeout=50")
+    stop_udev()
+
+
 class Disk:
     """A SCSI disk with `paths` of its own to it; `nodes` are /dev/sd*, one a path.
 
@@ -84,13 +91,15 @@ class Disk:
         return run(*SCSI_ID, node or self.nodes[0]).rstrip("\n")
 
 
-def make_volumes(node, group, names, mib=4):
-    """Logical volumes of this size in a new group on a disk; {name: path}."""
+def make_volumes(node, group, names, mib=4, known=True):
+    """Logical volumes of this size in a new group on a disk; {name: path}. With known=False udev
+    is not made to look at all that there is, which takes some seconds."""
     run("pvcreate", "-q", "-ff", "-y", node)
     run("vgcreate", "-q", group, node)
     for name in names:
         run("lvcreate", "-q", "-y", "-Wn", "-n", name, "-L", f"{mib}M", group)
-    settle()
+    if known:
+        settle()
     return {name: f"/dev/{group}/{name}" for name in names}
 
 

@@ -3,18 +3,49 @@
 
 #include "base/cleanup.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
 static char folder[] = "/tmp/holdfast-socket.XXXXXX";
 static char path[64];
+
+/* What bind found: whether another one that starts would have had to wait. */
+static bool was_locked;
+
+static bool is_locked(void)
+{
+        hf_cleanup_fd int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+/* In place of the C library's: who may write the folder puts something else where we have bound. */
+static const char *put_there;
+
+int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t n)
+{
+        int r = (int)syscall(SYS_bind, fd, address.__sockaddr__, n);
+        int saved = errno;
+
+        was_locked = is_locked();
+        if (r == 0 && put_there) {
+                assert_int_equal(unlink(path), 0);
+                assert_int_equal(symlink(put_there, path), 0);
+        }
+        errno = saved;
+        return r;
+}
 
 static int make_folder(void **state)
 {
@@ -113,6 +144,44 @@ static void a_file_that_is_no_socket_is_kept(void **state)
         assert_int_equal(stat(path, &st), 0);
 }
 
+static void a_link_in_the_sockets_place_changes_no_other_files_mode(void **state)
+{
+        hf_cleanup_free char *other = NULL;
+        hf_cleanup_fd int file = -1, fd = -1;
+        mode_t old = umask(077);
+        struct stat st;
+
+        (void)state;
+        assert_true(asprintf(&other, "%s/other", folder) > 0);
+        file = open(other, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        put_there = other;
+        assert_true(hf_socket_listen(path, 0666, 5, &fd, NULL) < 0);
+        put_there = NULL;
+        (void)umask(old);
+        assert_int_equal(fstat(file, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+        assert_int_equal(unlink(other), 0);
+}
+
+static void of_two_that_start_at_once_the_second_waits_until_the_first_listens(void **state)
+{
+        hf_cleanup_fd int fd = -1;
+
+        (void)state;
+        assert_int_equal(hf_socket_listen(path, 0600, 5, &fd, NULL), 0);
+        assert_true(was_locked);
+        assert_false(is_locked());
+}
+
+static void who_keeps_the_folder_locked_keeps_nobody_from_starting(void **state)
+{
+        hf_cleanup_fd int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
+
+        (void)state;
+        assert_int_equal(flock(lock, LOCK_EX), 0);
+        assert_int_equal(hf_socket_listen(path, 0600, 5, &fd, NULL), 0);
+}
+
 static void a_path_that_is_too_long_is_refused(void **state)
 {
         char longer[200] = "/";
@@ -148,6 +217,13 @@ int main(void)
                                           remove_socket),
                 cmocka_unit_test_teardown(a_listener_with_a_full_queue_is_alive, remove_socket),
                 cmocka_unit_test_teardown(a_file_that_is_no_socket_is_kept, remove_socket),
+                cmocka_unit_test_teardown(a_link_in_the_sockets_place_changes_no_other_files_mode,
+                                          remove_socket),
+                cmocka_unit_test_teardown(
+                        of_two_that_start_at_once_the_second_waits_until_the_first_listens,
+                        remove_socket),
+                cmocka_unit_test_teardown(who_keeps_the_folder_locked_keeps_nobody_from_starting,
+                                          remove_socket),
                 cmocka_unit_test(a_path_that_is_too_long_is_refused),
                 cmocka_unit_test(a_peer_is_known_by_pid_and_user),
         };

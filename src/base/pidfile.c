@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/pidfile.h"
+#include "base/pidfile.h"
 
 #include "base/cleanup.h"
 
@@ -16,6 +16,7 @@ static bool is_still(const char *path, int fd)
 {
         struct stat a, b;
 
+        errno = 0;
         return stat(path, &a) == 0 && fstat(fd, &b) == 0 && a.st_dev == b.st_dev &&
                a.st_ino == b.st_ino;
 }
@@ -35,7 +36,8 @@ int hf_pidfile_rewrite(const char *path, int fd, pid_t pid)
 {
         if (fd < 0)
                 return 0;
-        return is_still(path, fd) ? write_pid(fd, pid) : -ESTALE;
+        /* Who may not look at it any longer has it open all the same. */
+        return is_still(path, fd) || errno == EACCES ? write_pid(fd, pid) : -ESTALE;
 }
 
 int hf_pidfile_take(const char *path, pid_t pid, int *ret_fd, struct hf_error *err)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/daemonize.h"
+#include "base/daemonize.h"
 
 #include "base/cleanup.h"
 
