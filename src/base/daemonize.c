@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The status of the first process when the daemon died without a word. */
 #define STATUS_UNKNOWN 1
@@ -63,4 +64,36 @@ void hf_daemonize_report(int fd, int status)
         if (fd < 0)
                 return;
         (void)!write(fd, &byte, sizeof(byte));
+}
+
+int hf_daemonize_fix_path(const char **path, const char *option, char ***argv)
+{
+        hf_cleanup_free char *directory = NULL;
+        char **words, *word;
+        size_t n = 0;
+
+        if (!*path || **path == '/')
+                return 0;
+        directory = getcwd(NULL, 0);
+        while ((*argv)[n])
+                n++;
+        words = calloc(n + 2, sizeof(*words));
+        if (!directory || !words || asprintf(&word, "%s=%s/%s", option, directory, *path) < 0) {
+                free(words);
+                return errno ? -errno : -ENOMEM;
+        }
+        memcpy(words, *argv, n * sizeof(*words));
+        words[n] = word;
+        *path = strchr(word, '=') + 1;
+        *argv = words;
+        return 0;
+}
+
+int hf_fill_standard_descriptors(void)
+{
+        /* Only where one is closed: a successor may find the table full. */
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+                        return -errno;
+        return 0;
 }

@@ -103,3 +103,18 @@ struct hf_log_field {
  */
 void hf_log_fields(enum hf_log_level level, const char *module, const char *id,
                    const struct hf_log_field *fields, size_t n, const char *text);
+
+/* What a daemon's configuration and options say of the log. */
+struct hf_log_settings {
+        const char *program;
+        int level;
+        const char *filters, *outputs;
+        bool verbose;    /* information at least */
+        bool background; /* without outputs of its own the system's log is one */
+};
+
+/* Logs like that. On failure some of it may be in force: set the former settings again. */
+int hf_log_apply(const struct hf_log_settings *settings, struct hf_error *err);
+
+/* Whether it could be; nothing of it stays open. */
+int hf_log_check(const struct hf_log_settings *settings, struct hf_error *err);

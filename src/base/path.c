@@ -110,6 +110,21 @@ static int find_state_root(const struct hf_paths *paths, char **ret, struct hf_e
                     err);
 }
 
+/* Where what guests print is kept: DIR/holdfast/consoles is below it. */
+static int find_log_root(const struct hf_paths *paths, char **ret, struct hf_error *err)
+{
+        hf_cleanup_free char *moved = NULL;
+        int r = get_variable("HOLDFAST_RUN_DIR", &moved, err);
+
+        if (r < 0)
+                return r;
+        if (moved)
+                return copy(paths->run_root, ret, err);
+        if (paths->privileged)
+                return copy(HF_LOCALSTATEDIR "/log", ret, err);
+        return find_user_dir("XDG_STATE_HOME", ".local/state", ret, err);
+}
+
 static int find_config_root(bool privileged, char **ret, struct hf_error *err)
 {
         if (privileged)
@@ -149,7 +164,8 @@ static int check_socket(const char *path, struct hf_error *err)
 static int check_sockets(const struct hf_paths *paths, struct hf_error *err)
 {
         const char *const sockets[] = {paths->virtlockd_socket, paths->virtlockd_admin_socket,
-                                       paths->socket, paths->socket_ro};
+                                       paths->socket,           paths->socket_ro,
+                                       paths->console_socket,   paths->console_socket_ro};
 
         for (size_t i = 0; i < HF_ARRAY_LEN(sockets); i++) {
                 int r = check_socket(sockets[i], err);
@@ -160,10 +176,20 @@ static int check_sockets(const struct hf_paths *paths, struct hf_error *err)
         return 0;
 }
 
-static int fill(struct hf_paths *p, const char *config_root, const char *state_root,
-                struct hf_error *err)
+/* Roots that only some places are below. */
+struct roots {
+        char *config, *state, *log;
+};
+
+static void clear_roots(struct roots *roots)
 {
-        char *const config = (char *)config_root, *const state = (char *)state_root;
+        free(roots->config);
+        free(roots->state);
+        free(roots->log);
+}
+
+static int fill(struct hf_paths *p, const struct roots *roots, struct hf_error *err)
+{
         char **const pid_dir = p->privileged ? &p->run_root : &p->libvirt_run_dir;
         const struct place places[] = {
                 {&p->run_root, "libvirt", &p->libvirt_run_dir},
@@ -175,14 +201,20 @@ static int fill(struct hf_paths *p, const char *config_root, const char *state_r
                 {pid_dir, "virtlockd.pid", &p->virtlockd_pid_file},
                 {&p->run_dir, "holdfastd.pid", &p->pid_file},
                 {&p->run_dir, "holdfastd.state", &p->state_file},
-                {&state, "holdfast/labels", &p->label_dir},
-                {&config, "libvirt", &p->libvirt_config_dir},
-                {&config, "holdfast", &p->config_dir},
+                {&roots->state, "holdfast/labels", &p->label_dir},
+                {&roots->config, "libvirt", &p->libvirt_config_dir},
+                {&roots->config, "holdfast", &p->config_dir},
                 {&p->libvirt_config_dir, "virtlockd.conf", &p->virtlockd_config},
                 {&p->libvirt_config_dir, "qemu-lockd.conf", &p->lockd_config},
                 {&p->libvirt_config_dir, "qemu-sanlock.conf", &p->sanlock_config},
                 {&p->config_dir, "holdfastd.conf", &p->daemon_config},
                 {&p->config_dir, "holdfast.conf", &p->client_config},
+                {&p->run_dir, "console-sock", &p->console_socket},
+                {&p->run_dir, "console-sock-ro", &p->console_socket_ro},
+                {&p->run_dir, "holdfast-consoled.pid", &p->console_pid_file},
+                {&p->run_dir, "holdfast-consoled.state", &p->console_state_file},
+                {&roots->log, "holdfast/consoles", &p->console_log_dir},
+                {&p->config_dir, "console.conf", &p->console_config},
         };
         int r;
 
@@ -193,19 +225,18 @@ static int fill(struct hf_paths *p, const char *config_root, const char *state_r
 int hf_paths_init(struct hf_paths *ret, struct hf_error *err)
 {
         hf_cleanup_paths struct hf_paths paths = {.privileged = geteuid() == 0};
-        hf_cleanup_free char *config_root = NULL, *state_root = NULL;
+        hf_cleanup(clear_roots) struct roots roots = {0};
         int r;
 
         r = find_run_root(paths.privileged, &paths.run_root, err);
-        if (r < 0)
-                return r;
-        r = find_config_root(paths.privileged, &config_root, err);
-        if (r < 0)
-                return r;
-        r = find_state_root(&paths, &state_root, err);
-        if (r < 0)
-                return r;
-        r = fill(&paths, config_root, state_root, err);
+        if (r >= 0)
+                r = find_config_root(paths.privileged, &roots.config, err);
+        if (r >= 0)
+                r = find_state_root(&paths, &roots.state, err);
+        if (r >= 0)
+                r = find_log_root(&paths, &roots.log, err);
+        if (r >= 0)
+                r = fill(&paths, &roots, err);
         if (r < 0)
                 return r;
         *ret = paths;
@@ -233,6 +264,12 @@ void hf_paths_clear(struct hf_paths *paths)
         free(paths->sanlock_config);
         free(paths->daemon_config);
         free(paths->client_config);
+        free(paths->console_socket);
+        free(paths->console_socket_ro);
+        free(paths->console_pid_file);
+        free(paths->console_state_file);
+        free(paths->console_log_dir);
+        free(paths->console_config);
         *paths = (struct hf_paths){0};
 }
 

@@ -18,9 +18,14 @@
  *   state             ROOT/holdfast/holdfastd.state
  *   labels            LOCALSTATEDIR/lib/       ROOT/holdfast/labels
  *                     holdfast/labels
+ *   of consoles       ROOT/holdfast/console-sock, ROOT/holdfast/console-sock-ro,
+ *                     ROOT/holdfast/holdfast-consoled.pid, ROOT/holdfast/holdfast-consoled.state
+ *   what they print   LOCALSTATEDIR/log/       $XDG_STATE_HOME or ~/.local/state,
+ *                     holdfast/consoles        holdfast/consoles below it
  *   configuration     SYSCONFDIR              $XDG_CONFIG_HOME or ~/.config
  *
- * HOLDFAST_RUN_DIR replaces the run root in both cases, and then labels are below it in both.
+ * HOLDFAST_RUN_DIR replaces the run root in both cases, and then labels and what consoles print
+ * are below it in both.
  * The environment is
  * not believed in a set-user-ID program, and paths in it must be absolute.
  */
@@ -35,7 +40,7 @@ struct hf_paths {
         char *run_root;
         char *libvirt_run_dir;  /* ROOT/libvirt */
         char *run_dir;          /* ROOT/holdfast */
-        char *virtlockd_socket; /* the four sockets fit struct sockaddr_un */
+        char *virtlockd_socket; /* the six sockets fit struct sockaddr_un */
         char *virtlockd_admin_socket;
         char *socket;
         char *socket_ro;
@@ -50,6 +55,12 @@ struct hf_paths {
         char *sanlock_config;   /* CONFIG/libvirt/qemu-sanlock.conf */
         char *daemon_config;    /* CONFIG/holdfast/holdfastd.conf */
         char *client_config;    /* CONFIG/holdfast/holdfast.conf */
+        char *console_socket;
+        char *console_socket_ro;
+        char *console_pid_file;
+        char *console_state_file;
+        char *console_log_dir; /* what the guests' consoles print */
+        char *console_config;  /* CONFIG/holdfast/console.conf */
 };
 
 /*

@@ -43,12 +43,14 @@ void hf_query_done(struct hf_query *query)
         hf_caller_done(&query->caller);
 }
 
-static int try_socket(struct hf_query *query, const char *path, struct hf_error *err)
+static int try_socket(struct hf_query *query, const struct hf_query_place *place, const char *path,
+                      struct hf_error *err)
 {
-        struct hf_holdfast_hello_args args = {.via = (char *)(uintptr_t) "libholdfast"};
+        struct hf_holdfast_hello_args args = {.via = (char *)(uintptr_t)place->via};
         int r;
 
         query->caller.timeout_ms = QUERY_TIMEOUT_MS;
+        query->caller.what = place->what;
         r = hf_caller_connect(&query->caller, path, err);
         if (r < 0)
                 return r;
@@ -62,6 +64,31 @@ static bool not_permitted(int r)
         return r == -EACCES || r == -EPERM || r == -ECONNRESET || r == -EPIPE;
 }
 
+int hf_query_open_place(struct hf_query *query, const struct hf_query_place *place,
+                        struct holdfast_error *err)
+{
+        struct hf_error error = {0}, second = {0};
+        int r, again;
+
+        r = try_socket(query, place, place->socket, &error);
+        if (hf_caller_found_nobody(r))
+                return hf_fail(err, -r, HOLDFAST_E_NO_DAEMON, "no %s answers at %s", place->what,
+                               place->socket);
+        if (not_permitted(r)) {
+                again = try_socket(query, place, place->socket_ro, &second);
+                query->read_only = again >= 0;
+                if (again >= 0)
+                        return 0;
+                /* Without that socket, or dropped there too: what counts is that we may not. */
+                if (!hf_caller_found_nobody(again) && !not_permitted(again))
+                        return hf_fail_from(err, again, &second);
+                return hf_fail(err, EACCES, HOLDFAST_E_DENIED,
+                               "the %s at %s does not let this user in", place->what,
+                               place->socket);
+        }
+        return r < 0 ? hf_fail_from(err, r, &error) : 0;
+}
+
 /* Nobody answers for Holdfast: is there a daemon that cannot tell? */
 static int explain_absence(const struct hf_paths *paths, int r, struct holdfast_error *err)
 {
@@ -71,43 +98,37 @@ static int explain_absence(const struct hf_paths *paths, int r, struct holdfast_
                         "the daemon at %s is libvirt's virtlockd, which cannot say who holds "
                         "what; nobody answers at %s",
                         paths->virtlockd_socket, paths->socket);
-        return hf_fail(err, -r, HOLDFAST_E_NO_DAEMON, "no lock daemon answers at %s",
-                       paths->socket);
+        return r;
 }
 
 int hf_query_open(struct hf_query *query, struct holdfast_error *err)
 {
         hf_cleanup_paths struct hf_paths paths = {0};
-        struct hf_error error = {0}, second = {0};
-        int r, again;
+        struct hf_query_place place = {.what = "lock daemon", .via = "libholdfast"};
+        struct holdfast_error absent = {0};
+        struct hf_error error = {0};
+        int r;
 
         r = hf_paths_init(&paths, &error);
         if (r < 0)
                 return hf_fail_from(err, r, &error);
-        r = try_socket(query, paths.socket, &error);
-        if (hf_caller_found_nobody(r))
+        place.socket = paths.socket;
+        place.socket_ro = paths.socket_ro;
+        r = hf_query_open_place(query, &place, err ? err : &absent);
+        if (r < 0 && (err ? err : &absent)->code == HOLDFAST_E_NO_DAEMON)
                 return explain_absence(&paths, r, err);
-        if (not_permitted(r)) {
-                again = try_socket(query, paths.socket_ro, &second);
-                query->read_only = again >= 0;
-                if (again >= 0)
-                        return 0;
-                /* Without that socket, or dropped there too: what counts is that we may not. */
-                if (!hf_caller_found_nobody(again) && !not_permitted(again))
-                        return hf_fail_from(err, again, &second);
-                return hf_fail(err, EACCES, HOLDFAST_E_DENIED,
-                               "the lock daemon at %s does not let this user in", paths.socket);
-        }
-        return r < 0 ? hf_fail_from(err, r, &error) : 0;
+        return r;
 }
 
 bool hf_query_open_system(struct hf_query *query)
 {
+        const struct hf_query_place place = {.what = "lock daemon", .via = "libholdfast"};
+
         /* Root's own daemon is the system's; HOLDFAST_RUN_DIR moves everything elsewhere. */
         if (geteuid() == 0 || secure_getenv("HOLDFAST_RUN_DIR"))
                 return false;
         query->read_only = true;
-        return try_socket(query, HF_RUNSTATEDIR "/holdfast/holdfast-sock-ro", NULL) >= 0;
+        return try_socket(query, &place, HF_RUNSTATEDIR "/holdfast/holdfast-sock-ro", NULL) >= 0;
 }
 
 HF_PUBLIC void holdfast_daemon_info_free(struct holdfast_daemon_info *info)

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Asking the daemon: a greeted connection to holdfastd, by whichever of its
+ * Asking a daemon: a greeted connection to holdfastd, or another one of ours, by whichever of its
  * sockets lets us in, and lists that come in pages.
  */
 
@@ -28,6 +28,20 @@ struct hf_query {
  * HOLDFAST_E_UNSUPPORTED when only a stock virtlockd does.
  */
 int hf_query_open(struct hf_query *query, struct holdfast_error *err);
+
+/* A daemon: what it is called, and where. */
+struct hf_query_place {
+        const char *what; /* "lock daemon" */
+        const char *via;  /* who we say that we are */
+        const char *socket, *socket_ro;
+};
+
+/*
+ * Connects to one of them and greets. HOLDFAST_E_NO_DAEMON when nobody answers; query->read_only
+ * tells by which socket.
+ */
+int hf_query_open_place(struct hf_query *query, const struct hf_query_place *place,
+                        struct holdfast_error *err);
 
 /*
  * The system's daemon, for a user who has another one: by its read-only socket,

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Starting the session's daemon when nobody serves.
+ * Starting a session's daemon when nobody serves.
  *
  * Starters exclude each other by a lock on a file beside the socket; whoever
  * gets it looks again before starting anything. The daemon's first process ends
  * when the daemon serves, so there is nothing to guess. All of it within one
  * deadline, and it leaves no child behind.
  */
-#include "client/client.h"
+#include "client/daemon-start.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -42,21 +42,21 @@ static void pause_before_retry(void)
         (void)nanosleep(&wait, NULL);
 }
 
-static int timed_out(const char *what, struct holdfast_error *err)
+static int timed_out(const struct hf_spawn *daemon, const char *what, struct holdfast_error *err)
 {
-        return hf_fail(err, ETIMEDOUT, HOLDFAST_E_NO_DAEMON, "%s within %d seconds", what,
-                       START_TIMEOUT_MS / 1000);
+        return hf_fail(err, ETIMEDOUT, HOLDFAST_E_NO_DAEMON, "the %s%s within %d seconds",
+                       daemon->what, what, START_TIMEOUT_MS / 1000);
 }
 
 /* Waits for the starters' lock; it goes with the descriptor. */
-static int lock_starters(const char *run_dir, int64_t deadline, int *ret_fd,
-                         struct holdfast_error *err)
+static int lock_starters(const struct hf_spawn *daemon, const char *run_dir, int64_t deadline,
+                         int *ret_fd, struct holdfast_error *err)
 {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
         hf_cleanup_free char *path = NULL;
         hf_cleanup_fd int fd = -1;
 
-        if (asprintf(&path, "%s/holdfastd.start", run_dir) < 0) {
+        if (asprintf(&path, "%s/%s.start", run_dir, daemon->name) < 0) {
                 path = NULL;
                 return hf_fail_no_memory(err);
         }
@@ -67,8 +67,8 @@ static int lock_starters(const char *run_dir, int64_t deadline, int *ret_fd,
                 if (errno != EAGAIN && errno != EACCES && errno != EINTR)
                         return hf_fail(err, errno, HOLDFAST_E_SYSTEM, "cannot lock %s: %m", path);
                 if (now_ms() > deadline)
-                        return timed_out("another process did not finish starting the lock daemon",
-                                         err);
+                        return timed_out(daemon,
+                                         ", which another process starts, did not get ready", err);
                 pause_before_retry();
         }
         *ret_fd = hf_steal_fd(&fd);
@@ -152,7 +152,8 @@ static void read_reason(int fd, char *ret, size_t size)
         ret[strcspn(ret, "\n")] = '\0';
 }
 
-static int start(const char *program, int64_t deadline, struct holdfast_error *err)
+static int start(const struct hf_spawn *daemon, const char *program, int64_t deadline,
+                 struct holdfast_error *err)
 {
         hf_cleanup_fd int reader = -1, writer = -1;
         char reason[512];
@@ -165,25 +166,25 @@ static int start(const char *program, int64_t deadline, struct holdfast_error *e
         writer = pipe_fds[1];
         r = spawn(program, writer, &pid);
         if (r != 0)
-                return hf_fail(err, r, HOLDFAST_E_NO_DAEMON, "cannot start the lock daemon %s: %s",
-                               program, strerrordesc_np(r));
+                return hf_fail(err, r, HOLDFAST_E_NO_DAEMON, "cannot start the %s %s: %s",
+                               daemon->what, program, strerrordesc_np(r));
         hf_close_fd(&writer);
         if (!wait_for_end(pid, deadline, &status)) {
                 (void)kill(pid, SIGKILL);
                 (void)waitpid(pid, NULL, 0);
-                return timed_out("the lock daemon was started and did not get ready", err);
+                return timed_out(daemon, " was started and did not get ready", err);
         }
         if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
                 return 0;
         read_reason(reader, reason, sizeof(reason));
-        return hf_fail(err, ECHILD, HOLDFAST_E_NO_DAEMON,
-                       "the lock daemon %s did not start (%s %d)%s%s", program,
-                       WIFSIGNALED(status) ? "signal" : "exit status",
+        return hf_fail(err, ECHILD, HOLDFAST_E_NO_DAEMON, "the %s %s did not start (%s %d)%s%s",
+                       daemon->what, program, WIFSIGNALED(status) ? "signal" : "exit status",
                        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
                        reason[0] ? ": " : "", reason);
 }
 
-static int wait_for_answer(const char *socket, int64_t deadline, struct holdfast_error *err)
+static int wait_for_answer(const struct hf_spawn *daemon, const char *socket, int64_t deadline,
+                           struct holdfast_error *err)
 {
         struct hf_error error = {0};
 
@@ -195,42 +196,44 @@ static int wait_for_answer(const char *socket, int64_t deadline, struct holdfast
                 if (r > 0)
                         return 0;
                 if (now_ms() > deadline)
-                        return timed_out("the lock daemon was started and does not answer", err);
+                        return timed_out(daemon, " was started and does not answer", err);
                 pause_before_retry();
         }
 }
 
 /* With the starters' lock. Somebody else may have started one while we waited for that. */
-static int start_locked(const struct hf_paths *paths, int64_t deadline, struct holdfast_error *err)
+static int start_locked(const struct hf_spawn *daemon, const char *socket, int64_t deadline,
+                        struct holdfast_error *err)
 {
-        const char *program = secure_getenv("HOLDFAST_DAEMON");
+        const char *program = secure_getenv(daemon->variable);
         int r;
 
-        if (hf_socket_probe(paths->socket, NULL, NULL) > 0)
+        if (hf_socket_probe(socket, NULL, NULL) > 0)
                 return 0;
         if (!program || !program[0])
-                program = HF_SBINDIR "/holdfastd";
-        r = start(program, deadline, err);
+                program = daemon->program;
+        r = start(daemon, program, deadline, err);
         /* It may have lost against one that was started without our lock. */
         if (r < 0)
-                return hf_socket_probe(paths->socket, NULL, NULL) > 0 ? 0 : r;
-        r = wait_for_answer(paths->socket, deadline, err);
+                return hf_socket_probe(socket, NULL, NULL) > 0 ? 0 : r;
+        r = wait_for_answer(daemon, socket, deadline, err);
         return r < 0 ? r : 1;
 }
 
-static int start_if_needed(unsigned int flags, struct holdfast_error *err)
+static int start_if_needed(const struct hf_spawn *daemon, struct holdfast_error *err)
 {
         hf_cleanup_paths struct hf_paths paths = {0};
         int64_t deadline = now_ms() + START_TIMEOUT_MS;
         hf_cleanup_fd int lock_fd = -1;
         struct hf_error error = {0};
+        const char *socket = NULL;
         int r;
 
-        if (flags)
-                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "unknown flags 0x%x", flags);
         r = hf_paths_init(&paths, &error);
-        if (r >= 0)
-                r = hf_socket_probe(paths.socket, NULL, &error);
+        if (r >= 0) {
+                socket = daemon->socket(&paths);
+                r = hf_socket_probe(socket, NULL, &error);
+        }
         if (r < 0)
                 return hf_fail_from(err, r, &error);
         if (r > 0 || (paths.privileged && !secure_getenv("HOLDFAST_RUN_DIR")))
@@ -238,16 +241,36 @@ static int start_if_needed(unsigned int flags, struct holdfast_error *err)
         r = hf_path_make_dirs(paths.run_dir, 0700, &error);
         if (r < 0)
                 return hf_fail_from(err, r, &error);
-        r = lock_starters(paths.run_dir, deadline, &lock_fd, err);
-        return r < 0 ? r : start_locked(&paths, deadline, err);
+        r = lock_starters(daemon, paths.run_dir, deadline, &lock_fd, err);
+        return r < 0 ? r : start_locked(daemon, socket, deadline, err);
 }
 
-HF_PUBLIC int holdfast_daemon_start(unsigned int flags, struct holdfast_error *err)
+int hf_spawn_if_needed(const struct hf_spawn *daemon, struct holdfast_error *err)
 {
-        int r = start_if_needed(flags, err);
+        int r = start_if_needed(daemon, err);
 
         /* Whatever the system refused, what comes of it is that nobody serves. */
         if (r < 0 && err && err->code == HOLDFAST_E_SYSTEM)
                 err->code = HOLDFAST_E_NO_DAEMON;
         return r;
+}
+
+static const char *lock_socket(const struct hf_paths *paths)
+{
+        return paths->socket;
+}
+
+HF_PUBLIC int holdfast_daemon_start(unsigned int flags, struct holdfast_error *err)
+{
+        static const struct hf_spawn daemon = {
+                .what = "lock daemon",
+                .name = "holdfastd",
+                .variable = "HOLDFAST_DAEMON",
+                .program = HF_SBINDIR "/holdfastd",
+                .socket = lock_socket,
+        };
+
+        if (flags)
+                return hf_fail(err, EINVAL, HOLDFAST_E_INVALID, "unknown flags 0x%x", flags);
+        return hf_spawn_if_needed(&daemon, err);
 }

@@ -7,7 +7,6 @@
  *   main.c      options, into the background, under the keeper
  *   settings.c  the configuration, and the log as it says
  *   life.c      a server's life: from nothing or from an earlier one to its end
- *   signals.c   what it is told meanwhile: end, read again, become a newer one
  *   release-all.c   in place of all that: every lock is given up
  */
 
@@ -15,7 +14,7 @@
 #include "base/path.h"
 #include "daemon/config.h"
 #include "daemon/server.h"
-#include "keeper/keeper.h"
+#include "keeper/signals.h"
 
 /* virtlockd's exit codes. */
 enum exit_code {
@@ -51,8 +50,7 @@ struct daemon {
         struct hf_area *area;
         sd_event *event;
         struct hf_server *server;
-        sd_event_source *probe, *probe_limit; /* while a newer program is being asked */
-        sd_event_source *succession;          /* the next try to take the supervisor's place */
+        struct hf_keeper_signals signals;
 };
 
 /* Reads the configuration. On failure nothing is changed. */
@@ -75,6 +73,3 @@ int daemon_release_all(const struct daemon *d);
 
 /* Serves: the program under the keeper. Returns the exit status. */
 int daemon_live(struct hf_keeper *keeper, void *data);
-
-/* Makes the loop act on signals, and on the end of the supervisor. */
-int daemon_handle_signals(struct daemon *d, struct hf_error *err);

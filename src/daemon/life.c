@@ -152,6 +152,33 @@ static void complete(struct daemon *d)
         hf_keeper_ready(d->keeper);
 }
 
+static int on_reload(void *data, struct hf_error *err)
+{
+        return daemon_reload(data, err);
+}
+
+static void on_part(void *data)
+{
+        hf_work_end_askers(((struct daemon *)data)->server);
+}
+
+static void on_leave(void *data, bool stays)
+{
+        const struct daemon *d = data;
+
+        hf_adoption_leave(d->keeper, d->area, d->server->table, stays);
+}
+
+/* Makes the loop act on signals, and on the end of the supervisor. */
+static int handle_signals(struct daemon *d, struct hf_error *err)
+{
+        static const struct hf_keeper_signal_ops ops = {on_reload, on_part, on_leave};
+
+        d->signals = (struct hf_keeper_signals){
+                .keeper = d->keeper, .event = d->event, .ops = &ops, .data = d};
+        return hf_keeper_handle_signals(&d->signals, err);
+}
+
 /*
  * A first server that was killed may have moved locks into a parking lot that is known
  * to the service manager alone: that passes it to a program that it starts.
@@ -186,7 +213,7 @@ static int begin_anew(struct daemon *d)
                 return fail(EXIT_OTHER, &error);
         if (make_empty_server(d, &error) < 0)
                 return fail(EXIT_INIT, &error);
-        if (daemon_handle_signals(d, &error) < 0)
+        if (handle_signals(d, &error) < 0)
                 return fail(EXIT_SIGNALS, &error);
         if (open_sockets(d, with_virtlockd, &error) < 0)
                 return fail(EXIT_NETWORK, &error);
@@ -239,7 +266,7 @@ static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error
         int r = make_server(d, hf_adoption_table(adoption), err);
 
         if (r >= 0)
-                r = daemon_handle_signals(d, err);
+                r = handle_signals(d, err);
         if (r >= 0)
                 r = hf_adoption_apply(adoption, d->server, err);
         if (r < 0)

@@ -13,7 +13,6 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,38 +98,9 @@ static bool knows_state(const char *version)
         return !strcmp(version, known);
 }
 
-/*
- * In the background the working directory is another one: what is read again, or executed
- * in our place, is told of the configuration by its whole path. Both the path and the
- * words stay for the life of the process.
- */
-static int fix_config_path(struct daemon *d, char ***argv)
-{
-        hf_cleanup_free char *directory = NULL;
-        char **words, *option;
-        size_t n = 0;
-
-        if (!d->arguments.config || *d->arguments.config == '/')
-                return 0;
-        directory = getcwd(NULL, 0);
-        while ((*argv)[n])
-                n++;
-        words = calloc(n + 2, sizeof(*words));
-        if (!directory || !words ||
-            asprintf(&option, "--config=%s/%s", directory, d->arguments.config) < 0) {
-                free(words);
-                return errno ? -errno : -ENOMEM;
-        }
-        memcpy(words, *argv, n * sizeof(*words));
-        words[n] = option;
-        d->arguments.config = strchr(option, '=') + 1;
-        *argv = words;
-        return 0;
-}
-
 static int go_into_background(struct daemon *d, char ***argv, struct hf_error *err)
 {
-        int r = fix_config_path(d, argv);
+        int r = hf_daemonize_fix_path(&d->arguments.config, "--config", argv);
 
         if (r >= 0)
                 d->report_fd = r = hf_daemonize();
@@ -178,26 +148,13 @@ static int run(struct daemon *d, char **argv)
         return status;
 }
 
-/*
- * What is opened while the standard input, output or error is closed takes its
- * place, and a message for people is written into it: in the worst case a disk.
- */
-static int fill_standard_descriptors(void)
-{
-        /* Only where one is closed: a successor may find the table full. */
-        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
-                        return -errno;
-        return 0;
-}
-
 int main(int argc, char **argv)
 {
         struct daemon d = {.report_fd = -1};
         struct hf_error error = {0};
         int first, status;
 
-        if (fill_standard_descriptors() < 0)
+        if (hf_fill_standard_descriptors() < 0)
                 return EXIT_INIT;
         hf_keeper_close_inherited();
         /* A limit of file sizes ("ulimit -f") is an error like any other. */

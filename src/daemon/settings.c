@@ -5,8 +5,6 @@
 #include "daemon/area.h"
 #include "daemon/daemon.h"
 
-#include <unistd.h>
-
 #define MODULE "daemon.settings"
 
 static void notice(void *ctx, const char *text)
@@ -22,45 +20,28 @@ int daemon_load_config(const struct daemon *d, struct hf_config *ret, struct hf_
         return hf_config_load(d->arguments.config, defaults, notice, NULL, ret, err);
 }
 
-static int set_log(const struct daemon *d, const struct hf_config *config, struct hf_error *err)
+static struct hf_log_settings log_of(const struct daemon *d, const struct hf_config *config)
 {
-        int level = config->log_level;
-        int r;
-
-        if (d->arguments.verbose && level > HF_LOG_INFO)
-                level = HF_LOG_INFO;
-        r = hf_log_set_level(level, err);
-        if (r >= 0)
-                r = hf_log_set_filters(config->log_filters, err);
-        if (r >= 0)
-                r = hf_log_set_outputs(config->log_outputs, err);
-        return r;
+        return (struct hf_log_settings){.program = "holdfastd",
+                                        .level = config->log_level,
+                                        .filters = config->log_filters,
+                                        .outputs = config->log_outputs,
+                                        .verbose = d->arguments.verbose,
+                                        .background = d->arguments.daemon};
 }
 
 int daemon_check_log(const struct daemon *d, struct hf_error *err)
 {
-        int r = set_log(d, &d->config, err);
+        struct hf_log_settings settings = log_of(d, &d->config);
 
-        hf_log_init("holdfastd");
-        return r;
-}
-
-/* A daemon without a terminal and without outputs of its own goes to the system's log. */
-static void log_to_system(struct daemon *d)
-{
-        if (d->arguments.daemon && !d->config.log_outputs)
-                (void)hf_log_set_outputs(access("/run/systemd/journal/socket", F_OK) == 0
-                                                 ? "1:journald"
-                                                 : "1:syslog:holdfastd",
-                                         NULL);
+        return hf_log_check(&settings, err);
 }
 
 int daemon_apply_log(struct daemon *d, struct hf_error *err)
 {
-        int r = set_log(d, &d->config, err);
+        struct hf_log_settings settings = log_of(d, &d->config);
 
-        log_to_system(d);
-        return r;
+        return hf_log_apply(&settings, err);
 }
 
 /* Connections have their slots from the start of the supervisor. */
@@ -76,19 +57,20 @@ static void limit_clients(const struct daemon *d, struct hf_config *config)
 int daemon_reload(struct daemon *d, struct hf_error *err)
 {
         struct hf_config config;
+        struct hf_log_settings settings;
         int r = daemon_load_config(d, &config, err);
 
         if (r < 0)
                 return r;
-        r = set_log(d, &config, err);
+        settings = log_of(d, &config);
+        r = hf_log_apply(&settings, err);
         if (r < 0) {
                 hf_config_clear(&config);
-                (void)set_log(d, &d->config, NULL);
+                (void)daemon_apply_log(d, NULL);
         } else {
                 limit_clients(d, &config);
                 hf_config_clear(&d->config);
                 d->config = config;
         }
-        log_to_system(d);
         return r;
 }

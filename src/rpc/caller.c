@@ -52,7 +52,8 @@ void hf_caller_done(struct hf_caller *caller)
 static int broken(struct hf_caller *caller, int number, struct hf_error *err, const char *what)
 {
         hf_close_fd(&caller->fd);
-        return hf_error_set(err, number, HF_ERR_RPC, HF_FROM_RPC, "lock daemon at %s %s",
+        return hf_error_set(err, number, HF_ERR_RPC, HF_FROM_RPC, "%s at %s %s",
+                            caller->what ? caller->what : "lock daemon",
                             caller->path ? caller->path : "(not connected)", what);
 }
 

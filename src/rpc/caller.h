@@ -24,8 +24,9 @@
 struct hf_caller {
         int fd;
         unsigned int serial;
-        int timeout_ms; /* per call; < 0: none */
-        char *path;     /* of the socket, for messages */
+        int timeout_ms;   /* per call; < 0: none */
+        char *path;       /* of the socket, for messages */
+        const char *what; /* who is there, for messages; NULL: "lock daemon" */
 };
 
 /* A caller that is not connected; done with it is harmless. */

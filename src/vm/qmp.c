@@ -24,10 +24,20 @@ static const char *const ids[] = {
 #define SEND(name, id) "{\"execute\": \"" name "\", \"id\": \"" id "\"}\n"
 
 static const char *const goals[] = {
-        [HF_QMP_STOP] = SEND("stop", "holdfast-3"),   [HF_QMP_CONT] = SEND("cont", "holdfast-3"),
-        [HF_QMP_QUIT] = SEND("quit", "holdfast-3"),   [HF_QMP_SETTLE] = SEND("stop", "holdfast-3"),
+        [HF_QMP_STOP] = SEND("stop", "holdfast-3"),
+        [HF_QMP_CONT] = SEND("cont", "holdfast-3"),
+        [HF_QMP_QUIT] = SEND("quit", "holdfast-3"),
+        [HF_QMP_SETTLE] = SEND("stop", "holdfast-3"),
         [HF_QMP_RESUME] = SEND("cont", "holdfast-3"),
+        [HF_QMP_CHARDEVS] = SEND("query-chardev", "holdfast-3"),
 };
+
+/* A goal that is one command, whatever the VM's state. */
+static bool is_simple(const struct hf_qmp *qmp)
+{
+        return qmp->goal == HF_QMP_QUIT || qmp->goal == HF_QMP_CHARDEVS ||
+               qmp->goal == HF_QMP_BREAK;
+}
 
 static const char *command_of(const struct hf_qmp *qmp)
 {
@@ -37,7 +47,7 @@ static const char *command_of(const struct hf_qmp *qmp)
         case STATUS:
                 return SEND("query-status", "holdfast-2");
         case COMMAND:
-                return goals[qmp->goal];
+                return qmp->goal == HF_QMP_BREAK ? qmp->command : goals[qmp->goal];
         case STATUS_AGAIN:
                 return SEND("query-status", "holdfast-4");
         case JOBS:
@@ -55,6 +65,45 @@ void hf_qmp_begin(struct hf_qmp *qmp, enum hf_qmp_goal goal)
         qmp->step = GREETING;
         qmp->used = 0;
         qmp->skipping = false;
+        qmp->chardevs = NULL;
+        qmp->command[0] = '\0';
+}
+
+void hf_qmp_begin_chardevs(struct hf_qmp *qmp, struct hf_qmp_chardevs *ret)
+{
+        hf_qmp_begin(qmp, HF_QMP_CHARDEVS);
+        qmp->chardevs = ret;
+}
+
+/* What QEMU takes as an id, and makes up itself; nothing in it means anything in JSON. */
+static bool is_label(const char *text)
+{
+        static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                      "0123456789-._#/";
+        size_t len = strlen(text);
+
+        return len > 0 && len <= HF_QMP_NAME_MAX && strspn(text, allowed) == len;
+}
+
+void hf_qmp_begin_break(struct hf_qmp *qmp, const char *label)
+{
+        hf_qmp_begin(qmp, HF_QMP_BREAK);
+        if (!is_label(label)) {
+                qmp->state = HF_QMP_FAILED;
+                return;
+        }
+        (void)snprintf(qmp->command, sizeof(qmp->command),
+                       "{\"execute\": \"chardev-send-break\", \"arguments\": {\"id\": \"%s\"}, "
+                       "\"id\": \"holdfast-3\"}\n",
+                       label);
+}
+
+const char *hf_qmp_chardev_pty(const struct hf_qmp_chardev *chardev)
+{
+        static const char prefix[] = "pty:/";
+
+        return strncmp(chardev->filename, prefix, strlen(prefix)) ? NULL
+                                                                  : strchr(chardev->filename, '/');
 }
 
 /* ---- one line ---- */
@@ -185,6 +234,44 @@ static void take_writers(struct hf_qmp *qmp, struct json_object *answer)
                 qmp->state = qmp->commanded ? HF_QMP_DONE : HF_QMP_ALREADY;
 }
 
+/* False: it is no text, or too long to be one of ours. */
+static bool copy_member(struct json_object *object, const char *key, char *ret)
+{
+        struct json_object *value = json_object_is_type(object, json_type_object)
+                                            ? member(object, key)
+                                            : NULL;
+        const char *text;
+
+        if (!value || !json_object_is_type(value, json_type_string))
+                return false;
+        text = json_object_get_string(value);
+        if (strlen(text) > HF_QMP_NAME_MAX)
+                return false;
+        (void)snprintf(ret, HF_QMP_NAME_MAX + 1, "%s", text);
+        return true;
+}
+
+static void take_chardevs(struct hf_qmp *qmp, struct json_object *answer)
+{
+        struct hf_qmp_chardevs *found = qmp->chardevs;
+
+        if (!json_object_is_type(answer, json_type_array)) {
+                qmp->state = HF_QMP_FAILED;
+                return;
+        }
+        found->n = 0;
+        for (size_t i = 0; i < json_object_array_length(answer) && found->n < HF_QMP_CHARDEVS_MAX;
+             i++) {
+                struct json_object *one = json_object_array_get_idx(answer, i);
+                struct hf_qmp_chardev *chardev = &found->list[found->n];
+
+                if (copy_member(one, "label", chardev->label) &&
+                    copy_member(one, "filename", chardev->filename))
+                        found->n++;
+        }
+        qmp->state = HF_QMP_DONE;
+}
+
 static void take_answer(struct hf_qmp *qmp, struct json_object *answer)
 {
         switch (qmp->step) {
@@ -193,7 +280,9 @@ static void take_answer(struct hf_qmp *qmp, struct json_object *answer)
                 take_status(qmp, answer);
                 return;
         case COMMAND:
-                if (qmp->goal == HF_QMP_QUIT)
+                if (qmp->goal == HF_QMP_CHARDEVS)
+                        take_chardevs(qmp, answer);
+                else if (is_simple(qmp))
                         qmp->state = HF_QMP_DONE;
                 return;
         case JOBS:
@@ -208,8 +297,8 @@ static void take_answer(struct hf_qmp *qmp, struct json_object *answer)
 static void advance(struct hf_qmp *qmp)
 {
         qmp->step++;
-        /* Whatever state a VM is in, it can be ended. */
-        if (qmp->goal == HF_QMP_QUIT && qmp->step == STATUS)
+        /* Whatever state a VM is in, it can be ended, or asked for its devices. */
+        if (is_simple(qmp) && qmp->step == STATUS)
                 qmp->step = COMMAND;
         qmp->commanded |= qmp->step == COMMAND;
 }
@@ -274,13 +363,16 @@ size_t hf_qmp_feed(struct hf_qmp *qmp, const char *bytes, size_t len, const char
 
 /* ---- the connection ---- */
 
-void hf_qmp_connect(struct hf_qmp_link *link, const char *path, enum hf_qmp_goal goal)
+/* A conversation has begun. */
+static void connect_to(struct hf_qmp_link *link, const char *path)
 {
         struct sockaddr_un name = {.sun_family = AF_UNIX};
+        bool begun = link->talk.state == HF_QMP_TALKING;
 
-        hf_qmp_begin(&link->talk, goal);
         link->talk.state = HF_QMP_FAILED;
         link->fd = -1;
+        if (!begun)
+                return;
         if (!*path || strlen(path) >= sizeof(name.sun_path))
                 return;
         (void)snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
@@ -291,6 +383,25 @@ void hf_qmp_connect(struct hf_qmp_link *link, const char *path, enum hf_qmp_goal
                 hf_qmp_close(link);
         else
                 link->talk.state = HF_QMP_TALKING;
+}
+
+void hf_qmp_connect(struct hf_qmp_link *link, const char *path, enum hf_qmp_goal goal)
+{
+        hf_qmp_begin(&link->talk, goal);
+        connect_to(link, path);
+}
+
+void hf_qmp_connect_chardevs(struct hf_qmp_link *link, const char *path,
+                             struct hf_qmp_chardevs *ret)
+{
+        hf_qmp_begin_chardevs(&link->talk, ret);
+        connect_to(link, path);
+}
+
+void hf_qmp_connect_break(struct hf_qmp_link *link, const char *path, const char *label)
+{
+        hf_qmp_begin_break(&link->talk, label);
+        connect_to(link, path);
 }
 
 static void fail(struct hf_qmp_link *link)

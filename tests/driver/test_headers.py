@@ -10,7 +10,7 @@ import pytest
 
 from hftest.daemons import BUILD, REPO
 
-HEADERS = ("holdfast.h", "lock-driver.h", "messages.h", "pr.h")
+HEADERS = ("console.h", "holdfast.h", "lock-driver.h", "messages.h", "pr.h")
 STRICT = ["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", f"-I{REPO}/include"]
 COMPILERS = {
     "c99": ["cc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-x", "c"],
@@ -67,8 +67,8 @@ def declarations(name):
 
 def test_the_library_exports_what_its_headers_declare_and_nothing_else():
     symbols = exported(os.path.join(BUILD, "src/client/libholdfast.so.0"))
-    declared = declarations("holdfast.h") | declarations("pr.h")
-    declared -= {"holdfast_vm_params_init"}
+    declared = declarations("holdfast.h") | declarations("pr.h") | declarations("console.h")
+    declared -= {"holdfast_vm_params_init", "holdfast_console_params_init"}
     assert {s.split("@@")[0] for s in symbols if "@@" in s} == declared
     assert all(s.endswith("@@HOLDFAST_0.1") for s in symbols if "@@" in s)
     assert [s for s in symbols if "@@" not in s] == ["HOLDFAST_0.1"]

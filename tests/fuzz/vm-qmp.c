@@ -12,13 +12,24 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct hf_qmp qmp;
+static struct hf_qmp_chardevs chardevs;
+
+static void begin(enum hf_qmp_goal goal)
+{
+        if (goal == HF_QMP_CHARDEVS)
+                hf_qmp_begin_chardevs(&qmp, &chardevs);
+        else if (goal == HF_QMP_BREAK)
+                hf_qmp_begin_break(&qmp, "serial0");
+        else
+                hf_qmp_begin(&qmp, goal);
+}
 
 static void talk(enum hf_qmp_goal goal, const char *bytes, size_t len, size_t piece)
 {
         unsigned int commands = 0;
         const char *command;
 
-        hf_qmp_begin(&qmp, goal);
+        begin(goal);
         for (size_t at = 0; at < len;) {
                 size_t n = len - at < piece ? len - at : piece;
                 size_t taken = hf_qmp_feed(&qmp, bytes + at, n, &command);
@@ -39,5 +50,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         talk(HF_QMP_QUIT, (const char *)data, size, 3);
         talk(HF_QMP_SETTLE, (const char *)data, size, 7);
         talk(HF_QMP_RESUME, (const char *)data, size, size ? size : 1);
+        talk(HF_QMP_BREAK, (const char *)data, size, 5);
+        talk(HF_QMP_CHARDEVS, (const char *)data, size, size ? size : 1);
+        for (size_t i = 0; qmp.state == HF_QMP_DONE && i < chardevs.n; i++)
+                if (strnlen(chardevs.list[i].label, HF_QMP_NAME_MAX + 1) > HF_QMP_NAME_MAX ||
+                    (hf_qmp_chardev_pty(&chardevs.list[i]) &&
+                     *hf_qmp_chardev_pty(&chardevs.list[i]) != '/'))
+                        __builtin_trap();
         return 0;
 }

@@ -145,6 +145,19 @@ static void a_socket_path_that_is_too_long_is_refused(void **state)
         assert_non_null(strstr(err.text, "at most 107 are possible; set HOLDFAST_RUN_DIR"));
 }
 
+/* No name of ours may need a shorter directory than the longest of virtlockd's does. */
+static void a_directory_that_suits_virtlockd_suits_us(void **state)
+{
+        char dir[128] = "/";
+        hf_cleanup_paths struct hf_paths paths = {0};
+
+        (void)state;
+        (void)setenv("HOME", "/home/me", 1);
+        memset(dir + 1, 'd', 107 - strlen("/libvirt/virtlockd-admin-sock") - 1);
+        (void)setenv("HOLDFAST_RUN_DIR", dir, 1);
+        assert_int_equal(hf_paths_init(&paths, NULL), 0);
+}
+
 static void missing_directories_are_made_with_their_mode(void **state)
 {
         char top[] = "/tmp/holdfast-path.XXXXXX";
@@ -187,6 +200,7 @@ int main(void)
                 AS_USER(the_run_directory_can_be_moved),
                 AS_USER(a_relative_path_in_the_environment_is_refused),
                 AS_USER(a_socket_path_that_is_too_long_is_refused),
+                AS_USER(a_directory_that_suits_virtlockd_suits_us),
                 cmocka_unit_test(missing_directories_are_made_with_their_mode),
         };
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* "talk-qmp stop|cont PATH MILLISECONDS": talks to a monitor as a worker of the daemon does. */
+/*
+ * "talk-qmp stop|cont|chardevs|break:LABEL PATH MILLISECONDS": talks to a monitor as a worker of
+ * the daemon does.
+ */
 #include "vm/qmp.h"
 
 #include <poll.h>
@@ -17,6 +20,19 @@ static long now_ms(void)
         return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static struct hf_qmp_link link;
+static struct hf_qmp_chardevs chardevs;
+
+static void begin(const char *goal, const char *path)
+{
+        if (!strcmp(goal, "chardevs"))
+                hf_qmp_connect_chardevs(&link, path, &chardevs);
+        else if (!strncmp(goal, "break:", 6))
+                hf_qmp_connect_break(&link, path, goal + 6);
+        else
+                hf_qmp_connect(&link, path, strcmp(goal, "stop") ? HF_QMP_CONT : HF_QMP_STOP);
+}
+
 int main(int argc, char **argv)
 {
         static const char *const names[] = {
@@ -24,13 +40,12 @@ int main(int argc, char **argv)
                 [HF_QMP_ALREADY] = "already", [HF_QMP_OTHER] = "other",
                 [HF_QMP_FAILED] = "failed",
         };
-        static struct hf_qmp_link link;
         long end;
 
         if (argc != 4)
                 return EXIT_FAILURE;
         end = now_ms() + atol(argv[3]);
-        hf_qmp_connect(&link, argv[2], strcmp(argv[1], "stop") ? HF_QMP_CONT : HF_QMP_STOP);
+        begin(argv[1], argv[2]);
         while (link.talk.state == HF_QMP_TALKING && now_ms() < end) {
                 struct pollfd fd = {.fd = link.fd, .events = POLLIN};
 
@@ -38,6 +53,11 @@ int main(int argc, char **argv)
                 hf_qmp_serve(&link);
         }
         (void)printf("%s%s\n", names[link.talk.state], link.talk.commanded ? " commanded" : "");
+        for (size_t i = 0; i < chardevs.n; i++) {
+                const char *pty = hf_qmp_chardev_pty(&chardevs.list[i]);
+
+                (void)printf("%s %s\n", chardevs.list[i].label, pty ? pty : "none");
+        }
         hf_qmp_close(&link);
         return EXIT_SUCCESS;
 }

@@ -151,3 +151,41 @@ def test_a_peer_that_is_no_monitor_costs_no_more_than_the_time_that_there_is(tmp
 def test_where_nobody_listens_there_is_no_monitor(tmp_path):
     assert talk("stop", str(tmp_path / "nobody")) == "failed"
     assert talk("stop", "/" + "x" * 200) == "failed"
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory):
+    """A QEMU with three lines, of which two are ptys: the monitor's path, and what it says itself."""
+    if not QEMU:
+        pytest.skip("no QEMU on this machine")
+    folder = tmp_path_factory.mktemp("lines")
+    paths = [str(folder / name) for name in ("ours", "theirs")]
+    words = [QEMU, "-accel", "tcg", "-nodefaults", "-display", "none", "-S", "-m", "16",
+             "-serial", "pty", "-chardev", "pty,id=second", "-serial", "chardev:second",
+             "-serial", "null"]
+    for path in paths:
+        words += ["-qmp", f"unix:{path},server=on,wait=off"]
+    qemu = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    yield paths[0], Monitor(paths[1])
+    qemu.kill()
+    qemu.wait()
+
+
+def test_the_terminals_of_a_vm_are_found_by_their_names(lines):
+    path, monitor = lines
+    truth = {one["label"]: one["filename"] for one in monitor.ask("query-chardev")}
+    said, *rows = talk("chardevs", path).splitlines()
+    assert said == "done commanded"
+    found = dict(row.split() for row in rows)
+    assert found == {label: name[4:] if name.startswith("pty:") else "none"
+                     for label, name in truth.items()}
+    assert found["serial0"].startswith("/dev/pts/") and found["second"].startswith("/dev/pts/")
+
+
+def test_a_break_is_sent_by_name_and_nothing_else_is(lines):
+    path, _ = lines
+    assert talk("break:serial0", path) == "done commanded"
+    assert talk("break:second", path) == "done commanded"
+    assert talk("break:no-such-line", path) == "failed commanded"
+    for bad in ("", 'x"}', "x" * 200, "serial0\n"):
+        assert talk(f"break:{bad}", path) == "failed"
