@@ -33,6 +33,7 @@ class Bench:
     still: Optional[object]  # a filesystem that can be stopped; None: there cannot be one
     leases: object           # a host with sanlock (leases.py)
     leases_rounds: int       # acquires with the disk in one run
+    consoles: object         # a daemon of consoles (console.py)
     one_cpu: set             # for figures of one connection: daemon and client together
     daemon_cpus: set         # for the others: daemon here,
     client_cpus: set         # and client there
@@ -97,6 +98,7 @@ class Measurement:
     sanlock: bool = False             # needs sanlock
     alone: bool = False               # against ours without a supervisor, not the original
     guest: Optional[str] = None       # the job of a guest that takes all results, both sides'
+    console: Optional[str] = None     # a job of console.py; the other side is a plain reader
 
 
 def spawn(bench, daemon, command):
@@ -192,4 +194,17 @@ MEASUREMENTS = (
         Row('the same, 8 connections', of('keys_8'), '/s', 1.0, '>='),
         Row('registrations per second, 1 connection', of('register_1'), '/s', 1.0, '>='),
         Row('the same, 8 connections', of('register_8'), '/s', 1.0, '>=')), pairs=2, guest='pr_bench'),
+    Measurement('console', None, (
+        Row('console, nobody watches: guest prints, over reader', of('guest_mb_per_s_0'), 'MB/s'),
+        Row('the same, 1 watcher', of('guest_mb_per_s_1'), 'MB/s'),
+        Row('the same, 5 watchers', of('guest_mb_per_s_5'), 'MB/s'),
+        Row('1 watcher reads, over reader', of('read_mb_per_s_1'), 'MB/s'),
+        Row('5 watchers read each, over reader', of('read_mb_per_s_5'), 'MB/s'),
+        Row('what the slowest of 5 watchers got', of('least_share_5', 100), '%')), pairs=2,
+        console='throughput'),
+    Measurement('console-idle', None, (
+        Row('memory of an idle console, of 100', of('kib_per_console'), 'KiB', compared=False),
+        Row('wakeups for 100 idle consoles', of('wakeups_per_s'), '/s', compared=False),
+        Row('processor for 100 idle consoles', of('cpu_percent'), '%', compared=False)), pairs=1,
+        ours_only=True, console='idle'),
 )

@@ -15,6 +15,7 @@ static const struct hf_verb verbs[] = {
         {"ps", "list VMs and what they hold", hf_verb_ps},
         {"who", "tell who holds a disk", hf_verb_who},
         {"label", "list and repair owners and labels of images", hf_verb_label},
+        {"console", "connect to the console of a VM: one writes, others watch", hf_verb_console},
         {"explain", "tell all about who holds a disk, and what to do", hf_verb_explain},
         {"events", "tell what happens to locks, as it happens", hf_verb_events},
         {"pr", "persistent reservations of a disk, through a helper", hf_verb_pr},

@@ -29,7 +29,7 @@ struct hf_plan {
         /* Options. */
         struct hf_standard_options standard;
         const char *name, *uuid, *driver, *user, *selinux_label;
-        bool no_scan, no_backing, exec, json, no_monitor, strict;
+        bool no_scan, no_backing, exec, json, no_monitor, no_console, strict;
         unsigned int on_lost; /* enum holdfast_on_lost */
         int wait_ms;          /* as in struct holdfast_vm_params */
         struct hf_wait wait;

@@ -8,6 +8,7 @@
  * the VM goes on and keeps its locks.
  */
 
+#include "cli/console-register.h"
 #include "cli/launch.h"
 #include "cli/message.h"
 #include "cli/monitor.h"
@@ -61,6 +62,10 @@ static const struct hf_option option_table[] = {
          .help = "do not give QEMU a monitor socket by which it can be paused",
          .kind = HF_OPTION_FLAG,
          .offset = offsetof(struct hf_plan, no_monitor)},
+        {.long_name = "no-console",
+         .help = "leave its terminals (-serial pty) to others: holdfast-consoled does not keep them",
+         .kind = HF_OPTION_FLAG,
+         .offset = offsetof(struct hf_plan, no_console)},
         {.long_name = "user",
          .argument = "USER[:GROUP]",
          .help = "run the VMM as that user (names or numbers), to whom its images belong "
@@ -97,6 +102,13 @@ static bool wait_with(pid_t parent, const struct hf_plan *plan)
         return !plan->wait_ms || (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent);
 }
 
+static int become(struct hf_plan *plan, struct holdfast_vm *vm, const struct hf_relabel *relabel,
+                  const struct hf_monitor *monitor)
+{
+        hf_console_follow(plan, vm, monitor);
+        return hf_launch_become(plan, vm, relabel);
+}
+
 static int supervised(struct hf_plan *plan, struct holdfast_vm *vm,
                       const struct hf_relabel *relabel, struct hf_monitor *monitor)
 {
@@ -108,7 +120,7 @@ static int supervised(struct hf_plan *plan, struct holdfast_vm *vm,
         if (child < 0)
                 return HF_EXIT_SYSTEM;
         if (child == 0)
-                _exit(wait_with(parent, plan) ? hf_launch_become(plan, vm, relabel)
+                _exit(wait_with(parent, plan) ? become(plan, vm, relabel, monitor)
                                               : HF_EXIT_SYSTEM);
         hf_monitor_handed_on(monitor);
         status = hf_supervise(&how, child);
@@ -129,6 +141,15 @@ static void give_monitor(struct hf_plan *plan, struct holdfast_vm *vm,
                 hf_message("%s", error.text);
 }
 
+/* Without locks no settings say whether there is to be one; consoles are asked for by it, too. */
+static bool wants_monitor(const struct hf_plan *plan, const struct holdfast_vm *vm)
+{
+        if (plan->no_monitor)
+                return false;
+        return holdfast_vm_wants_monitor(vm) ||
+               (!strcmp(holdfast_vm_driver(vm), "nop") && hf_console_is_wanted(plan));
+}
+
 int hf_verb_run(int argc, char **argv)
 {
         hf_cleanup_monitor struct hf_monitor monitor = {0};
@@ -146,9 +167,9 @@ int hf_verb_run(int argc, char **argv)
                 return status;
         if (hf_launch_prepare(&plan, &vm, &status) < 0)
                 return status;
-        if (!plan.no_monitor && holdfast_vm_wants_monitor(vm))
+        if (wants_monitor(&plan, vm))
                 give_monitor(&plan, vm, &relabel, &monitor);
-        status = plan.exec ? hf_launch_become(&plan, vm, &relabel)
+        status = plan.exec ? become(&plan, vm, &relabel, &monitor)
                            : supervised(&plan, vm, &relabel, &monitor);
         holdfast_vm_free(vm);
         hf_monitor_remove(&monitor);

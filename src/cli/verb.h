@@ -51,6 +51,7 @@ int hf_verb_lock(int argc, char **argv);
 int hf_verb_check(int argc, char **argv);
 int hf_verb_ps(int argc, char **argv);
 int hf_verb_who(int argc, char **argv);
+int hf_verb_console(int argc, char **argv);
 int hf_verb_explain(int argc, char **argv);
 int hf_verb_events(int argc, char **argv);
 int hf_verb_metrics(int argc, char **argv);

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The command on a private daemon, or on none."""
 
+import glob
 import os
 
 import pytest
 
 from hftest.command import Cli
+from hftest.consoled import CONSOLED, Consoled
+from hftest.daemons import is_program, read_pid
 from hftest.labels import Place
 
 
@@ -29,3 +32,29 @@ def place(request, cli, nursery, folder):
     if os.geteuid() != 0:
         pytest.skip("needs root: images are given to other users")
     return Place(cli, nursery, folder, request.param)
+
+
+@pytest.fixture
+def consoled(nursery, folder):
+    """A holdfast-consoled of this test alone."""
+    return Consoled(nursery, os.path.join(folder, "c"))
+
+
+@pytest.fixture
+def console_cli(nursery, folder, consoled):
+    """The command with a daemon of consoles that serves; one that it starts itself is as that."""
+    program = os.path.join(folder, "start-consoled")
+    with open(program, "w", encoding="ascii") as out:
+        out.write(f'#!/bin/sh\nexec {CONSOLED} -f {consoled.conf} "$@"\n')
+    os.chmod(program, 0o755)
+    cli = Cli(nursery, folder, consoled.run_dir)
+    cli.env["HOLDFAST_CONSOLED"] = program
+
+    def end_started():
+        """Those that the command has started are nobody's children."""
+        for pidfile in glob.glob(f"{folder}/*/holdfast/holdfast-consoled.pid"):
+            pid = read_pid(pidfile)
+            if pid and pid != consoled.process.pid and is_program(pid, CONSOLED):
+                nursery.adopt(pid)
+    nursery.at_end(end_started)
+    return cli

@@ -34,21 +34,26 @@ PAGES = {
     'holdfastd.8': OPTIONS,
     'holdfast.1': OPTIONS,
     'holdfast-pr-helper.8': OPTIONS,
+    'holdfast-console.1': OPTIONS,
+    'holdfast-consoled.8': OPTIONS,
     'holdfast-pr.1': OPTIONS,
     'holdfastd.conf.5': ['Va log_level'],
     'holdfast.conf.5': ['Va lock_manager'],
     'pr-policy.conf.5': ['Va log_level'],
+    'console.conf.5': ['Va log_level'],
 }
 
 
 # Of each file: the tables that it is read by, and its lens.
 TABLES = {
     'src/daemon/config.c': '        KEY(INT, log_level, "log_level", .min = 1),\n',
+    'src/console/config.c': '        KEY(INT, log_level, "log_level", .min = 1),\n',
     'src/prhelper/settings.c': '        KEY(INT, log_level, "log_level", .min = 1),\n',
     'src/client/settings.c': '        {"lock_manager", HF_CONF_KIND_STRING, 0},\n',
     'src/storage/lockspaces.c': '        {\n"lock_manager",\n        HF_CONF_KIND_OTHERS},\n',
     'src/driver/sanlock/settings.c': '        {"lock_manager", HF_CONF_KIND_OTHERS},\n',
     'data/augeas/holdfastd.aug': 'let entry = setting "log_level" number\n',
+    'data/augeas/holdfast_console.aug': 'let entry = setting "log_level" number\n',
     'data/augeas/holdfast_pr_policy.aug': 'let entry = setting "log_level" number\n',
     'data/augeas/holdfast.aug': 'let entry = setting "lock_manager" text\n',
 }
@@ -59,13 +64,15 @@ def tree(tmp_path):
     if not shutil.which('mandoc'):
         pytest.skip('mandoc is not here')
     for name in ('tools', 'docs/man', 'data/augeas', 'build/src/daemon', 'build/src/cli', 'build/src/prhelper',
-                 'src/daemon', 'src/client', 'src/storage', 'src/driver/sanlock', 'src/prhelper'):
+                 'build/src/console', 'src/console', 'src/daemon', 'src/client', 'src/storage', 'src/driver/sanlock', 'src/prhelper'):
         (tmp_path / name).mkdir(parents=True)
     shutil.copy(TOP / 'tools' / 'check-docs', tmp_path / 'tools')
     (tmp_path / 'data/holdfastd.conf').write_text('# What is logged.\n#log_level = 3\n')
     (tmp_path / 'data/pr-policy.conf').write_text('#log_level = 3\n')
+    (tmp_path / 'data/console.conf').write_text('#log_level = 3\n')
     (tmp_path / 'data/holdfast.conf').write_text('lock_manager = "lockd"\n')
     for program in ('build/src/daemon/holdfastd', 'build/src/cli/holdfast',
+                    'build/src/console/holdfast-consoled',
                     'build/src/prhelper/holdfast-pr-helper'):
         (tmp_path / program).write_text(PROGRAM)
         (tmp_path / program).chmod(0o755)

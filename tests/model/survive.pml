@@ -43,7 +43,7 @@
  *   adopt, "whoever claims"   | daemon/adopt.c settle, lockspace/rebuild.c
  *   adopt, releasing          | daemon/adopt.c give_rest
  *   adopt, complete           | daemon/adopt.c carry_out, before hf_adoption_resume
- *   heir                      | daemon/signals.c on_supervisor_ended, keeper/upgrade.c
+ *   heir                      | keeper/signals.c on_supervisor_ended, keeper/upgrade.c
  *   clone, reap               | keeper/supervisor.c
  *
  * Each BUG_ switch below makes one step wrong in a way in which somebody could
