@@ -17,7 +17,7 @@
  *
  * It is the supervisor that says so, since it is the service's main process, and only
  * while the server moves: the server counts in the header, the supervisor looks. The time
- * that systemd gives us is cut in four: so often the server counts and the supervisor
+ * that systemd gives us is cut in eight: so often the server counts and the supervisor
  * looks. After half of it a server that does not move is replaced, as nothing is lost by
  * that, and there is time for the next one to move. What the watchdog of systemd is left
  * with is a server that cannot be ended because it waits for a disk.
@@ -26,8 +26,8 @@
  * the header.
  */
 
-#define PARTS     4
-#define HANGS     2 /* of them */
+#define PARTS     8
+#define HANGS     4 /* of them */
 
 #define USEC_MIN  (PARTS * 1000ULL)
 #define USEC_MAX  (24 * 3600 * 1000000ULL)

@@ -70,3 +70,4 @@ def test_each_service_is_started_by_its_socket_within_its_sandbox(lab):
     lab.proves("a VM gets its lock")
     lab.proves("the daemon of consoles answers")
     lab.proves("the helper of reservations is started by its socket")
+    lab.proves("and may do in its sandbox what it has to")

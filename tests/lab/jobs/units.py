@@ -286,6 +286,8 @@ def own_services(host):
     report.check("the helper of reservations is started by its socket",
                  show("holdfast-pr-helper.service", "ActiveState") == "active",
                  (done, systemd.journal("holdfast-pr-helper.service")))
+    said = systemd.journal("holdfast-pr-helper.service")
+    report.check("and may do in its sandbox what it has to", "cannot enter" not in said, said)
     for name in ("holdfastd", "holdfast-consoled", "holdfast-pr-helper"):
         said = command("systemd-analyze", "security", "--no-pager", f"{name}.service")
         report.value(f"exposure of {name}", said.splitlines()[-1].strip())
