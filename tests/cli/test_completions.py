@@ -37,7 +37,7 @@ START = {
 TYPED = [
     ("exp\t", "explain"),
     ("run --no-con\t", "run --no-console"),
-    ("run --on-lost=ki\t", "run --on-lost=kill"),
+    ("run --on-lost=pa\t", "run --on-lost=pause"),
     ("check --stri\t --js\t", "check --strict --json"),
     ("label rep\t", "label repair"),
     ("pr res\t", "pr reserve"),
