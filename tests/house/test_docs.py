@@ -83,9 +83,9 @@ def tree(tmp_path):
     for name, items in PAGES.items():
         write_page(tmp_path, name, items)
     (tmp_path / LIBRARY).write_text('X {\n        global:\n                holdfast_one;\n};\n')
-    write_page(tmp_path, 'libholdfast.3', [])
+    write_page(tmp_path, 'libholdfast.3', ['Ar one'])
     with open(tmp_path / LIBRARY_PAGE, 'a', encoding='ascii') as page:
-        page.write('.Ft int\n.Fn holdfast_one void\n')
+        page.write('.Pp\n.Fn holdfast_one void\n')
     return tmp_path
 
 

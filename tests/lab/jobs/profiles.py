@@ -88,6 +88,12 @@ class Host:
         second = self.holdfast("lock", DISK, "--", "true", status=None)
         self.report.check("a disk is kept for its VM", "web0" in second, second)
         self.upgrade(daemon)
+        processes.kill_family(daemon.pid)
+        daemon.wait()
+        daemon = self.start("holdfastd")
+        until(lambda: "web0" in self.holdfast("ps", status=None), "the next one has the lock", SOON)
+        self.report.check("the next one has what a VM carries",
+                          "web0" in self.holdfast("lock", DISK, "--", "true", status=None))
         owner.send_signal(signal.SIGTERM)
         until(lambda: "web0" not in self.holdfast("ps", status=None), "the VM has gone", SOON)
         self.stranger()
@@ -128,7 +134,9 @@ class Host:
         with open(POLICY_FILE, "w", encoding="ascii") as out:
             out.write(POLICY)
         daemon = self.start("holdfast-pr-helper")
-        until(lambda: os.path.exists("/run/qemu-pr-helper.sock"), "the helper serves", SOON)
+        until(lambda: os.path.exists("/run/qemu-pr-helper.sock") or daemon.poll() is not None,
+              "the helper serves", SOON)
+        self.report.check("holdfast-pr-helper serves", daemon.poll() is None, denials())
         self.holdfast("pr", "register", "--new-key=0x1", PR_DISK, status=None)
         said = self.holdfast("pr", "keys", PR_DISK, status=None)
         self.report.check("a reservation is made", "0x1" in said, said)
