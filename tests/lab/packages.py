@@ -40,7 +40,7 @@ def why_not():
     """What is missing here to make packages and a Debian for them; None if nothing is."""
     if os.geteuid() != 0:
         return "only root can make a Debian in a folder"
-    for tool in ("dpkg-buildpackage", "dh", "debootstrap", "lintian"):
+    for tool in ("dpkg-buildpackage", "dh", "debootstrap", "lintian", "rpmbuild"):
         if not shutil.which(tool):
             return f"{tool} is not installed"
     try:
@@ -77,8 +77,8 @@ def await_end(child):
     assert status == 0, f"{child.args}: {status}\n{said[-4000:]}"
 
 
-def begin_build(nursery, out):
-    return begin(nursery, f"{out}.log", str(TOP / "tools/package"), "deb", str(out))
+def begin_build(nursery, kind, out):
+    return begin(nursery, f"{out}.{kind}.log", str(TOP / "tools/package"), kind, str(out))
 
 
 def begin_debootstrap(nursery, folder):
@@ -89,6 +89,16 @@ def begin_debootstrap(nursery, folder):
 def packages(folder):
     """The packages in a folder, without those for debuggers."""
     return sorted(p for p in pathlib.Path(folder).glob("*.deb") if "-dbgsym_" not in p.name)
+
+
+def files_of(package):
+    """The files in a package of either kind, but what each kind has of its own."""
+    if package.suffix == ".rpm":
+        found = run("rpm", "-qpl", str(package)).splitlines()
+    else:
+        found = [line.split()[5].lstrip(".") for line in
+                 run("dpkg-deb", "-c", str(package)).splitlines()]
+    return {path.removesuffix(".gz") for path in found if not path.endswith("/")}
 
 
 def field(package, name):

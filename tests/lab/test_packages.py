@@ -7,6 +7,7 @@ judges a part of it.
 """
 
 import pathlib
+import re
 import shutil
 import tempfile
 import types
@@ -46,12 +47,14 @@ class Story:
         self.nursery, self.folder = nursery, pathlib.Path(folder)
         self.debs = self.folder / "built"
         self.debs.mkdir()
-        building = begin_build(nursery, self.debs)
         making = begin_debootstrap(nursery, self.folder / "root")
+        await_end(begin_build(nursery, "deb", self.debs))
         await_end(making)
-        await_end(building)
+        rpms = begin_build(nursery, "rpm", self.debs)
         self.built = packages.packages(self.debs)
         self.root = packages.Root(nursery, self.folder / "root")
+        self.tell()
+        await_end(rpms)
 
     def tell(self):
         root = self.root
@@ -149,7 +152,6 @@ def story():
     folder, nursery = tempfile.mkdtemp(prefix="hf-", dir="/var/tmp"), Nursery()
     try:
         told = Story(nursery, folder)
-        told.tell()
         yield told
     finally:
         nursery.close()
@@ -163,6 +165,18 @@ def test_lintian_has_nothing_to_say_of_the_packages(story):
     tags = [line for line in said.splitlines() if line[:2] in ("E:", "W:", "I:")
             and not line.endswith(NO_PLACE)]
     assert not tags
+
+
+def test_the_rpm_packages_have_the_same_programs_settings_pages_and_units(story):
+    parts = re.compile(r"^(/usr)?/(bin|sbin|libexec|lib/systemd|include)/|^/etc/holdfast/"
+                       r"|^/usr/share/(man|augeas|holdfast|bash-completion|fish)/")
+
+    def of(pattern):
+        found = set().union(*(packages.files_of(p) for p in story.debs.glob(pattern)
+                              if "-dbgsym_" not in p.name and ".src." not in p.name))
+        return {path.removeprefix("/usr") for path in found if parts.match(path)
+                and not (pathlib.PurePath(path).suffix == "" and path.endswith("/holdfast"))}
+    assert of("*.rpm") == of("*.deb") and len(of("*.deb")) > 40
 
 
 def test_a_user_has_a_disk_locked_right_after_the_installation(story):

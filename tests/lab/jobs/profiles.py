@@ -17,9 +17,9 @@ SOON = 90.0
 DISK, PR_DISK = "/vm/disk.img", "/vm/shared.img"
 PROFILES = {"holdfastd": "usr.sbin.holdfastd", "holdfast-consoled": "usr.sbin.holdfast-consoled",
             "holdfast-pr-helper": "usr.bin.holdfast-pr-helper"}
-POLICY = f'emulate = [ "{PR_DISK} as shared" ]\nemulation_dir = "/var/lib/holdfast/pr"\n'
+POLICY = f'emulate = [ "{PR_DISK} as shared" ]\nemulation_dir = "/vm/pr"\n'
 POLICY_FILE = "/usr/local/etc/holdfast/pr-policy.conf"
-LOCAL = "/vm/** rw,\n"
+LOCAL = "/vm/** rwkl,\n"
 # What somebody could do who has taken a daemon over.
 INTRUDER = """
 import ctypes, json, os, socket, subprocess, sys
@@ -129,7 +129,7 @@ class Host:
         self.report.check("holdfast-consoled is confined", told == "holdfast-consoled (enforce)", told)
 
     def reservations(self):
-        os.makedirs("/var/lib/holdfast/pr", exist_ok=True)
+        os.makedirs("/vm/pr")
         os.makedirs(os.path.dirname(POLICY_FILE), exist_ok=True)
         with open(POLICY_FILE, "w", encoding="ascii") as out:
             out.write(POLICY)
