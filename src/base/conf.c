@@ -109,6 +109,18 @@ void hf_conf_blame(const struct hf_conf *conf, const char *key, struct hf_error 
                 hf_error_prefix(err, "%s:%u: key \"%s\"", conf->filename, entry->line, key);
 }
 
+int hf_conf_parse_mode(const char *text, unsigned int *ret, struct hf_error *err)
+{
+        char *end;
+        unsigned long mode = strtoul(text, &end, 8);
+
+        if (*text < '0' || *text > '7' || *end || mode > 0777)
+                return hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_NONE,
+                                    "must be an octal mode such as \"0770\", not \"%s\"", text);
+        *ret = (unsigned int)mode;
+        return 0;
+}
+
 static const char *type_name(enum hf_conf_type type)
 {
         static const char *const names[] = {

@@ -123,6 +123,12 @@ int hf_conf_refuse_repeats(const struct hf_conf *conf, struct hf_error *err);
  */
 void hf_conf_blame(const struct hf_conf *conf, const char *key, struct hf_error *err);
 
+/*
+ * The permissions that a text such as "0770" means. Returns 0, or -EINVAL with what is wrong, for
+ * hf_conf_blame to say where.
+ */
+int hf_conf_parse_mode(const char *text, unsigned int *ret, struct hf_error *err);
+
 /* Told of an entry that has no effect, and why: one line with file and line number. */
 typedef void (*hf_conf_notice_fn)(void *ctx, const char *text);
 

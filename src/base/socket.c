@@ -3,8 +3,10 @@
 
 #include "base/cleanup.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -206,5 +208,26 @@ int hf_socket_listen(const char *path, mode_t mode, int backlog, int *ret_fd, st
                 return hf_error_sys(err, saved, "cannot listen on %s", path);
         }
         *ret_fd = hf_steal_fd(&fd);
+        return 0;
+}
+
+int hf_socket_send_fd(int fd, const void *data, size_t len, int passed, int flags)
+{
+        union {
+                struct cmsghdr header;
+                char room[CMSG_SPACE(sizeof(int))];
+        } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)),
+                                .cmsg_level = SOL_SOCKET,
+                                .cmsg_type = SCM_RIGHTS}};
+        struct iovec part = {(void *)(uintptr_t)data, len};
+        struct msghdr message = {.msg_iov = &part,
+                                 .msg_iovlen = 1,
+                                 .msg_control = &control,
+                                 .msg_controllen = sizeof(control)};
+
+        memcpy(CMSG_DATA(&control.header), &passed, sizeof(passed));
+        while (sendmsg(fd, &message, flags) < 0)
+                if (errno != EINTR)
+                        return -errno;
         return 0;
 }

@@ -45,6 +45,12 @@ int hf_socket_connect(const char *path, int wait_ms, int *ret_fd, struct hf_erro
 int hf_socket_probe(const char *path, struct hf_peer *ret_peer, struct hf_error *err);
 
 /*
+ * Sends data with a descriptor, which its receiver, or until then the socket, has open as well.
+ * flags: as of sendmsg. Returns 0 or a negative errno.
+ */
+int hf_socket_send_fd(int fd, const void *data, size_t len, int passed, int flags);
+
+/*
  * Who is at the other end of a connected socket: on the listener's side the
  * process that called connect, on the other the one that called listen.
  */

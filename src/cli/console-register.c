@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/process.h"
+#include "base/socket.h"
 
 #include <holdfast/console.h>
 
@@ -33,6 +34,8 @@ struct follower {
         int exec_fd;     /* the VMM runs when this is closed at its other end */
         bool asks_owner; /* who listens at the monitor is the VMM */
         int64_t deadline;
+        int kept[2]; /* a socketpair with the terminals in flight; -1: there is none */
+        struct hf_ptys known;
 };
 
 /* Has to do with terminals, as far as words can tell; what -readconfig reads may. */
@@ -115,11 +118,37 @@ static bool tell(const struct follower *follower, const char *label, const char 
 
 /* ---- finding them ---- */
 
+/*
+ * What a guest prints while nobody has its terminal open is thrown away by QEMU. A description in
+ * flight is an opener that the kernel knows of, but no process that would stand in the daemon's
+ * way.
+ */
+static void keep_open(const struct follower *follower, const char *path)
+{
+        hf_cleanup_fd int fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+        if (fd >= 0 && hf_pty_is_here(follower->pid, path))
+                (void)hf_socket_send_fd(follower->kept[0], "", 1, fd, MSG_NOSIGNAL);
+}
+
+static void keep_new_ones(struct follower *follower)
+{
+        static struct hf_ptys now;
+
+        if (follower->kept[0] < 0 || hf_ptys_of(follower->pid, &now) < 0)
+                return;
+        for (size_t i = 0; i < now.n; i++)
+                if (i >= follower->known.n || strcmp(now.paths[i], follower->known.paths[i]) != 0)
+                        keep_open(follower, now.paths[i]);
+        follower->known = now;
+}
+
 /* True when the VMM has ended meanwhile. */
-static bool pause_a_little(const struct follower *follower)
+static bool pause_a_little(struct follower *follower)
 {
         struct pollfd end = {.fd = follower->pidfd, .events = POLLIN};
 
+        keep_new_ones(follower);
         return poll(&end, 1, PAUSE_MS) > 0;
 }
 
@@ -153,7 +182,8 @@ static bool ask(struct follower *follower, struct hf_qmp_chardevs *ret)
         while (link.talk.state == HF_QMP_TALKING && left_ms(follower) > 0) {
                 struct pollfd fd = {.fd = link.fd, .events = POLLIN};
 
-                (void)poll(&fd, 1, left_ms(follower));
+                keep_new_ones(follower);
+                (void)poll(&fd, 1, PAUSE_MS);
                 hf_qmp_serve(&link);
         }
         done = link.talk.state == HF_QMP_DONE;
@@ -206,7 +236,7 @@ static bool has_monitor_on_terminal(char *const *argv)
 }
 
 /* It makes them one after the other: it has made all when there are no more at the next look. */
-static void follow_by_descriptors(const struct follower *follower)
+static void follow_by_descriptors(struct follower *follower)
 {
         static struct hf_ptys ptys, before;
 
@@ -263,6 +293,9 @@ static void follow(struct follower *follower)
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
         if (leave_descriptors(follower) < 0 || !await_exec(follower))
                 return;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, follower->kept) <
+            0)
+                follower->kept[0] = -1;
         follower->deadline = hf_clock_msec(CLOCK_MONOTONIC) + PATIENCE_MS;
         if (follower->monitor)
                 follow_by_monitor(follower);

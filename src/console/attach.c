@@ -317,6 +317,21 @@ static void act_yield(struct hf_con_session *of, struct hf_console *console)
         hf_console_pump(console);
 }
 
+/* Of a line of ours it is sent behind the answer's commit, of others before the answer. */
+static int act_break(struct hf_con_session *session, struct hf_console *console,
+                     struct hf_error *err)
+{
+        int r = hf_console_can_break(console, err);
+
+        if (r < 0 || !hf_console_is_line(console))
+                return r < 0 ? r
+                             : hf_console_monitor_break(console, session->id,
+                                                        &session->asked_monitor, err);
+        session->intent = HF_CON_INTENT_BREAK;
+        session->intent_console = console->id;
+        return 0;
+}
+
 int hf_con_act(struct hf_con_session *session, const void *data, struct hf_error *err)
 {
         const struct hf_console_act_args *args = data;
@@ -338,9 +353,9 @@ int hf_con_act(struct hf_con_session *session, const void *data, struct hf_error
                 return hf_error_set(err, EPERM, HF_ERR_OPERATION_DENIED, HF_FROM_RPC,
                                     "only the console's writer may do that");
         if (args->act == HF_CONSOLE_ACT_BREAK) {
-                r = hf_console_can_break(console, err);
-                session->intent = HF_CON_INTENT_BREAK;
-                session->intent_console = console->id;
+                r = act_break(session, console, err);
+                if (r > 0)
+                        return HF_CON_WAIT;
         } else if (args->act == HF_CONSOLE_ACT_SIZE) {
                 r = hf_console_resize(console, args->rows, args->columns, err);
         } else if (args->act == HF_CONSOLE_ACT_YIELD) {

@@ -50,18 +50,6 @@ const struct hf_conf_key hf_con_config_keys[] = {
 };
 const size_t hf_con_config_keys_n = HF_ARRAY_LEN(hf_con_config_keys);
 
-static int parse_mode(const char *text, unsigned int *ret, struct hf_error *err)
-{
-        char *end;
-        unsigned long mode = strtoul(text, &end, 8);
-
-        if (end == text || *end || mode > 0777)
-                return hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_NONE,
-                                    "must be an octal mode such as \"0770\", not \"%s\"", text);
-        *ret = (unsigned int)mode;
-        return 0;
-}
-
 static int check_place(const char *text, const char *word, struct hf_error *err)
 {
         if (!text || *text == '/' || !strcmp(text, "off") || (word && !strcmp(text, word)))
@@ -75,35 +63,32 @@ static int check_place(const char *text, const char *word, struct hf_error *err)
 static int check_texts(const struct hf_conf *conf, struct hf_con_config *config,
                        struct hf_error *err)
 {
-        struct {
-                const char *key;
-                int r;
-        } checks[] = {
-                {"lock_files", check_place(config->lock_files, "auto", err)},
-                {"log_directory", check_place(config->log_directory, NULL, err)},
-                {"unix_sock_rw_perms", 0},
-                {"unix_sock_ro_perms", 0},
-                {"log_filters", 0},
-                {"log_outputs", 0},
-        };
+        const char *key = "lock_files";
+        int r = check_place(config->lock_files, "auto", err);
 
-        for (size_t i = 0; i < HF_ARRAY_LEN(checks); i++) {
-                int r = checks[i].r;
-
-                if (i == 2)
-                        r = parse_mode(config->unix_sock_rw_perms, &config->rw_mode, err);
-                else if (i == 3)
-                        r = parse_mode(config->unix_sock_ro_perms, &config->ro_mode, err);
-                else if (i == 4)
-                        r = hf_log_check_filters(config->log_filters, err);
-                else if (i == 5)
-                        r = hf_log_check_outputs(config->log_outputs, err);
-                if (r < 0) {
-                        hf_conf_blame(conf, checks[i].key, err);
-                        return r;
-                }
+        if (r >= 0) {
+                key = "log_directory";
+                r = check_place(config->log_directory, NULL, err);
         }
-        return 0;
+        if (r >= 0) {
+                key = "unix_sock_rw_perms";
+                r = hf_conf_parse_mode(config->unix_sock_rw_perms, &config->rw_mode, err);
+        }
+        if (r >= 0) {
+                key = "unix_sock_ro_perms";
+                r = hf_conf_parse_mode(config->unix_sock_ro_perms, &config->ro_mode, err);
+        }
+        if (r >= 0) {
+                key = "log_filters";
+                r = hf_log_check_filters(config->log_filters, err);
+        }
+        if (r >= 0) {
+                key = "log_outputs";
+                r = hf_log_check_outputs(config->log_outputs, err);
+        }
+        if (r < 0)
+                hf_conf_blame(conf, key, err);
+        return r;
 }
 
 int hf_con_config_load(const char *path, const char *default_path, hf_conf_notice_fn notice,

@@ -156,6 +156,9 @@ void hf_console_leave(struct hf_console *console, struct hf_con_session *session
 /* Held no longer than its clients stay; with HF_CONSOLE_ATTACH_FORCE not even that. */
 void hf_console_forget(struct hf_console *console, uint32_t flags);
 
+/* Whether it is a serial line of ours, which knows breaks itself. */
+bool hf_console_is_line(const struct hf_console *console);
+
 /* What a device may be able to do. -EOPNOTSUPP with *err. */
 int hf_console_can_break(const struct hf_console *console, struct hf_error *err);
 void hf_console_break(struct hf_console *console);
@@ -163,10 +166,14 @@ void hf_console_stop_break(struct hf_console *console);
 
 /* In a successor: one that was under way ends. */
 void hf_console_recover_break(struct hf_console *console);
-/* The same by the VM's monitor, where one is known. It is sent a moment later, or that is logged.
+/*
+ * The same by the VM's monitor, where one is known. 0: it has been sent; 1: not yet, those that
+ * wait are served again when it has; or a negative errno. asker: of the session. *asked, of its
+ * request: outlives this server, so that no break is sent twice.
  */
 bool hf_console_has_monitor(const struct hf_console *console);
-void hf_console_monitor_break(struct hf_console *console);
+int hf_console_monitor_break(struct hf_console *console, uint64_t asker, bool *asked,
+                             struct hf_error *err);
 void hf_console_stop_monitor(struct hf_console *console);
 
 int hf_console_resize(struct hf_console *console, uint32_t rows, uint32_t columns,

@@ -27,15 +27,14 @@ static bool is_pty(const struct hf_console *console)
         return number >= PTS_MAJOR_FIRST && number <= PTS_MAJOR_LAST;
 }
 
-/* One that knows breaks itself. */
-static bool is_line(const struct hf_console *console)
+bool hf_console_is_line(const struct hf_console *console)
 {
         return console->hold.kind == HF_DEVICE_TTY && !is_pty(console);
 }
 
 int hf_console_can_break(const struct hf_console *console, struct hf_error *err)
 {
-        if (is_line(console) || hf_console_has_monitor(console))
+        if (hf_console_is_line(console) || hf_console_has_monitor(console))
                 return 0;
         return hf_error_set(err, EOPNOTSUPP, HF_ERR_OPERATION_INVALID, HF_FROM_RPC,
                             "a break cannot be sent to this console: it is no serial line, and "
@@ -54,7 +53,7 @@ void hf_console_stop_break(struct hf_console *console)
 
 void hf_console_recover_break(struct hf_console *console)
 {
-        if (is_line(console) && console->fd >= 0)
+        if (hf_console_is_line(console) && console->fd >= 0)
                 (void)ioctl(console->fd, TIOCCBRK);
 }
 
@@ -68,10 +67,6 @@ static int on_break_over(sd_event_source *source, uint64_t usec, void *data)
 
 void hf_console_break(struct hf_console *console)
 {
-        if (!is_line(console)) {
-                hf_console_monitor_break(console);
-                return;
-        }
         if (console->fd < 0 || ioctl(console->fd, TIOCSBRK) < 0)
                 return;
         console->break_source = sd_event_source_disable_unref(console->break_source);

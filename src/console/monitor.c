@@ -3,27 +3,24 @@
 /*
  * A break for a guest whose console is no serial line of ours: QEMU sends it when its monitor is
  * asked to. The conversation is one of the loop's: it never waits, and has a deadline, as a monitor
- * that others use answers nobody else.
+ * that others use answers nobody else. Who has asked is answered when it is over: what is typed
+ * behind a break must not come before it.
  */
 #include "console/server.h"
 
-#include "base/cleanup.h"
-#include "base/log.h"
 #include "vm/qmp.h"
 
-#define MODULE "console.monitor"
+#include <errno.h>
+#include <stdlib.h>
 
 /* A monitor answers within milliseconds, or is somebody else's now. */
 #define PATIENCE_USEC 5000000
-
-/* Asked for while one is on its way; more at once is somebody leaning on a key. */
-#define MORE_MAX 8
 
 struct monitor_call {
         struct hf_console *console;
         struct hf_qmp_link link;
         sd_event_source *source, *limit;
-        unsigned int more;
+        uint64_t asker; /* id of the session */
 };
 
 static void hang_up(struct monitor_call *call)
@@ -44,25 +41,13 @@ void hf_console_stop_monitor(struct hf_console *console)
         free(call);
 }
 
-static int dial(struct monitor_call *call);
-
-/* The conversation is over, or stands: what to do next. */
+/* The conversation is over, or stands. */
 static void look(struct monitor_call *call)
 {
-        struct hf_console *console = call->console;
-        char title[HF_CON_TEXT_MAX];
-
         if (call->link.talk.state == HF_QMP_TALKING)
                 return;
-        if (call->link.talk.state != HF_QMP_DONE) {
-                hf_console_title(console, title, sizeof(title));
-                hf_log(HF_LOG_WARNING, MODULE, "%s: the monitor at %s has sent no break", title,
-                       console->monitor);
-                call->more = 0;
-        }
         hang_up(call);
-        if (call->more == 0 || (call->more--, dial(call) < 0))
-                hf_console_stop_monitor(console);
+        hf_con_server_retry(call->console->server);
 }
 
 static int on_answer(sd_event_source *source, int fd, uint32_t revents, void *data)
@@ -109,27 +94,48 @@ bool hf_console_has_monitor(const struct hf_console *console)
         return *console->monitor && *console->chardev;
 }
 
-void hf_console_monitor_break(struct hf_console *console)
+static int begin(struct hf_console *console, uint64_t asker, struct hf_error *err)
 {
-        struct monitor_call *call = console->monitor_call;
-        char title[HF_CON_TEXT_MAX];
+        struct monitor_call *call = calloc(1, sizeof(*call));
         int r;
 
-        if (call) {
-                call->more += call->more < MORE_MAX;
-                return;
-        }
-        call = calloc(1, sizeof(*call));
         if (!call)
-                return;
+                return hf_error_sys(err, ENOMEM, "cannot send a break");
         call->console = console;
+        call->asker = asker;
         call->link.fd = -1;
         console->monitor_call = call;
         r = dial(call);
         if (r >= 0)
-                return;
-        hf_console_title(console, title, sizeof(title));
-        hf_log(HF_LOG_WARNING, MODULE, "%s: the monitor at %s cannot be asked for a break", title,
-               console->monitor);
+                return 1;
         hf_console_stop_monitor(console);
+        return hf_error_sys(err, -r, "the VM's monitor at %s cannot be asked for a break",
+                            console->monitor);
+}
+
+int hf_console_monitor_break(struct hf_console *console, uint64_t asker, bool *asked,
+                             struct hf_error *err)
+{
+        struct monitor_call *call = console->monitor_call;
+        enum hf_qmp_state state;
+
+        if (call && call->link.talk.state == HF_QMP_TALKING)
+                return 1;
+        if (call && call->asker == asker) {
+                state = call->link.talk.state;
+                hf_console_stop_monitor(console);
+                if (state == HF_QMP_DONE)
+                        return 0;
+                return hf_error_set(err, EIO, HF_ERR_RESOURCE_BUSY, HF_FROM_RPC,
+                                    "the VM's monitor at %s has sent no break: it refused, or did "
+                                    "not answer within %d s",
+                                    console->monitor, PATIENCE_USEC / 1000000);
+        }
+        if (*asked)
+                return hf_error_set(err, EIO, HF_ERR_INTERNAL, HF_FROM_RPC,
+                                    "the daemon was replaced while the VM's monitor was asked: "
+                                    "whether it has sent a break is not known");
+        hf_console_stop_monitor(console);
+        *asked = true;
+        return begin(console, asker, err);
 }

@@ -228,19 +228,14 @@ static int serve_call(struct hf_con_session *session, const uint8_t *payload, si
                             call->proc);
 }
 
-/* A ping is answered with a pong; nothing else of that program concerns us. */
 static bool is_keepalive(struct hf_con_session *session)
 {
-        struct hf_rpc_header pong = session->call;
+        struct hf_rpc_header pong;
+        int kind = hf_rpc_keepalive(&session->call, &pong);
 
-        if (pong.prog != HF_KEEPALIVE_PROGRAM)
-                return false;
-        if (pong.vers == HF_KEEPALIVE_VERSION && pong.type == HF_RPC_MESSAGE &&
-            pong.proc == HF_KEEPALIVE_PING) {
-                pong.proc = HF_KEEPALIVE_PONG;
+        if (kind > 0)
                 hf_con_session_send_message(session, &pong);
-        }
-        return true;
+        return kind >= 0;
 }
 
 void hf_con_dispatch(struct hf_con_session *session, const uint8_t *payload, size_t len)

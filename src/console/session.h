@@ -64,6 +64,7 @@ struct hf_con_session {
         bool serving;
         uint8_t crashes;
         uint64_t waits_since; /* CLOCK_MONOTONIC, of the request; 0: it was not looked at yet */
+        bool asked_monitor;   /* for it */
 
         int32_t fd; /* -1: its client has left, and what it typed is on its way */
         bool read_only;

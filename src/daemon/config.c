@@ -49,23 +49,11 @@ const struct hf_conf_key hf_config_keys[] = {
 };
 const size_t hf_config_keys_n = HF_ARRAY_LEN(hf_config_keys);
 
-static int parse_mode(const char *text, unsigned int *ret, struct hf_error *err)
-{
-        char *end;
-        unsigned long mode = strtoul(text, &end, 8);
-
-        if (end == text || *end || mode > 0777)
-                return hf_error_set(err, EINVAL, HF_ERR_CONFIG_UNSUPPORTED, HF_FROM_NONE,
-                                    "must be an octal mode such as \"0770\", not \"%s\"", text);
-        *ret = (unsigned int)mode;
-        return 0;
-}
-
 /* What is in a text is for its user to understand; where it stands is known here. */
 static int check_texts(const struct hf_conf *conf, struct hf_config *config, struct hf_error *err)
 {
         const char *key = "unix_sock_ro_perms";
-        int r = parse_mode(config->unix_sock_ro_perms, &config->sock_ro_mode, err);
+        int r = hf_conf_parse_mode(config->unix_sock_ro_perms, &config->sock_ro_mode, err);
 
         if (r >= 0) {
                 key = "log_filters";

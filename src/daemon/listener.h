@@ -29,7 +29,8 @@ int hf_listeners_open(struct hf_server *server, const struct hf_paths *paths, bo
 int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths, int n,
                            struct hf_error *err);
 
-/* Whether there is one of virtlockd's, or of our own, among the n descriptors that systemd passed. */
+/* Whether there is one of virtlockd's, or of our own, among the n descriptors that systemd passed.
+ */
 bool hf_listeners_are_passed(const struct hf_paths *paths, int n, bool virtlockd);
 
 /* Goes on with the sockets of an earlier server. */

@@ -2,6 +2,7 @@
 #include "keeper/lot.h"
 
 #include "base/cleanup.h"
+#include "base/socket.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -44,21 +45,12 @@ int hf_lot_make(int *ret_in, int *ret_out)
 
 int hf_lot_park(int in, int fd, const void *cookie, size_t len)
 {
-        union control control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)),
-                                            .cmsg_level = SOL_SOCKET,
-                                            .cmsg_type = SCM_RIGHTS}};
-        struct iovec part = {(void *)(uintptr_t)cookie, len};
-        struct msghdr message = {.msg_iov = &part,
-                                 .msg_iovlen = 1,
-                                 .msg_control = &control,
-                                 .msg_controllen = sizeof(control.space)};
+        int r;
 
         if (len < 1 || len > HF_LOT_COOKIE_MAX)
                 return -EINVAL;
-        memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-        if (sendmsg(in, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-                return 0;
-        return errno == ECONNREFUSED || errno == ECONNRESET || errno == ENOTCONN ? -EPIPE : -errno;
+        r = hf_socket_send_fd(in, cookie, len, fd, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return r == -ECONNREFUSED || r == -ECONNRESET || r == -ENOTCONN ? -EPIPE : r;
 }
 
 /* A descriptor for the first one in the lot, which stays in it. Returns 1, or 0: it is empty. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keeper/worker.h"
 
+#include "base/socket.h"
 #include "keeper/keeper-private.h"
 
 #include <errno.h>
@@ -45,22 +46,8 @@ union descriptor_message {
 
 int hf_keeper_send_result(struct hf_keeper *keeper, uint64_t number, int fd)
 {
-        union descriptor_message control = {0};
-        struct iovec iov = {.iov_base = &number, .iov_len = sizeof(number)};
-        struct msghdr message = {.msg_iov = &iov,
-                                 .msg_iovlen = 1,
-                                 .msg_control = &control,
-                                 .msg_controllen = sizeof(control)};
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(fd));
-        memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-        while (sendmsg(hf_keeper_fd(keeper, HF_KEEPER_FD_RESULTS_IN), &message, MSG_NOSIGNAL) < 0)
-                if (errno != EINTR)
-                        return -errno;
-        return 0;
+        return hf_socket_send_fd(hf_keeper_fd(keeper, HF_KEEPER_FD_RESULTS_IN), &number,
+                                 sizeof(number), fd, MSG_NOSIGNAL);
 }
 
 int hf_keeper_receive_result(struct hf_keeper *keeper, uint64_t *ret_number, int *ret_fd)

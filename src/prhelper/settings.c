@@ -92,21 +92,18 @@ static int read_mode(const struct hf_conf *conf, struct hf_pr_settings *settings
                      struct hf_error *err)
 {
         const char *text;
-        unsigned long mode;
-        char *end;
+        unsigned int mode;
         int r = hf_conf_get_string(conf, "socket_mode", &text, err);
 
         settings->socket_mode = -1;
         if (r <= 0)
                 return r;
-        mode = strtoul(text, &end, 8);
-        if (end == text || *end || text[0] == '-' || text[0] == '+' || mode > 0777) {
-                r = wrong(err, "must be an octal mode such as \"0660\"", text);
+        r = hf_conf_parse_mode(text, &mode, err);
+        if (r < 0)
                 hf_conf_blame(conf, "socket_mode", err);
-                return r;
-        }
-        settings->socket_mode = (int)mode;
-        return 0;
+        else
+                settings->socket_mode = (int)mode;
+        return r;
 }
 
 static int read_rules(struct hf_pr_settings *settings, struct hf_error *err)

@@ -41,6 +41,18 @@ static void put_header(uint8_t *buf, uint32_t length, const struct hf_rpc_header
         memcpy(buf, words, sizeof(words));
 }
 
+int hf_rpc_keepalive(const struct hf_rpc_header *header, struct hf_rpc_header *ret_pong)
+{
+        if (header->prog != HF_KEEPALIVE_PROGRAM)
+                return -1;
+        if (header->vers != HF_KEEPALIVE_VERSION || header->type != HF_RPC_MESSAGE ||
+            header->proc != HF_KEEPALIVE_PING)
+                return 0;
+        *ret_pong = *header;
+        ret_pong->proc = HF_KEEPALIVE_PONG;
+        return 1;
+}
+
 int hf_rpc_get_payload(const uint8_t *payload, size_t len, xdrproc_t proc, void *out,
                        struct hf_error *err)
 {

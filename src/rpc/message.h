@@ -41,6 +41,13 @@ int64_t hf_rpc_length(const uint8_t word[static HF_RPC_LENGTH_SIZE]);
 void hf_rpc_get_header(const uint8_t *message, struct hf_rpc_header *ret);
 
 /*
+ * What a message has to do with keepalive, which runs beside every program: 1, it is a ping, and
+ * *ret_pong the header that answers it; 0, it is nothing that concerns a server; -1, it is of
+ * another program.
+ */
+int hf_rpc_keepalive(const struct hf_rpc_header *header, struct hf_rpc_header *ret_pong);
+
+/*
  * Decodes a payload into *out, a zeroed struct of the type that proc is for.
  * Bytes behind what proc needs are ignored. On failure (-EBADMSG) nothing is
  * left allocated.

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """`holdfast run` with a real QEMU: its terminals are found, and belong to the console daemon."""
 
+import glob
 import os
+import re
+import signal
+import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -10,7 +15,7 @@ from hftest import console_wire as wire
 from hftest.command import Cli, end, need
 from hftest.console_guest import ConsoleGuest, numbered
 from hftest.consoled import Consoled
-from hftest.processes import is_there, kill_family, until
+from hftest.processes import children, is_there, kill_family, until
 from hftest.still import need_mounts
 
 
@@ -64,6 +69,28 @@ def test_a_console_is_held_from_the_start_by_what_qemu_calls_it(run, consoled):
         client.read_until(numbered(20))
 
 
+def is_up(guest):
+    """It has said that it is ready, and waits for its interrupts."""
+    said = guest.monitor.ask("human-monitor-command", **{"command-line": "info registers"})
+    where = re.search(r"\bEIP=0000([0-9a-f]{4})", said)
+    return "HLT=1" in said and where and 0x7c00 <= int(where.group(1), 16) < 0x7e00
+
+
+def test_what_a_guest_prints_before_the_daemon_has_time_for_it_is_not_lost(run, consoled):
+    family = [consoled.pid, *children(consoled.pid)]
+    for pid in family:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        guest = run()
+        until(lambda: is_up(guest), "the guest is up", 60)
+    finally:
+        for pid in family:
+            os.kill(pid, signal.SIGCONT)
+    held(consoled, "serial0")
+    with wire.Client(consoled.socket, vm="web1", replay=100) as client:
+        client.read_until(b"ready\r\n")
+
+
 def test_each_terminal_is_found_and_monitors_are_not_taken(run, consoled):
     run(serial=("-serial", "pty", "-chardev", "pty,id=second", "-serial", "chardev:second",
                 "-monitor", "pty", "-chardev", "pty,id=mine", "-mon", "mine,mode=control"))
@@ -80,6 +107,22 @@ def test_a_break_reaches_the_guest(run, consoled):
             client.read_until(b"break %03d" % number)
 
 
+def test_a_break_that_the_monitor_does_not_send_is_an_error(run, consoled, folder):
+    run()
+    held(consoled, "serial0")
+    path, = glob.glob(os.path.join(folder, "**", "monitors", "*.qmp"), recursive=True)
+    with wire.Client(consoled.socket, vm="web1") as client:
+        with socket.socket(socket.AF_UNIX) as somebody:
+            somebody.connect(path)
+            assert b"QMP" in somebody.recv(4096)
+            with pytest.raises(wire.Refused, match="has sent no break"):
+                client.act(wire.BREAK)
+        client.wake()
+        client.act(wire.BREAK)
+        # The first one may have been sent, late: that it was is not known.
+        client.read_until(b"break 00")
+
+
 def test_without_a_monitor_they_are_found_by_descriptors(run, consoled, folder):
     guest = run("web1", "--no-monitor")
     assert held(consoled, "serial0")["serial0"].path == guest.pty
@@ -92,20 +135,30 @@ def test_without_a_monitor_they_are_found_by_descriptors(run, consoled, folder):
     assert said(folder) == ""
 
 
+# In a devpts of its own, where this many terminals are open already, executes what is behind.
+OPEN_SOME = """
+import os, sys
+for end in (end for _ in range(int(sys.argv[1])) for end in os.openpty()):
+    os.set_inheritable(end, True)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 def test_a_terminal_of_another_devpts_is_not_taken_for_ours_of_that_number(run, consoled, folder,
                                                                            monkeypatch):
     need_mounts()
     qemu, wrapper = need("qemu-system-x86_64"), os.path.join(folder, "qemu-system-x86_64")
+    # Its terminal gets the number of one that is somebody's here.
+    ends = os.openpty()
+    number = int(os.path.basename(os.ttyname(ends[1])))
     with open(wrapper, "w", encoding="ascii") as script:
         script.write(f"""#!/bin/sh
 exec unshare -m sh -c 'mount -t devpts -o ptmxmode=666 devpts /dev/pts &&
-    mount --bind /dev/pts/ptmx /dev/ptmx && exec "$@"' sh {qemu} "$@"
+    mount --bind /dev/pts/ptmx /dev/ptmx && exec "$@"' sh {sys.executable} -c '{OPEN_SOME}' \
+    {number} {qemu} "$@"
 """)
     os.chmod(wrapper, 0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    # It gets the lowest number, which is somebody's here as well.
-    ends = os.openpty()
-    assert os.path.exists("/dev/pts/0")
     run()
     until(lambda: "here that is another terminal" in said(folder), "a warning", 20)
     assert wire.consoles(consoled.socket) == []

@@ -59,6 +59,7 @@ def test_sockets_without_names_are_known_by_their_paths(activated, folder):
     daemon = activated([lock, admin], [])
     assert works(lock)
     assert daemon.alive
+    assert read_pid(daemon.pidfile) == daemon.pid, "who listens there is itself"
 
 
 def test_the_lock_socket_alone_is_enough(activated, folder):

@@ -13,6 +13,8 @@ from hftest.wire import Owner
 
 # A server that has not moved for half of it hangs: on no machine one does that by itself.
 WATCHDOG_USEC = "4000000"
+# systemd says for which process it is meant, and a daemon believes only that.
+WRAPPER = ("sh", "-c", 'WATCHDOG_PID=$$ exec "$@"', "sh")
 
 
 @pytest.fixture
@@ -23,7 +25,8 @@ def notify(nursery, folder):
 @pytest.fixture
 def watched(holdfastd, notify):
     """A daemon with a watchdog, when it has been fed for the first time."""
-    daemon = holdfastd(extra_env={"NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": WATCHDOG_USEC})
+    daemon = holdfastd(wrapper=WRAPPER, extra_env={"NOTIFY_SOCKET": notify.path,
+                                                   "WATCHDOG_USEC": WATCHDOG_USEC})
     notify.await_word("WATCHDOG=1")
     return daemon
 

@@ -19,6 +19,7 @@ def lab(guests):
 
 def test_the_drop_in_ends_no_virtlockd_that_runs_and_the_next_one_is_holdfastd(lab):
     lab.proves("a stock virtlockd that runs is not ended by the drop-in")
+    lab.proves("a service that has turned its watchdog off is left alone")
     lab.proves("the next start is holdfastd's")
     lab.proves("the PID files name the supervisor")
 
@@ -69,3 +70,4 @@ def test_each_service_is_started_by_its_socket_within_its_sandbox(lab):
     lab.proves("a VM gets its lock")
     lab.proves("the daemon of consoles answers")
     lab.proves("the helper of reservations is started by its socket")
+    lab.proves("and may do in its sandbox what it has to")

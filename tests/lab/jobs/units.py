@@ -21,10 +21,20 @@ from lab.inside.systemd import show, systemctl, try_systemctl
 from lab.inside.watch import Watch
 
 UNIT = "virtlockd.service"
-DROPIN = "virtlockd.service.d/holdfast.conf"
+DROPIN, LAB_DROPIN = "virtlockd.service.d/holdfast.conf", "virtlockd.service.d/lab.conf"
 RUN_DISK, LIBVIRT_DISK = "/vm/run.img", "/vm/libvirt.img"
 # A hanging server is replaced when it has not moved for half of it.
 WATCHDOG = "[Service]\nWatchdogSec=20s\n"
+# Shorter than the start of libvirtd takes here.
+SHORT_WATCHDOG = "[Service]\nWatchdogSec=3s\n"
+# One that says, as holdfastd does before it becomes a program that feeds no watchdog: expect none.
+UNWATCHED = """\
+[Service]
+Type=notify
+NotifyAccess=all
+WatchdogSec=3s
+ExecStart=/bin/sh -c 'systemd-notify --ready WATCHDOG_USEC=0; exec sleep infinity'
+"""
 LOCKD = 'lock_manager = "lockd"\n'
 DOMAIN = f"""\
 <domain type='qemu'><name>vm</name><memory unit='MiB'>16</memory>
@@ -76,17 +86,26 @@ class Host:
         stock = main_pid()
         with open(self.dropin, encoding="utf-8") as text:
             systemd.unit(DROPIN, text.read())
-        systemd.unit("virtlockd.service.d/lab.conf", WATCHDOG)
+        systemd.unit("unwatched.service", UNWATCHED)
+        systemd.unit(LAB_DROPIN, SHORT_WATCHDOG)
+        systemctl("start", "unwatched.service")
+        began = self.report.clock()
         self.report.event("stock virtlockd runs, with the drop-in for the next one")
         start_libvirtd(self.nursery, LOCKD + QEMU_CONF)
+        until(lambda: self.report.clock() > began + 8, "the watchdogs would have acted")
+        self.report.check("a service that has turned its watchdog off is left alone",
+                          show("unwatched.service", "NRestarts") == "0" and
+                          show("unwatched.service", "ActiveState") == "active")
+        systemctl("stop", "unwatched.service")
         self.report.check("a stock virtlockd that runs is not ended by the drop-in",
                           main_pid() == stock and processes.is_there(stock), main_pid())
+        systemd.unit(LAB_DROPIN, WATCHDOG)
         systemctl("restart", UNIT)
         exe = os.readlink(f"/proc/{main_pid()}/exe")
         self.report.check("the next start is holdfastd's", exe == self.holdfastd, exe)
-        self.report.check("the PID files name the supervisor",
-                          {daemons.read_pid(path) for path in
-                           ("/run/virtlockd.pid", "/run/holdfast/holdfastd.pid")} == {main_pid()})
+        named = [daemons.read_pid(path)
+                 for path in ("/run/virtlockd.pid", "/run/holdfast/holdfastd.pid")]
+        self.report.check("the PID files name the supervisor", named == 2 * [main_pid()], named)
 
     def start_vms(self):
         with open("/run/vm.xml", "w", encoding="ascii") as out:
@@ -241,7 +260,8 @@ def own_services(host):
     """Without libvirt's units: everything by its own sockets."""
     report = host.report
     systemctl("stop", UNIT, "virtlockd.socket", "virtlockd-admin.socket")
-    os.unlink(f"{systemd.FOLDER}/{DROPIN}")
+    for name in (DROPIN, LAB_DROPIN):
+        os.unlink(f"{systemd.FOLDER}/{name}")
     systemctl("daemon-reload")
     systemctl("start", "holdfastd.socket", "holdfastd-ro.socket", "holdfast-consoled.socket",
               "holdfast-consoled-ro.socket", "holdfast-pr-helper.socket")
@@ -266,6 +286,8 @@ def own_services(host):
     report.check("the helper of reservations is started by its socket",
                  show("holdfast-pr-helper.service", "ActiveState") == "active",
                  (done, systemd.journal("holdfast-pr-helper.service")))
+    said = systemd.journal("holdfast-pr-helper.service")
+    report.check("and may do in its sandbox what it has to", "cannot enter" not in said, said)
     for name in ("holdfastd", "holdfast-consoled", "holdfast-pr-helper"):
         said = command("systemd-analyze", "security", "--no-pager", f"{name}.service")
         report.value(f"exposure of {name}", said.splitlines()[-1].strip())
