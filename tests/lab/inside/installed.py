@@ -26,6 +26,7 @@ def install():
             target = next(os.path.basename(other) for other in plan
                           if os.path.basename(other).startswith(source) and other != source)
             os.symlink(target, path)
-        names[os.path.basename(path)] = path
+        # A program is before the completion of its name.
+        names.setdefault(os.path.basename(path), path)
         names["/".join(path.split("/")[-2:])] = path
     return names
