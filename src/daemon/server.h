@@ -48,6 +48,7 @@ struct hf_area;
 struct hf_event_listener;
 struct hf_guard_state;
 struct hf_keeper;
+struct hf_leaving_place;
 struct hf_waits;
 struct hf_works;
 
@@ -127,6 +128,7 @@ struct hf_server {
 
         struct hf_waits *waits;       /* who waits for locks */
         bool woken;                   /* somebody of them is to be looked at */
+        const struct hf_leaving_place *leaving_place; /* the daemon's; NULL: it cannot leave */
         bool has_posix;               /* there are, or were, locks as virtlockd had them (posix.h) */
         struct hf_works *works;       /* what may have to wait for a filesystem */
         struct hf_guard_state *guard; /* what may be lost */
