@@ -88,7 +88,8 @@ int daemon_find_handover(struct daemon *d);
 /* Where a newer program of ours will be found; NULL: where this one was started. */
 const char *daemon_own_path(struct daemon *d);
 
-/* Becomes the virtlockd again that has executed us, with all that it had, as soon as that can be. */
+/* Becomes the virtlockd again that has executed us, with all that it had, as soon as that can be.
+ */
 _Noreturn void daemon_give_back(const struct daemon *d, char **argv);
 
 /* Serves: the program under the keeper. Returns the exit status. */
