@@ -360,6 +360,8 @@ static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error
         if (r >= 0)
                 r = handle_signals(d, err);
         if (r >= 0)
+                hf_posix_find(d->server);
+        if (r >= 0)
                 r = hf_adoption_apply(adoption, d->server, err);
         if (r < 0)
                 return r;
@@ -367,7 +369,7 @@ static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error
         hf_adoption_leave(d->keeper, d->area, d->server->table, false);
         rewrite_pid_file(d, d->paths.pid_file, d->area->pid_fd);
         rewrite_pid_file(d, stock_pid_file(d), d->area->stock_pid_fd);
-        hf_posix_adopt(d->server);
+        hf_posix_look(d->server);
         hf_leaving_undo(d->server);
         hf_keeper_ready(d->keeper);
         say_why(d);

@@ -161,6 +161,8 @@ static int run(struct daemon *d, char **argv)
         if (status < 0) {
                 status = fail(&error);
                 hf_daemonize_report(d->report_fd, status);
+                if (d->takes_over)
+                        status = EXIT_HANDOVER;
         }
         return status;
 }

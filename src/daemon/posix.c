@@ -47,15 +47,20 @@ static struct hf_lock *kept_lock(struct hf_server *server, uint32_t hold)
 
 static bool is_any(struct hf_server *server)
 {
-        for (uint32_t i = 0; server->has_posix && (i = hf_table_next_hold(server->table, i));)
+        for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i));)
                 if (kept_lock(server, i))
                         return true;
         return false;
 }
 
+void hf_posix_find(struct hf_server *server)
+{
+        server->has_posix = is_any(server);
+}
+
 int hf_posix_get_alone(struct hf_server *server)
 {
-        return is_any(server) ? hf_work_get_alone(server) : 0;
+        return server->has_posix && is_any(server) ? hf_work_get_alone(server) : 0;
 }
 
 static void report(struct hf_server *server, uint32_t hold, const char *what)
@@ -82,15 +87,13 @@ static void look(struct hf_server *server, uint32_t hold, struct hf_lock *lock)
                 report(server, hold, "is gone, and somebody else has it");
 }
 
-void hf_posix_adopt(struct hf_server *server)
+void hf_posix_look(struct hf_server *server)
 {
-        for (uint32_t i = 0; (i = hf_table_next_hold(server->table, i));) {
+        for (uint32_t i = 0; server->has_posix && (i = hf_table_next_hold(server->table, i));) {
                 struct hf_lock *lock = kept_lock(server, i);
 
-                if (!lock)
-                        continue;
-                server->has_posix = true;
-                look(server, i, lock);
+                if (lock)
+                        look(server, i, lock);
         }
 }
 

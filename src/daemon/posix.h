@@ -36,8 +36,12 @@ bool hf_take_cached(struct hf_server *server, const struct hf_resource_request *
  */
 int hf_posix_get_alone(struct hf_server *server);
 
-/* After an execution, or any other beginning of a server: looks whether all are there. */
-void hf_posix_adopt(struct hf_server *server);
+/*
+ * In a server that goes on where another one was: finds out whether there are any, before the first
+ * descriptor is closed; and looks whether all are there.
+ */
+void hf_posix_find(struct hf_server *server);
+void hf_posix_look(struct hf_server *server);
 
 /*
  * Makes OFD locks of all of them and parks these, at the end of a daemon whose locks are parked.

@@ -69,6 +69,7 @@ class Host:
         assert names == sorted([("f" * 64, "one"), *[(path, "one") for path in self.disks],
                                 (self.common, "one"), (self.common, "two")])
         assert self.one.alive and self.two.alive
+        assert "that virtlockd had taken" not in self.daemon.log(), "none was gone meanwhile"
 
 
 @pytest.fixture

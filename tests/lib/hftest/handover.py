@@ -29,6 +29,7 @@ def byte_zero_locks(path):
 class Handover(daemons.StockVirtlockd):
     """The stock daemon, and what it has become."""
 
+    holder = None  # of the namespace, where it has one of its own
     line = ()  # servers that were seen, each of which may have taken its supervisor's place
 
     @property
@@ -102,6 +103,27 @@ class Handover(daemons.StockVirtlockd):
         until(lambda: not os.path.exists(self.handover_file), "the end of the handover", DEADLINE)
         self.undisguise()
         return self
+
+    def hold_namespace(self):
+        """It outlives us: needed before all of ours end."""
+        self.holder = self.nursery.spawn(["nsenter", "-m", "-t", str(self.pid), "--", "sleep",
+                                          "600"], stdin=subprocess.DEVNULL)
+        ours = os.readlink(f"/proc/{self.pid}/ns/mnt")
+        until(lambda: os.readlink(f"/proc/{self.holder.pid}/ns/mnt") == ours, "the namespace")
+
+    def command(self):
+        """Once the namespace is held: our daemon itself, in it."""
+        if not self.holder:
+            return super().command()
+        return ["nsenter", "-m", "-t", str(self.holder.pid), "--", daemons.holdfastd(),
+                *self.argv()]
+
+    def end_all(self):
+        """Everything of ours at once."""
+        self.expected_to_live = False
+        self.kill_rest()
+        self.process.wait(STOP_DEADLINE)
+        self.line = ()
 
     def kill_rest(self):
         while self.process and is_there(self.pid):
