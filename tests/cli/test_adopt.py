@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""holdfast adopt on a stock virtlockd in a mount namespace of its own: what it finds, and refuses."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from hftest import daemons, files, wire
+from hftest.command import Cli
+from hftest.processes import is_there, state_of, until
+
+OK, USAGE, NO_DAEMON, HELD, DENIED, CONFIG = 0, 64, 69, 75, 77, 78
+MOUNTED = "holdfast-adopt"
+
+
+class Host:
+    """A /run with a virtlockd in it, and the command as root of that host."""
+
+    def __init__(self, nursery, folder, virtlockd):
+        self.nursery, self.folder = nursery, folder
+        self.stock = virtlockd()
+        self.cli = Cli(nursery, folder, "")
+        del self.cli.env["HOLDFAST_RUN_DIR"]
+
+    def adopt(self, *words, **how):
+        return self.cli("adopt", *words, **how,
+                        prefix=["nsenter", "-m", "-t", str(self.stock.pid), "--"])
+
+    def plan(self, *words):
+        answer = self.adopt("--dry-run", "--json", *words)
+        return answer.returncode, json.loads(answer.stdout)
+
+    def findings(self):
+        """The keys of what makes it unsafe, and of what is only noted."""
+        status, plan = self.plan()
+        stops = {finding["key"] for finding in plan["findings"] if finding["stops"]}
+        assert status == (HELD if stops else OK) and plan["safe"] == (not stops)
+        return stops, {finding["key"] for finding in plan["findings"] if not finding["stops"]}
+
+    def vm(self, name, *disks):
+        """A VM that uses these disks and has them locked; its connection."""
+        vm = self.nursery.vm(name)
+        connection = vm.own_connection(self.stock)
+        for path in disks:
+            vm.open(path)
+            answer = connection.acquire(path)
+            assert answer.ok, answer
+        return vm, connection
+
+    def run(self, *argv):
+        """A command within, that has to succeed."""
+        return subprocess.run(["nsenter", "-m", "-t", str(self.stock.pid), "--", *argv],
+                              check=True, capture_output=True, text=True, timeout=30).stdout
+
+    def mounts(self):
+        with open(f"/proc/{self.stock.pid}/mountinfo", encoding="utf-8") as text:
+            return [line for line in text if MOUNTED in line]
+
+
+@pytest.fixture
+def host(nursery, folder, virtlockd):
+    if os.geteuid() != 0:
+        pytest.skip("needs root, whose virtlockd it is")
+    return Host(nursery, folder, virtlockd)
+
+
+def test_a_dry_run_tells_the_locks_and_the_steps_and_changes_nothing(host, disk):
+    path = disk()
+    host.vm("web0", path)
+    answer = host.adopt("--dry-run")
+    assert answer.returncode == OK, answer.stderr
+    assert f"virtlockd, process {host.stock.pid}, 1 lock held, 1 connection open" in answer.stdout
+    assert f"exclusive  {path}" in answer.stdout
+    assert "SIGUSR1" in answer.stdout and "It can be done." in answer.stdout
+    assert host.mounts() == [] and daemons.is_program(host.stock.pid, "virtlockd")
+
+
+def test_json_has_the_same(host, disk):
+    path = disk()
+    host.vm("web0", path)
+    status, plan = host.plan()
+    assert status == OK and plan["schema"] == "holdfast.adopt" and plan["safe"]
+    assert plan["daemon"]["pid"] == host.stock.pid and plan["daemon"]["program"] == "virtlockd"
+    assert plan["locks"] == [{"path": path, "held": True, "mode": "exclusive"}]
+    assert plan["findings"] == [] and len(plan["steps"]) == 5
+
+
+def test_a_connection_of_an_unknown_program_stops_it_and_that_is_named(host):
+    child = host.nursery.vm("monitor")
+    child.connect(host.stock.socket)
+    answer = host.adopt()
+    assert answer.returncode == HELD
+    assert f"process {child.pid} (python" in answer.stderr and "nothing was changed" in answer.stderr
+    assert host.findings()[0] == {"connection"}
+
+def test_a_second_name_of_a_disk_that_is_locked_twice_stops_it(host, disk, folder):
+    path, link = disk(), os.path.join(folder, "link")
+    os.symlink(path, link)
+    host.vm("web0", path)
+    host.vm("web1", link)
+    assert host.findings()[0] == {"twice"}
+
+
+def test_a_lock_that_virtlockd_has_lost_is_noted(host, disk, folder):
+    path, link = disk(), os.path.join(folder, "link")
+    os.symlink(path, link)
+    host.vm("web0", path)
+    second, connection = host.vm("web1", link)
+    assert connection.release(link).ok
+    assert host.findings() == (set(), {"unlocked"})
+    assert second.alive
+
+
+def test_a_file_that_was_replaced_is_noted(host, disk, folder):
+    path = disk()
+    host.vm("web0", path)
+    os.rename(disk("new.img"), path)
+    assert host.findings() == (set(), {"replaced"})
+
+
+def test_arguments_that_holdfastd_does_not_know_stop_it(nursery, folder, virtlockd):
+    host = Host(nursery, folder, lambda: virtlockd(args=["--", "surplus"]))
+    answer = host.adopt("--dry-run")
+    assert answer.returncode == HELD and "does not understand the arguments" in answer.stderr
+
+
+def test_a_program_that_is_no_holdfastd_stops_it(host):
+    answer = host.adopt("--dry-run", env={"HOLDFAST_DAEMON": "/bin/echo"})
+    assert answer.returncode == HELD and "/bin/echo is no holdfastd" in answer.stderr
+    answer = host.adopt("--dry-run", env={"HOLDFAST_DAEMON": "/no/such/file"})
+    assert answer.returncode == HELD and "/no/such/file cannot be run" in answer.stderr
+
+
+def test_a_full_run_directory_stops_it(host, disk):
+    host.vm("web0", disk())
+    host.run("mount", "-o", "remount,size=64k", "/run")
+    host.run("sh", "-c", "dd if=/dev/zero of=/run/filler bs=1k count=100 2>&1 || true")
+    answer = host.adopt()
+    assert answer.returncode == HELD and "/run is full" in answer.stderr
+    assert host.findings()[0] == {"space"}
+
+
+def test_a_state_file_that_is_no_file_stops_it(host):
+    host.run("ln", "-s", "/dev/null", "/run/virtlockd-restart-exec.json")
+    assert host.findings()[0] == {"state-file"}
+
+
+def test_a_virtlockd_without_rights_that_holdfastd_needs_stops_it(nursery, folder, virtlockd):
+    host = Host(nursery, folder, lambda: virtlockd(
+        wrapper=["setpriv", "--bounding-set=-kill", "--inh-caps=-kill", "--"]))
+    assert host.findings()[0] == {"capability"}
+
+
+def test_a_holdfastd_beside_it_stops_it(host, nursery, folder):
+    host.run("mkdir", "-p", "/run/holdfast")
+    other = host.nursery.spawn(
+        ["nsenter", "-m", "-t", str(host.stock.pid), "--", "python3", "-c",
+         "import socket\ns = socket.socket(socket.AF_UNIX)\n"
+         "s.bind('/run/holdfast/holdfast-sock')\ns.listen()\nprint('up', flush=True)\ninput()\n"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "up\n"
+    assert host.findings()[0] == {"holdfastd"}
+
+
+def test_where_nobody_serves_it_says_where_to_go_on(nursery, folder, virtlockd):
+    host = Host(nursery, folder, virtlockd)
+    holder = nursery.spawn(["unshare", "-m", "sh", "-c",
+                            "mount -t tmpfs none /run && echo up && exec sleep 600"],
+                           stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "up\n"
+    for words in ([], ["--back"], ["--dry-run"]):
+        answer = host.cli("adopt", *words, prefix=["nsenter", "-m", "-t", str(holder.pid), "--"])
+        assert answer.returncode == NO_DAEMON and "holdfast-adopt(8)" in answer.stderr
+
+
+def test_a_virtlockd_is_no_holdfastd_to_go_back_from(host):
+    answer = host.adopt("--back")
+    assert answer.returncode == OK
+    assert f"virtlockd (process {host.stock.pid}) serves already" in answer.stdout
+
+
+def test_only_root_may(host):
+    answer = host.cli("adopt", prefix=["setpriv", "--reuid=65534", "--clear-groups", "--"])
+    assert answer.returncode == DENIED and "only root" in answer.stderr
+
+
+def test_words_that_do_not_fit_are_refused(host):
+    assert host.adopt("now").returncode == USAGE
+    assert host.adopt("--json").returncode == USAGE
+    assert host.adopt(env={"HOLDFAST_RUN_DIR": "/run/x"}).returncode == CONFIG
+
+
+# What is not done to its end.
+
+def talker(host):
+    """A process of libvirt's, by its program, that talks to virtlockd until it is closed."""
+    program = os.path.join(host.folder, "virtqemud")
+    with open("/proc/self/exe", "rb") as source, open(program, "wb") as copy:
+        copy.write(source.read())
+    os.chmod(program, 0o755)
+    child = host.nursery.spawn(
+        [program, "-I", "-S", "-c", "import socket, sys\ns = socket.socket(socket.AF_UNIX)\n"
+         "s.connect(sys.argv[1])\nprint('up', flush=True)\ninput()\n", host.stock.socket],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={"PYTHONHOME": "/usr", "PATH": "/usr/bin:/bin"})
+    assert child.stdout.readline() == "up\n"
+    return child
+
+
+def half_way(host):
+    """An attempt that waits for libvirt, with its program in virtlockd's place."""
+    child = host.cli.start("adopt", prefix=["nsenter", "-m", "-t", str(host.stock.pid), "--"],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(host.mounts, "virtlockd's place is covered", 60)
+    return child
+
+
+def test_what_a_killed_attempt_leaves_is_harmless_and_is_taken_away(host, disk):
+    path = disk()
+    host.vm("web0", path)
+    talker(host)
+    for _ in range(3):
+        half_way(host).kill()
+    until(lambda: state_of(host.stock.pid) != "T", "virtlockd goes on", 60)
+    assert len(host.mounts()) >= 1 and host.findings() == (set(), {"left-over", "busy"})
+    assert not files.is_free(path)
+    assert host.adopt("--back").returncode == OK
+    assert host.mounts() == [] and "libvirt" in host.run("/usr/sbin/virtlockd", "--version")
+
+
+def test_it_does_not_come_in_between_when_libvirt_talks_to_virtlockd(host, disk):
+    host.vm("web0", disk())
+    talker(host)
+    child = half_way(host)
+    stopped = []
+    until(lambda: stopped.append(state_of(host.stock.pid)) or "T" in stopped, "it looked", 60)
+    assert child.poll() is None and daemons.is_program(host.stock.pid, "virtlockd")
+    child.kill()
