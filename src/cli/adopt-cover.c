@@ -73,7 +73,8 @@ static _Noreturn void be_inside(struct task *task, task_fn fn, int answer_fd)
         _exit(write(answer_fd, &answer, sizeof(answer)) == (ssize_t)sizeof(answer) ? 0 : 1);
 }
 
-/* Does something where virtlockd is: in a process of its own, as there is no way back from there. */
+/* Does something where virtlockd is: in a process of its own, as there is no way back from there.
+ */
 static int do_inside(struct task *task, task_fn fn, struct hf_error *err)
 {
         struct answer answer;
@@ -92,8 +93,9 @@ static int do_inside(struct task *task, task_fn fn, struct hf_error *err)
         if (child > 0)
                 (void)TEMP_FAILURE_RETRY(waitpid(child, NULL, 0));
         if (n != (ssize_t)sizeof(answer))
-                return hf_error_sys(err, child < 0 ? EAGAIN : EIO, "cannot work in the mount "
-                                                                   "namespace of virtlockd");
+                return hf_error_sys(err, child < 0 ? EAGAIN : EIO,
+                                    "cannot work in the mount "
+                                    "namespace of virtlockd");
         if (answer.r < 0 && err)
                 *err = answer.error;
         memcpy(task->said, answer.said, sizeof(task->said));

@@ -194,8 +194,7 @@ static void judge_state_file(const struct hf_paths *paths, const struct hf_adopt
                                  "%s is read-only for virtlockd, which has to write down there "
                                  "what it has",
                                  paths->run_root);
-        else if (fs.f_bavail * fs.f_frsize < state_size(daemon) ||
-                 (fs.f_files && fs.f_favail == 0))
+        else if (fs.f_bavail * fs.f_frsize < state_size(daemon) || (fs.f_files && fs.f_favail == 0))
                 hf_adopt_finding(findings, true, "space",
                                  "%s is full: what virtlockd has takes up to %zu bytes there, and "
                                  "there is room for %llu. A virtlockd that cannot write it ends, "
@@ -206,8 +205,7 @@ static void judge_state_file(const struct hf_paths *paths, const struct hf_adopt
 
 /* ---- its files -------------------------------------------------------------------------- */
 
-static void judge_file(const struct hf_adopt_daemon *daemon, size_t n,
-                       struct json_object *findings)
+static void judge_file(const struct hf_adopt_daemon *daemon, size_t n, struct json_object *findings)
 {
         const struct hf_adopt_file *file = &daemon->files[n];
 
@@ -280,10 +278,11 @@ void hf_adopt_judge(const struct hf_paths *paths, const struct hf_adopt_daemon *
                     const char *holdfastd, struct json_object *findings)
 {
         if (hf_adopt_is_covered(daemon))
-                hf_adopt_finding(findings, false, "left-over",
-                                 "an earlier attempt was ended half-way and has left its program at "
-                                 "%s; it is taken away first",
-                                 daemon->program);
+                hf_adopt_finding(
+                        findings, false, "left-over",
+                        "an earlier attempt was ended half-way and has left its program at "
+                        "%s; it is taken away first",
+                        daemon->program);
         judge_other_daemon(paths, findings);
         judge_surroundings(daemon, findings);
         judge_programs(daemon, holdfastd, findings);

@@ -247,7 +247,8 @@ static bool is_pid_file(const struct hf_adopt_daemon *daemon, int dir, const cha
         if (n <= 0)
                 return false;
         text[n] = '\0';
-        return (pid_t)atoi(text) == daemon->process.pid && strspn(text, "0123456789\n") == (size_t)n;
+        return (pid_t)atoi(text) == daemon->process.pid &&
+               strspn(text, "0123456789\n") == (size_t)n;
 }
 
 static bool is_gone(const struct hf_adopt_daemon *daemon, const struct hf_adopt_file *file)

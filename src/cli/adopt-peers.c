@@ -17,8 +17,8 @@
 #include <string.h>
 
 /* What is started with a registered connection, and nothing else is started with one. */
-static const char *const vmms[] = {"*qemu*",     "kvm*",   "cloud-hypervisor*",
-                                   "firecracker*", "crosvm*"};
+static const char *const vmms[] = {"*qemu*", "kvm*", "cloud-hypervisor*", "firecracker*",
+                                   "crosvm*"};
 
 /* Those of libvirt, their children between fork and exec, and our own command just the same. */
 static const char *const managers[] = {"libvirt*", "lt-libvirt*", "virt*", "holdfast"};
@@ -68,10 +68,11 @@ static bool uses_a_file(const struct hf_adopt_daemon *daemon, pid_t pid)
 static enum hf_adopt_peer judge_process(const struct hf_adopt_daemon *daemon, pid_t pid,
                                         const char *program)
 {
-        if (is_one_of(program, vmms, HF_ARRAY_LEN(vmms)))
-                return HF_ADOPT_PEER_VM;
+        /* First: virtqemud is no QEMU. */
         if (is_one_of(program, managers, HF_ARRAY_LEN(managers)))
                 return HF_ADOPT_PEER_LIBVIRT;
+        if (is_one_of(program, vmms, HF_ARRAY_LEN(vmms)))
+                return HF_ADOPT_PEER_VM;
         return uses_a_file(daemon, pid) ? HF_ADOPT_PEER_VM : HF_ADOPT_PEER_UNKNOWN;
 }
 

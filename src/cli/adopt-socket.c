@@ -49,8 +49,8 @@ static int ask(int netlink)
 
 static int add(struct search *search, const struct hf_adopt_socket *socket)
 {
-        struct hf_adopt_socket *more =
-                reallocarray(search->found, search->n + 1, sizeof(*search->found));
+        struct hf_adopt_socket *more = reallocarray(search->found, search->n + 1,
+                                                    sizeof(*search->found));
 
         if (!more)
                 return -ENOMEM;
@@ -171,8 +171,8 @@ int hf_adopt_each_socket(const uint64_t *wanted, size_t n,
                 (void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
                 dir = pid > 0 ? opendir(path) : NULL;
                 while (dir && (entry = readdir(dir))) {
-                        ssize_t len =
-                                readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+                        ssize_t len = readlinkat(dirfd(dir), entry->d_name, target,
+                                                 sizeof(target) - 1);
 
                         target[len > 0 ? len : 0] = '\0';
                         if (sscanf(target, "socket:[%llu]", &inode) == 1 &&

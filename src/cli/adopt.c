@@ -81,8 +81,9 @@ static void list_steps_there(struct adopt *adopt)
         char source[PATH_MAX];
 
         if (hf_adopt_service() == HF_ADOPT_SERVICE_STOCK && hf_adopt_drop_in_source(source) >= 0) {
-                step(adopt, "copy %s to %s, so that the next start of virtlockd.service is "
-                            "holdfastd's",
+                step(adopt,
+                     "copy %s to %s, so that the next start of virtlockd.service is "
+                     "holdfastd's",
                      source, HF_ADOPT_DROP_IN);
                 step(adopt, "systemctl daemon-reload");
         }
@@ -103,8 +104,7 @@ static void list_steps_back(struct adopt *adopt)
         }
         step(adopt, "tell holdfastd (process %d) to execute %s", (int)adopt->daemon.process.pid,
              adopt->virtlockd);
-        step(adopt, "compare the locks with those of before: %zu",
-             hf_adopt_n_held(&adopt->daemon));
+        step(adopt, "compare the locks with those of before: %zu", hf_adopt_n_held(&adopt->daemon));
 }
 
 /* ---- telling ---------------------------------------------------------------------------- */
@@ -147,8 +147,7 @@ static void tell_findings(struct json_object *findings)
 {
         for (size_t i = 0; i < json_object_array_length(findings); i++) {
                 struct json_object *finding = json_object_array_get_idx(findings, i);
-                bool stops =
-                        json_object_get_boolean(json_object_object_get(finding, "stops"));
+                bool stops = json_object_get_boolean(json_object_object_get(finding, "stops"));
 
                 hf_message("%s: %s", stops ? "not safe" : "note", hf_print_text(finding, "text"));
         }
@@ -185,9 +184,9 @@ static int show_plan(struct adopt *adopt)
                 tell_daemon(adopt, locks);
                 hf_print_line("It would:");
                 for (size_t i = 0; i < json_object_array_length(adopt->steps); i++)
-                        hf_print_line("%zu. %s", i + 1,
-                                      json_object_get_string(
-                                              json_object_array_get_idx(adopt->steps, i)));
+                        hf_print_line(
+                                "%zu. %s", i + 1,
+                                json_object_get_string(json_object_array_get_idx(adopt->steps, i)));
                 hf_print_line("Nothing was changed.%s", safe ? " It can be done." : "");
         }
         (void)json_object_put(document);

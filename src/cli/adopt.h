@@ -121,8 +121,8 @@ int hf_adopt_each_socket(const uint64_t *wanted, size_t n,
 /*
  * Findings go into an array of {"key", "text", "stops"}: one that stops makes the change unsafe.
  */
-void hf_adopt_finding(struct json_object *findings, bool stops, const char *key,
-                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+void hf_adopt_finding(struct json_object *findings, bool stops, const char *key, const char *format,
+                      ...) __attribute__((format(printf, 4, 5)));
 bool hf_adopt_stops(struct json_object *findings);
 
 /* What stands against making this virtlockd a holdfastd; the program that it would be. */

@@ -21,6 +21,6 @@ HF_PUBLIC int holdfast_daemon_leave(const char *program, unsigned int flags,
         r = hf_query_open(&query, err);
         if (r < 0)
                 return r;
-        return hf_query_call(&query, HF_HOLDFAST_LEAVE,
-                             (xdrproc_t)xdr_hf_holdfast_leave_args, &args, NULL, NULL, err);
+        return hf_query_call(&query, HF_HOLDFAST_LEAVE, (xdrproc_t)xdr_hf_holdfast_leave_args,
+                             &args, NULL, NULL, err);
 }
