@@ -12,6 +12,7 @@
 #include "daemon/holder.h"
 #include "daemon/listener.h"
 #include "daemon/recover.h"
+#include "keeper/place.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -24,6 +25,9 @@
 #include <unistd.h>
 
 #define MODULE "daemon.life"
+
+/* In place of an exit code: another process of this service serves, and nothing is to be done. */
+#define HANDED_OVER (-1)
 
 static const char *stock_pid_file(const struct daemon *d)
 {
@@ -53,6 +57,8 @@ static int claim_virtlockd(struct daemon *d, struct hf_error *err)
         struct hf_peer peer;
         int r;
 
+        if (!hf_listeners_concern_virtlockd(&d->paths, hf_keeper_listen_fds(d->keeper)))
+                return 0;
         r = hf_pidfile_take(stock_pid_file(d), hf_keeper_pid(d->keeper), &d->area->stock_pid_fd,
                             err);
         if (r == -EBUSY && !d->arguments.pid_file) {
@@ -70,6 +76,8 @@ static int claim_virtlockd(struct daemon *d, struct hf_error *err)
                "a live daemon (pid %d) serves %s; serving on %s only, stock clients stay with that "
                "daemon",
                (int)peer.pid, d->paths.virtlockd_socket, d->paths.socket);
+        hf_pidfile_drop(stock_pid_file(d), d->area->stock_pid_fd);
+        d->area->stock_pid_fd = -1;
         return 0;
 }
 
@@ -191,7 +199,7 @@ static bool has_to_be_started_anew(const struct daemon *d)
 static int begin_anew(struct daemon *d)
 {
         struct hf_error error = {0};
-        int with_virtlockd;
+        int r, with_virtlockd;
 
         hf_area_init(d->area, hf_keeper_area_size(d->keeper));
         d->area->report_fd = d->report_fd;
@@ -205,9 +213,10 @@ static int begin_anew(struct daemon *d)
         }
         if (make_run_dirs(d, &error) < 0)
                 return fail(EXIT_RUN_DIR, &error);
-        if (hf_pidfile_take(d->paths.pid_file, hf_keeper_pid(d->keeper), &d->area->pid_fd, &error) <
-            0)
-                return fail(EXIT_OTHER, &error);
+        r = hf_keeper_take_place(d->paths.pid_file, hf_keeper_pid(d->keeper), &d->area->pid_fd,
+                                 &error);
+        if (r != 0)
+                return r < 0 ? fail(EXIT_OTHER, &error) : HANDED_OVER;
         with_virtlockd = claim_virtlockd(d, &error);
         if (with_virtlockd < 0)
                 return fail(EXIT_OTHER, &error);
@@ -243,6 +252,8 @@ static void say_why(const struct daemon *d)
                                        "serving on as before: cannot execute the program that is "
                                        "installed now: %s",
                                        strerrordesc_np(error));
+                else if (hf_keeper_last_hung(d->keeper))
+                        (void)snprintf(why, sizeof(why), "replaced a server that did not move");
                 else
                         (void)snprintf(why, sizeof(why),
                                        "replaced a server that was ended by signal %d",
@@ -378,6 +389,8 @@ int daemon_live(struct hf_keeper *keeper, void *data)
                 status = begin_anew(d);
         if (status == EXIT_OK)
                 status = serve(d);
+        else if (status == HANDED_OVER)
+                status = EXIT_OK;
         report(d, status);
         clear(d);
         return status;

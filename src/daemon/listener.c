@@ -262,6 +262,24 @@ static const struct socket_name *recognise(const struct hf_paths *paths, const c
         return NULL;
 }
 
+bool hf_listeners_concern_virtlockd(const struct hf_paths *paths, int n)
+{
+        const char *names = getenv("LISTEN_FDNAMES");
+        bool own = false;
+
+        for (int i = 0; i < n; i++) {
+                const struct socket_name *known;
+                char name[64];
+
+                next_name(&names, name, sizeof(name));
+                known = recognise(paths, name, SD_LISTEN_FDS_START + i);
+                if (known && known->virtlockd)
+                        return true;
+                own = own || known;
+        }
+        return !own;
+}
+
 int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths, int n,
                            struct hf_error *err)
 {

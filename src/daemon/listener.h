@@ -29,6 +29,13 @@ int hf_listeners_open(struct hf_server *server, const struct hf_paths *paths, bo
 int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths, int n,
                            struct hf_error *err);
 
+/*
+ * Whether virtlockd's place is any business of a daemon to which systemd passed n descriptors:
+ * not where it is to serve sockets of our own alone, as a stock virtlockd may be started for
+ * the others at any time.
+ */
+bool hf_listeners_concern_virtlockd(const struct hf_paths *paths, int n);
+
 /* Goes on with the sockets of an earlier server. */
 int hf_listeners_adopt(struct hf_server *server, struct hf_error *err);
 

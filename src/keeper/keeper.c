@@ -78,8 +78,10 @@ static int enter(struct hf_keeper *keeper, struct hf_error *err)
                 take_over(keeper);
         else if (r == 0)
                 r = begin(keeper, err);
-        if (r >= 0)
+        if (r >= 0) {
+                hf_keeper_watchdog_begin(keeper);
                 r = hf_keeper_numbers_fill(keeper, err);
+        }
         return r < 0 ? r : make_env(keeper, err);
 }
 
@@ -142,6 +144,11 @@ enum hf_keeper_start hf_keeper_start(const struct hf_keeper *keeper)
 int hf_keeper_last_status(const struct hf_keeper *keeper)
 {
         return keeper->last_status;
+}
+
+bool hf_keeper_last_hung(const struct hf_keeper *keeper)
+{
+        return keeper->last_hung;
 }
 
 pid_t hf_keeper_pid(const struct hf_keeper *keeper)

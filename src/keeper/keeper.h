@@ -118,6 +118,18 @@ enum hf_keeper_start hf_keeper_start(const struct hf_keeper *keeper);
 /* How the last server ended, as waitpid has it; 0 if there was none or it left on purpose. */
 int hf_keeper_last_status(const struct hf_keeper *keeper);
 
+/* Whether the last server was ended because it did not move (see hf_keeper_beat). */
+bool hf_keeper_last_hung(const struct hf_keeper *keeper);
+
+/*
+ * Where systemd has set a watchdog on the program (WATCHDOG_USEC): how often the server has
+ * to say that its loop turns, in microseconds; else 0. While it says so, the supervisor feeds
+ * the watchdog. One that has not for twice that time, after hf_keeper_ready, is killed and
+ * followed by another.
+ */
+uint64_t hf_keeper_beat_usec(const struct hf_keeper *keeper);
+void hf_keeper_beat(struct hf_keeper *keeper);
+
 /* The pid that stands for the program: the supervisor's (one's own, if not supervised). */
 pid_t hf_keeper_pid(const struct hf_keeper *keeper);
 
