@@ -313,6 +313,8 @@ int hf_adopt_go_back(const struct hf_paths *paths, struct hf_adopt_daemon *daemo
                 hf_message("%s", error.text);
                 return HF_EXIT_SYSTEM;
         }
+        if (removed && hf_adopt_own_start(&error) < 0)
+                hf_message("%s", error.text);
         return compare(paths, daemon, false);
 }
 
@@ -346,6 +348,8 @@ int hf_adopt_go(const struct hf_paths *paths, struct hf_adopt_daemon *daemon, co
         /* An earlier attempt may have been killed while it stood still. */
         go_on(daemon);
         r = hf_adopt_service_install(&error);
+        if (r >= 0 && hf_adopt_own_server(paths) > 0)
+                r = hf_adopt_own_stop(&error);
         if (r >= 0)
                 r = change(paths, daemon, holdfastd, &error);
         if (r < 0)
@@ -355,7 +359,7 @@ int hf_adopt_go(const struct hf_paths *paths, struct hf_adopt_daemon *daemon, co
         if (r >= 0)
                 return compare(paths, daemon, true);
         if (installed && !is_dead(daemon) && !runs(daemon, holdfastd) &&
-            hf_adopt_service_remove(&second) < 0)
+            (hf_adopt_service_remove(&second) < 0 || hf_adopt_own_start(&second) < 0))
                 hf_message("%s", second.text);
         if (!is_dead(daemon) && !runs(daemon, holdfastd))
                 hf_message("virtlockd goes on as it was");

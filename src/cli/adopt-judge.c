@@ -11,10 +11,10 @@
 #include "cli/adopt.h"
 
 #include "base/cleanup.h"
-#include "base/socket.h"
 #include "cli/print.h"
 
 #include <fcntl.h>
+#include <holdfast/holdfast.h>
 #include <linux/capability.h>
 #include <stdarg.h>
 #include <string.h>
@@ -263,15 +263,25 @@ static void judge_programs(const struct hf_adopt_daemon *daemon, const char *hol
                                  holdfastd, said + 21, HF_VERSION);
 }
 
-static void judge_other_daemon(const struct hf_paths *paths, struct json_object *findings)
+/* One that holds nothing can be stopped; only systemd starts it again where it has to be. */
+void hf_adopt_judge_own(const struct hf_paths *paths, struct json_object *findings)
 {
-        struct hf_peer peer = {0};
+        pid_t pid = hf_adopt_own_server(paths);
+        struct holdfast_vm_list *list = NULL;
+        struct holdfast_error error = {0};
+        bool holds = true;
 
-        if (hf_socket_probe(paths->socket, &peer, NULL) > 0)
-                hf_adopt_finding(findings, true, "holdfastd",
-                                 "a holdfastd (pid %d) serves %s already, beside this virtlockd; "
-                                 "stop it first, when it holds nothing any more",
-                                 (int)peer.pid, paths->socket);
+        if (pid == 0 || (pid == 1 && hf_adopt_service() != HF_ADOPT_SERVICE_NONE))
+                return;
+        if (holdfast_list_vms(0, &list, &error) >= 0)
+                holds = list->n > 0;
+        holdfast_vm_list_free(list);
+        if (holds || hf_adopt_service() == HF_ADOPT_SERVICE_NONE)
+                hf_adopt_finding(findings, true, "beside",
+                                 "process %d serves %s already, beside this virtlockd; one host has "
+                                 "one lock daemon. Stop it first, when nothing is locked there any "
+                                 "more (holdfast ps)",
+                                 (int)pid, paths->socket);
 }
 
 void hf_adopt_judge(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,
@@ -283,7 +293,7 @@ void hf_adopt_judge(const struct hf_paths *paths, const struct hf_adopt_daemon *
                         "an earlier attempt was ended half-way and has left its program at "
                         "%s; it is taken away first",
                         daemon->program);
-        judge_other_daemon(paths, findings);
+        hf_adopt_judge_own(paths, findings);
         judge_surroundings(daemon, findings);
         judge_programs(daemon, holdfastd, findings);
         judge_state_file(paths, daemon, findings);

@@ -13,8 +13,8 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* systemd reads all units anew, on a machine that may be busy. */
-#define RELOAD_NSEC (UINT64_C(90) * 1000000000)
+/* systemd reads all units anew, or ends a service, on a machine that may be busy. */
+#define SYSTEMCTL_NSEC (UINT64_C(120) * 1000000000)
 
 /* More than a drop-in of ours has. */
 #define DROP_IN_MAX 16384
@@ -36,26 +36,77 @@ int hf_adopt_drop_in_source(char ret[static PATH_MAX])
         return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-static int daemon_reload(struct hf_error *err)
+/* Runs systemctl with words (closed by NULL); its exit status is in *ret_status. */
+static int systemctl(const char *const *argv, int *ret_status, struct hf_error *err)
 {
-        static const char *const argv[] = {"systemctl", "daemon-reload", NULL};
         struct hf_program_result result;
         char path[PATH_MAX];
         int r = hf_program_find("systemctl", path);
 
         if (r < 0)
                 return hf_error_sys(err, -r, "systemctl");
-        r = hf_program_run(path, argv, hf_clock_nsec(CLOCK_MONOTONIC) + RELOAD_NSEC, &result, err);
+        r = hf_program_run(path, argv, hf_clock_nsec(CLOCK_MONOTONIC) + SYSTEMCTL_NSEC, &result,
+                           err);
         if (r < 0) {
-                hf_error_prefix(err, "systemctl daemon-reload");
+                hf_error_prefix(err, "systemctl %s", argv[1]);
                 return r;
         }
-        if (result.status != 0)
-                return hf_error_set(err, EIO, HF_ERR_INTERNAL, HF_FROM_NONE,
-                                    "systemctl daemon-reload has failed (exit status %d)",
-                                    result.status);
+        *ret_status = result.status;
         return 0;
 }
+
+static int must_systemctl(const char *const *argv, struct hf_error *err)
+{
+        int status, r = systemctl(argv, &status, err);
+
+        if (r >= 0 && status != 0)
+                r = hf_error_set(err, EIO, HF_ERR_INTERNAL, HF_FROM_NONE,
+                                 "systemctl %s has failed (exit status %d)", argv[1], status);
+        return r;
+}
+
+static int daemon_reload(struct hf_error *err)
+{
+        static const char *const argv[] = {"systemctl", "daemon-reload", NULL};
+
+        return must_systemctl(argv, err);
+}
+
+/* ---- our own sockets -------------------------------------------------------------------- */
+
+static void note_owner(void *data, pid_t pid, uint64_t inode)
+{
+        pid_t *owner = data;
+
+        (void)inode;
+        if (*owner <= 1)
+                *owner = pid;
+}
+
+pid_t hf_adopt_own_server(const struct hf_paths *paths)
+{
+        hf_cleanup_free struct hf_adopt_socket *sockets = NULL;
+        pid_t owner = 0;
+        size_t n = 0;
+
+        if (hf_adopt_sockets(paths->socket, &sockets, &n, NULL) < 0)
+                return 0;
+        for (size_t i = 0; i < n; i++)
+                if (sockets[i].listens)
+                        (void)hf_adopt_each_socket(&sockets[i].inode, 1, note_owner, &owner);
+        return owner;
+}
+
+int hf_adopt_own_stop(struct hf_error *err)
+{
+        static const char *const argv[] = {"systemctl",         "stop",
+                                           "holdfastd.service", "holdfastd.socket",
+                                           "holdfastd-ro.socket", NULL};
+
+        return must_systemctl(argv, err);
+}
+
+/* ---- the drop-in ------------------------------------------------------------------------ */
 
 /* A copy: a link would lead nowhere when the package is removed, and systemd would not say so. */
 static int copy_drop_in(const char *source, struct hf_error *err)
@@ -101,6 +152,18 @@ int hf_adopt_service_remove(struct hf_error *err)
         *strrchr(folder, '/') = '\0';
         (void)rmdir(folder);
         return daemon_reload(err);
+}
+
+/* Where they are enabled they were there before, or would be after the next boot. */
+int hf_adopt_own_start(struct hf_error *err)
+{
+        static const char *const ask[] = {"systemctl", "is-enabled", "--quiet", "holdfastd.socket",
+                                          NULL};
+        static const char *const start[] = {"systemctl", "start", "holdfastd.socket",
+                                            "holdfastd-ro.socket", NULL};
+        int status, r = systemctl(ask, &status, err);
+
+        return r < 0 || status != 0 ? r : must_systemctl(start, err);
 }
 
 bool hf_adopt_is_managed(const struct hf_adopt_daemon *daemon)

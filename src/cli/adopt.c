@@ -87,6 +87,9 @@ static void list_steps_there(struct adopt *adopt)
                      source, HF_ADOPT_DROP_IN);
                 step(adopt, "systemctl daemon-reload");
         }
+        if (hf_adopt_own_server(&adopt->paths) > 0)
+                step(adopt, "systemctl stop holdfastd.service holdfastd.socket "
+                            "holdfastd-ro.socket: virtlockd.service stands for them");
         step(adopt, "mount a script over %s that executes %s", daemon->program, adopt->holdfastd);
         step(adopt, "when nobody is talking to virtlockd: SIGUSR1 to process %d, which executes it",
              (int)daemon->process.pid);
@@ -195,13 +198,29 @@ static int show_plan(struct adopt *adopt)
 
 /* ---- nothing to change ------------------------------------------------------------------ */
 
-/* Of a service that another program is started by already, or next. Returns an exit status. */
+/* What is started next, where nothing has to be changed now. Returns an exit status. */
 static int set_service(const struct adopt *adopt)
 {
         struct hf_error error = {0};
         int r = adopt->given.back ? hf_adopt_service_remove(&error)
                                   : hf_adopt_service_install(&error);
 
+        if (r >= 0)
+                return HF_EXIT_OK;
+        hf_message("%s", error.text);
+        return HF_EXIT_SYSTEM;
+}
+
+/* Our own units make way for virtlockd.service, or are themselves again. */
+static int set_own_units(const struct adopt *adopt)
+{
+        struct hf_error error = {0};
+        int r = 0;
+
+        if (adopt->given.back)
+                r = hf_adopt_own_start(&error);
+        else if (hf_adopt_own_server(&adopt->paths) > 0)
+                r = hf_adopt_own_stop(&error);
         if (r >= 0)
                 return HF_EXIT_OK;
         hf_message("%s", error.text);
@@ -220,8 +239,15 @@ static int nobody_serves(const struct adopt *adopt)
                            adopt->paths.virtlockd_socket, next);
                 return HF_EXIT_NO_DAEMON;
         }
+        if (!back)
+                hf_adopt_judge_own(&adopt->paths, adopt->findings);
+        tell_findings(adopt->findings);
+        if (hf_adopt_stops(adopt->findings))
+                return HF_EXIT_HELD;
         if (!adopt->given.dry_run)
                 status = set_service(adopt);
+        if (status == HF_EXIT_OK && !adopt->given.dry_run)
+                status = set_own_units(adopt);
         if (status == HF_EXIT_OK)
                 hf_print_line("No lock daemon runs. virtlockd.service %s %s when it is started.",
                               adopt->given.dry_run ? "would start" : "starts", next);

@@ -129,6 +129,9 @@ bool hf_adopt_stops(struct json_object *findings);
 void hf_adopt_judge(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,
                     const char *holdfastd, struct json_object *findings);
 
+/* Of a holdfastd that serves its own socket beside it. */
+void hf_adopt_judge_own(const struct hf_paths *paths, struct json_object *findings);
+
 /* Of its connections alone. */
 void hf_adopt_judge_peers(const struct hf_adopt_daemon *daemon, struct json_object *findings);
 
@@ -176,6 +179,15 @@ int hf_adopt_drop_in_source(char ret[static PATH_MAX]);
 /* Both tell systemd. Done twice they are as done once. */
 int hf_adopt_service_install(struct hf_error *err);
 int hf_adopt_service_remove(struct hf_error *err);
+
+/*
+ * Who listens on holdfastd's own socket, which the daemon that is made will need: 0 nobody, 1 the
+ * service manager alone. Units of ours are stopped for it; where they are enabled they are
+ * started on the way back.
+ */
+pid_t hf_adopt_own_server(const struct hf_paths *paths);
+int hf_adopt_own_stop(struct hf_error *err);
+int hf_adopt_own_start(struct hf_error *err);
 
 /* Whether the daemon's process belongs to virtlockd.service. */
 bool hf_adopt_is_managed(const struct hf_adopt_daemon *daemon);

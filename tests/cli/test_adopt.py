@@ -161,7 +161,7 @@ def test_a_holdfastd_beside_it_stops_it(host, nursery, folder):
          "s.bind('/run/holdfast/holdfast-sock')\ns.listen()\nprint('up', flush=True)\ninput()\n"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout.readline() == "up\n"
-    assert host.findings()[0] == {"holdfastd"}
+    assert host.findings()[0] == {"beside"}
 
 
 def test_where_nobody_serves_it_says_where_to_go_on(nursery, folder, virtlockd):
