@@ -184,10 +184,20 @@ static bool runs(const struct hf_adopt_daemon *daemon, const char *program)
                now.st_ino == wanted.st_ino;
 }
 
+/* Of a process that has executed virtlockd's path twice, as it could not go on in between. */
+static bool is_back(const struct hf_adopt_daemon *daemon, const struct stat *before)
+{
+        struct stat now;
+
+        return fstatat(daemon->proc, "exe", &now, 0) == 0 && now.st_dev == before->st_dev &&
+               now.st_ino == before->st_ino && !hf_adopt_is_covered(daemon);
+}
+
 static int await_holdfastd(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,
-                           const char *holdfastd, struct hf_error *err)
+                           const char *holdfastd, const struct stat *before, struct hf_error *err)
 {
         int64_t end = hf_clock_msec(CLOCK_MONOTONIC) + AWAIT_MS;
+        int pid = (int)daemon->process.pid;
 
         while (!runs(daemon, holdfastd) || hf_socket_probe(paths->socket, NULL, NULL) <= 0) {
                 if (is_dead(daemon))
@@ -195,11 +205,17 @@ static int await_holdfastd(const struct hf_paths *paths, const struct hf_adopt_d
                                             "virtlockd (pid %d) has ended where it should have "
                                             "become holdfastd: its VMs run on WITHOUT LOCKS. Start "
                                             "holdfastd, then pause and resume each of them",
-                                            (int)daemon->process.pid);
+                                            pid);
+                if (is_back(daemon, before))
+                        return hf_error_set(err, ENOEXEC, HF_ERR_INTERNAL, HF_FROM_NONE,
+                                            "holdfastd could not take over from virtlockd (process "
+                                            "%d; the log of that service says why), and has "
+                                            "executed it again",
+                                            pid);
                 if (hf_clock_msec(CLOCK_MONOTONIC) > end)
                         return hf_error_sys(err, ETIMEDOUT,
                                             "process %d has not become a holdfastd that answers",
-                                            (int)daemon->process.pid);
+                                            pid);
                 pause_before_look();
         }
         return 0;
@@ -324,7 +340,12 @@ static int change(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
                   const char *holdfastd, struct hf_error *err)
 {
         char said[NAME_MAX];
-        int r = hf_adopt_cover(daemon, holdfastd, hf_adopt_is_managed(daemon), err);
+        struct stat before = {0};
+        int r;
+
+        if (fstatat(daemon->proc, "exe", &before, 0) < 0)
+                return hf_error_sys(err, errno, "cannot look at virtlockd");
+        r = hf_adopt_cover(daemon, holdfastd, hf_adopt_is_managed(daemon), err);
 
         /* The very path that virtlockd will execute, with its very arguments. */
         if (r >= 0)
@@ -335,7 +356,7 @@ static int change(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
         if (r >= 0)
                 r = tell_when_calm(paths, daemon, err);
         if (r >= 0)
-                r = await_holdfastd(paths, daemon, holdfastd, err);
+                r = await_holdfastd(paths, daemon, holdfastd, &before, err);
         return r;
 }
 

@@ -9,6 +9,9 @@
  * holdfastd by its own path: of a holdfastd that was mounted there itself the kernel would
  * call the program by virtlockd's name, and its next upgrade would execute virtlockd.
  *
+ * A holdfastd that finds that it cannot go on executes that path again, which then is virtlockd:
+ * the script knows of the second time, and removes its mount itself.
+ *
  * What is left by a command that was killed is known by the name of that filesystem. While it
  * stands, a virtlockd that is started or executes itself becomes a holdfastd, which is no harm.
  */
@@ -39,6 +42,20 @@
 
 /* Of the service manager, for who was not told of one at the start. */
 #define NOTIFY "NOTIFY_SOCKET=/run/systemd/notify\nexport NOTIFY_SOCKET\n"
+
+/*
+ * A holdfastd that cannot go on executes what it stands for: then the mount is in the way, and has
+ * done its service.
+ */
+#define SCRIPT_BEGIN                                                                               \
+        "#!/bin/sh\n"                                                                              \
+        "# virtlockd becomes holdfastd: put here for a moment by holdfast adopt.\n"                \
+        "if [ \"$HOLDFAST_STANDS_FOR\" = \"$0\" ]; then\n"                                         \
+        "  unset HOLDFAST_STANDS_FOR\n"                                                            \
+        "  umount -l \"$0\" && exec \"$0\" \"$@\"\n"                                               \
+        "fi\n"                                                                                     \
+        "HOLDFAST_STANDS_FOR=$0\n"                                                                 \
+        "export HOLDFAST_STANDS_FOR\n"
 
 struct task {
         const struct hf_adopt_daemon *daemon;
@@ -123,9 +140,7 @@ static int write_script(const struct task *task)
 
         if (!file)
                 return -errno;
-        (void)fputs("#!/bin/sh\n# virtlockd becomes holdfastd: put here for a moment by \"holdfast "
-                    "adopt\", which takes it away.\n",
-                    file);
+        (void)fputs(SCRIPT_BEGIN, file);
         if (task->managed)
                 (void)fputs(NOTIFY, file);
         (void)fputs("exec ", file);

@@ -277,11 +277,12 @@ void hf_adopt_judge_own(const struct hf_paths *paths, struct json_object *findin
                 holds = list->n > 0;
         holdfast_vm_list_free(list);
         if (holds || hf_adopt_service() == HF_ADOPT_SERVICE_NONE)
-                hf_adopt_finding(findings, true, "beside",
-                                 "process %d serves %s already, beside this virtlockd; one host has "
-                                 "one lock daemon. Stop it first, when nothing is locked there any "
-                                 "more (holdfast ps)",
-                                 (int)pid, paths->socket);
+                hf_adopt_finding(
+                        findings, true, "beside",
+                        "process %d serves %s already, beside this virtlockd; one host has "
+                        "one lock daemon. Stop it first, when nothing is locked there any "
+                        "more (holdfast ps)",
+                        (int)pid, paths->socket);
 }
 
 void hf_adopt_judge(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,

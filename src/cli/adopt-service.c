@@ -99,8 +99,8 @@ pid_t hf_adopt_own_server(const struct hf_paths *paths)
 
 int hf_adopt_own_stop(struct hf_error *err)
 {
-        static const char *const argv[] = {"systemctl",         "stop",
-                                           "holdfastd.service", "holdfastd.socket",
+        static const char *const argv[] = {"systemctl",           "stop",
+                                           "holdfastd.service",   "holdfastd.socket",
                                            "holdfastd-ro.socket", NULL};
 
         return must_systemctl(argv, err);
