@@ -11,7 +11,9 @@
 #include "daemon/event.h"
 #include "daemon/holder.h"
 #include "daemon/listener.h"
+#include "daemon/posix.h"
 #include "daemon/recover.h"
+#include "daemon/takeover.h"
 #include "keeper/place.h"
 
 #include <errno.h>
@@ -138,6 +140,20 @@ static void lock_memory(struct daemon *d)
                        strerrordesc_np(-r));
 }
 
+/* The same beside a daemon of ours that lives, whose state file stays as it is. */
+static int make_kept_nowhere(struct daemon *d, struct hf_error *err)
+{
+        hf_cleanup_table struct hf_table *table = NULL;
+        int r = hf_table_new(&table);
+
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot make the lock table");
+        r = make_server(d, table, err);
+        if (r >= 0)
+                (void)hf_steal_ptr(table);
+        return r;
+}
+
 static int make_empty_server(struct daemon *d, struct hf_error *err)
 {
         hf_cleanup_table struct hf_table *table = NULL;
@@ -165,9 +181,12 @@ static int on_reload(void *data, struct hf_error *err)
         return daemon_reload(data, err);
 }
 
-static void on_part(void *data)
+static int on_part(void *data)
 {
-        hf_work_end_askers(((struct daemon *)data)->server);
+        struct hf_server *server = ((struct daemon *)data)->server;
+
+        hf_work_end_askers(server);
+        return hf_posix_get_alone(server);
 }
 
 static void on_leave(void *data, bool stays)
@@ -194,6 +213,70 @@ static int handle_signals(struct daemon *d, struct hf_error *err)
 static bool has_to_be_started_anew(const struct daemon *d)
 {
         return getenv("NOTIFY_SOCKET") && hf_keeper_last_status(d->keeper);
+}
+
+/*
+ * The places of our own. A daemon that takes over goes on without what it cannot have: there is no
+ * way back from here that is better.
+ */
+static bool claim_own_place(struct daemon *d)
+{
+        struct hf_error error;
+
+        if (make_run_dirs(d, &error) >= 0 &&
+            hf_pidfile_take(d->paths.pid_file, hf_keeper_pid(d->keeper), &d->area->pid_fd, &error) >=
+                    0)
+                return true;
+        hf_log(HF_LOG_ERROR, MODULE,
+               "%s: serving the clients of virtlockd alone, and taking no lock again after an end "
+               "of this daemon",
+               error.text);
+        return false;
+}
+
+static int take_over(struct daemon *d, struct hf_error *err)
+{
+        bool own = claim_own_place(d);
+        struct hf_takeover done;
+        char text[256];
+        int r;
+
+        r = own ? make_empty_server(d, err) : make_kept_nowhere(d, err);
+        if (r >= 0)
+                r = handle_signals(d, err);
+        if (r >= 0)
+                r = hf_takeover_apply(d->server, &d->stock, &done, err);
+        if (r < 0)
+                return r;
+        if (hf_pidfile_take(stock_pid_file(d), hf_keeper_pid(d->keeper), &d->area->stock_pid_fd,
+                            err) < 0)
+                hf_log(HF_LOG_ERROR, MODULE, "%s", err->text);
+        lock_memory(d);
+        if (own) {
+                hf_listeners_add_own(d->server, &d->paths);
+                hf_recover(d->server, d->paths.state_file);
+        }
+        complete(d);
+        (void)unlink(d->paths.virtlockd_handover);
+        (void)snprintf(text, sizeof(text),
+                       "took over from virtlockd, with %u locks of %u VMs and %u clients",
+                       done.locks, done.vms, done.clients);
+        hf_event_of_start(d->server, HF_LOG_INFO, text);
+        return 0;
+}
+
+/* Closes nothing, and ends the program's whole try: see give_back in main.c. */
+static int begin_taking_over(struct daemon *d)
+{
+        struct hf_error error = {0};
+
+        hf_area_init(d->area, hf_keeper_area_size(d->keeper));
+        if (daemon_apply_log(d, &error) < 0)
+                hf_log(HF_LOG_ERROR, MODULE, "%s", error.text);
+        if (take_over(d, &error) >= 0)
+                return EXIT_OK;
+        hf_log(HF_LOG_ERROR, MODULE, "cannot take over from virtlockd: %s", error.text);
+        _exit(EXIT_HANDOVER);
 }
 
 static int begin_anew(struct daemon *d)
@@ -286,6 +369,7 @@ static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error
         hf_adoption_leave(d->keeper, d->area, d->server->table, false);
         rewrite_pid_file(d, d->paths.pid_file, d->area->pid_fd);
         rewrite_pid_file(d, stock_pid_file(d), d->area->stock_pid_fd);
+        hf_posix_adopt(d->server);
         hf_keeper_ready(d->keeper);
         say_why(d);
         hf_adoption_resume(d->server);
@@ -357,6 +441,7 @@ static int serve(struct daemon *d)
         r = sd_event_loop(d->event);
         hf_keeper_end(d->keeper);
         (void)sd_notify(0, "STOPPING=1");
+        hf_posix_park_all(d->server);
         hf_recover_leave(d->server, d->paths.state_file);
         return r < 0 ? EXIT_OTHER : EXIT_OK;
 }
@@ -386,7 +471,7 @@ int daemon_live(struct hf_keeper *keeper, void *data)
         if (hf_area_is_complete(d->area))
                 go_on(d);
         else
-                status = begin_anew(d);
+                status = d->takes_over ? begin_taking_over(d) : begin_anew(d);
         if (status == EXIT_OK)
                 status = serve(d);
         else if (status == HANDED_OVER)

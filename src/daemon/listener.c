@@ -311,6 +311,46 @@ int hf_listeners_activated(struct hf_server *server, const struct hf_paths *path
         return sockets;
 }
 
+/* Its path, if it is to be removed with it; "" else. */
+static void path_to_remove(const struct hf_stock_socket *socket, char *ret, size_t size)
+{
+        struct sockaddr_un name = {.sun_family = AF_UNSPEC};
+        socklen_t len = sizeof(name);
+
+        ret[0] = '\0';
+        if (!socket->removes || getsockname(socket->fd, (struct sockaddr *)&name, &len) < 0 ||
+            name.sun_family != AF_UNIX || len <= offsetof(struct sockaddr_un, sun_path))
+                return;
+        (void)snprintf(ret, size, "%.*s", (int)(len - offsetof(struct sockaddr_un, sun_path)),
+                       name.sun_path);
+}
+
+int hf_listeners_take(struct hf_server *server, const struct hf_stock_socket *socket,
+                      struct hf_error *err)
+{
+        const struct socket_name *known = socket_names;
+        char path[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1];
+
+        while (!known->virtlockd || known->kind != socket->kind)
+                known++;
+        path_to_remove(socket, path, sizeof(path));
+        (void)fcntl(socket->fd, F_SETFL, fcntl(socket->fd, F_GETFL) | O_NONBLOCK);
+        (void)listen(socket->fd, BACKLOG);
+        return add_listener(server, known, socket->fd, path, err);
+}
+
+void hf_listeners_add_own(struct hf_server *server, const struct hf_paths *paths)
+{
+        for (size_t i = 0; i < HF_ARRAY_LEN(socket_names); i++) {
+                const struct socket_name *socket = &socket_names[i];
+                struct hf_error error;
+
+                if (!socket->virtlockd &&
+                    open_one(server, path_of(paths, socket), socket, &error) < 0)
+                        hf_log(HF_LOG_ERROR, MODULE, "%s", error.text);
+        }
+}
+
 int hf_listeners_adopt(struct hf_server *server, struct hf_error *err)
 {
         int r = 0;

@@ -127,6 +127,7 @@ struct hf_server {
 
         struct hf_waits *waits;       /* who waits for locks */
         bool woken;                   /* somebody of them is to be looked at */
+        bool has_posix;               /* there are, or were, locks as virtlockd had them (posix.h) */
         struct hf_works *works;       /* what may have to wait for a filesystem */
         struct hf_guard_state *guard; /* what may be lost */
         struct hf_await *awaits;      /* locks that strangers have and that are waited for */

@@ -78,6 +78,7 @@ struct hf_order {
         enum hf_work_kind kind;
         bool shared, autocreate; /* TAKE, AWAIT */
         bool guessed;  /* that path is on the filesystem of its directory; it may be a symlink */
+        bool posix;    /* GIVE: a POSIX lock */
         int fd;        /* GIVE */
         pid_t pid;     /* FIND */
         uint32_t lock; /* GIVE: its record in the table, or 0 */
@@ -136,6 +137,8 @@ struct hf_worker {
         uint32_t given_up;      /* nobody waits */
         int32_t pidfd;
         uint32_t table;   /* of a GIVE: the descriptor table that it works in */
+        /* It has a table of its own by now. Said by the worker, before it does anything. */
+        _Atomic uint32_t apart;
         uint64_t number;  /* of its message with a descriptor */
         uint64_t since;   /* CLOCK_MONOTONIC microseconds */
         uint64_t client;  /* the session's id, and */

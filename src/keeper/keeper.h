@@ -60,6 +60,12 @@ struct hf_keeper_program {
          */
         int (*serve)(struct hf_keeper *keeper, void *data);
         void *data;
+        /*
+         * What this process was started with is the program's to keep, as the area will tell: the
+         * keeper's own numbers are behind all of it.
+         */
+        bool keeps_given;
+        const char *path; /* where an upgrade finds the program; NULL: where this one was started */
 };
 
 /*

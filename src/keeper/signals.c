@@ -46,19 +46,31 @@ static void forget_probe(struct hf_keeper_signals *signals)
         signals->probe_limit = sd_event_source_disable_unref(signals->probe_limit);
 }
 
+static int part(struct hf_keeper_signals *signals)
+{
+        return signals->ops->part ? signals->ops->part(signals->data) : 0;
+}
+
 /* The program at our path has said yes or no, or takes too long. */
 static int end_probe(struct hf_keeper_signals *signals)
 {
         struct hf_error error;
+        int r;
 
         forget_probe(signals);
         if (hf_keeper_probe_end(signals->keeper, &error) < 0) {
                 hf_log(HF_LOG_ERROR, MODULE, "serving on as before: %s", error.text);
                 return 0;
         }
+        r = part(signals);
+        if (r < 0) {
+                hf_log(HF_LOG_ERROR, MODULE,
+                       "serving on as before: a process waits for a filesystem with descriptors of "
+                       "ours: %s",
+                       strerrordesc_np(-r));
+                return 0;
+        }
         hf_log(HF_LOG_INFO, MODULE, "becoming the program that is installed now");
-        if (signals->ops->part)
-                signals->ops->part(signals->data);
         signals->ops->leave(signals->data, true);
         hf_keeper_upgrade(signals->keeper);
 }
@@ -122,9 +134,12 @@ static int take_place(struct hf_keeper_signals *signals)
 {
         int r;
 
-        signals->ops->leave(signals->data, true);
-        r = hf_keeper_inherit(signals->keeper);
-        signals->ops->leave(signals->data, false);
+        r = part(signals);
+        if (r >= 0) {
+                signals->ops->leave(signals->data, true);
+                r = hf_keeper_inherit(signals->keeper);
+                signals->ops->leave(signals->data, false);
+        }
         if (!signals->succession)
                 hf_log(HF_LOG_ERROR, MODULE,
                        "cannot take the supervisor's place: %s; serving on and trying again, but "
