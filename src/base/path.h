@@ -46,7 +46,8 @@ struct hf_paths {
         char *socket;
         char *socket_ro;
         char *virtlockd_pid_file;
-        char *virtlockd_handover; /* by which a virtlockd hands itself over when it executes itself */
+        char *virtlockd_handover; /* by which a virtlockd hands itself over when it executes itself
+                                   */
         char *pid_file;
         char *state_file; /* ROOT/holdfast/holdfastd.state */
         char *label_dir;  /* the table of labelled images */

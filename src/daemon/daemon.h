@@ -46,7 +46,8 @@ struct daemon {
         struct arguments arguments;
         struct hf_paths paths;
         struct hf_config config;
-        bool takes_over;             /* a virtlockd has executed us in its place */
+        char *stands_for; /* virtlockd's path, at which a program was put that executed us */
+        bool takes_over;  /* a virtlockd has executed us in its place */
         struct hf_stock_state stock; /* and this is what it had */
         char own_path[PATH_MAX];
         int report_fd; /* as the supervisor got it: of a first server only, then the area's */
@@ -86,7 +87,8 @@ int daemon_find_handover(struct daemon *d);
 /* Where a newer program of ours will be found; NULL: where this one was started. */
 const char *daemon_own_path(struct daemon *d);
 
-/* Becomes the virtlockd again that has executed us, with all that it had, as soon as that can be. */
+/* Becomes the virtlockd again that has executed us, with all that it had, as soon as that can be.
+ */
 _Noreturn void daemon_give_back(const struct daemon *d, char **argv);
 
 /* Serves: the program under the keeper. Returns the exit status. */

@@ -224,8 +224,8 @@ static bool claim_own_place(struct daemon *d)
         struct hf_error error;
 
         if (make_run_dirs(d, &error) >= 0 &&
-            hf_pidfile_take(d->paths.pid_file, hf_keeper_pid(d->keeper), &d->area->pid_fd, &error) >=
-                    0)
+            hf_pidfile_take(d->paths.pid_file, hf_keeper_pid(d->keeper), &d->area->pid_fd,
+                            &error) >= 0)
                 return true;
         hf_log(HF_LOG_ERROR, MODULE,
                "%s: serving the clients of virtlockd alone, and taking no lock again after an end "

@@ -203,6 +203,7 @@ int main(int argc, char **argv)
                 daemon_give_back(&d, argv);
         hf_config_clear(&d.config);
         hf_paths_clear(&d.paths);
+        free(d.stands_for);
         hf_log_close();
         return status;
 }

@@ -24,8 +24,7 @@ bool hf_posix_keeps(struct hf_server *server, const struct hf_thing *file)
         return false;
 }
 
-bool hf_posix_keeps_path(struct hf_server *server, const char *path,
-                         struct hf_resource_result *ret)
+bool hf_posix_keeps_path(struct hf_server *server, const char *path, struct hf_resource_result *ret)
 {
         struct hf_thing file;
 

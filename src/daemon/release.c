@@ -22,12 +22,11 @@ static void fill_order(struct hf_server *server, uint32_t index, struct hf_order
         const struct hf_lock *lock = hf_table_lock(server->table, hold->lock);
         char buf[HF_RULES_PATH_MAX];
 
-        *ret = (struct hf_order){
-                .kind = HF_WORK_GIVE,
-                .posix = lock->flags & HF_LOCK_POSIX,
-                .fd = lock->fd,
-                .lock = hold->lock,
-                .thing = lock->file};
+        *ret = (struct hf_order){.kind = HF_WORK_GIVE,
+                                 .posix = lock->flags & HF_LOCK_POSIX,
+                                 .fd = lock->fd,
+                                 .lock = hold->lock,
+                                 .thing = lock->file};
         /* What was lost may be another's file by now, with another's record. */
         if (lock->flags & HF_LOCK_UNSAFE)
                 return;

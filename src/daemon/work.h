@@ -136,7 +136,7 @@ struct hf_worker {
         _Atomic uint32_t state; /* enum hf_worker_state */
         uint32_t given_up;      /* nobody waits */
         int32_t pidfd;
-        uint32_t table;   /* of a GIVE: the descriptor table that it works in */
+        uint32_t table; /* of a GIVE: the descriptor table that it works in */
         /* It has a table of its own by now. Said by the worker, before it does anything. */
         _Atomic uint32_t apart;
         uint64_t number;  /* of its message with a descriptor */

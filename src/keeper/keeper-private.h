@@ -51,7 +51,7 @@ struct hf_keeper_header {
         uint32_t tables;           /* how often the descriptor table became another one */
         int32_t end_fd;            /* behind our numbers, see numbers.c */
         _Atomic uint32_t beats;    /* of the server's loop */
-        uint64_t watchdog_usec;    /* how often systemd wants to hear that we move; 0: it does not */
+        uint64_t watchdog_usec; /* how often systemd wants to hear that we move; 0: it does not */
 };
 
 /*

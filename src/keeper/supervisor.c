@@ -51,10 +51,10 @@ static const int passed_on[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1};
 
 struct supervisor {
         struct hf_keeper *keeper;
-        pid_t server;      /* 0: there is none */
-        int status;        /* how it ended */
-        int failures;      /* in a row */
-        bool hung;         /* so it was killed by us */
+        pid_t server; /* 0: there is none */
+        int status;   /* how it ended */
+        int failures; /* in a row */
+        bool hung;    /* so it was killed by us */
         struct hf_keeper_watch watch;
         bool told_to_stop; /* the server, at its begin */
         sigset_t signals;

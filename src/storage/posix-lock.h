@@ -26,9 +26,9 @@ enum hf_posix_lock {
 int hf_posix_lock_of(int fd, enum hf_posix_lock *ret);
 
 /*
- * Makes an OFD lock of a POSIX lock. A shared one is never free meanwhile. An exclusive one is never
- * free for who wants it exclusively, but for a moment others may share it: -EAGAIN, somebody does;
- * the lock is an OFD lock then, and shared. In a table without other descriptors of the file.
+ * Makes an OFD lock of a POSIX lock. A shared one is never free meanwhile. An exclusive one is
+ * never free for who wants it exclusively, but for a moment others may share it: -EAGAIN, somebody
+ * does; the lock is an OFD lock then, and shared. In a table without other descriptors of the file.
  */
 int hf_posix_to_ofd(int fd, bool shared);
 
