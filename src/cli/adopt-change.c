@@ -201,7 +201,7 @@ static int await_holdfastd(const struct hf_paths *paths, const struct hf_adopt_d
 
         while (!runs(daemon, holdfastd) || hf_socket_probe(paths->socket, NULL, NULL) <= 0) {
                 if (is_dead(daemon))
-                        return hf_error_sys(err, ESRCH,
+                        return hf_error_set(err, ESRCH, HF_ERR_INTERNAL, HF_FROM_NONE,
                                             "virtlockd (pid %d) has ended where it should have "
                                             "become holdfastd: its VMs run on WITHOUT LOCKS. Start "
                                             "holdfastd, then pause and resume each of them",

@@ -159,7 +159,8 @@ static int run(struct daemon *d, char **argv)
         }
         /* Else a server has said it, and the number is somebody else's by now. */
         if (status < 0) {
-                status = fail(&error);
+                /* Nothing was begun yet: virtlockd can still go on. */
+                status = d->takes_over ? (fail(&error), EXIT_HANDOVER) : fail(&error);
                 hf_daemonize_report(d->report_fd, status);
         }
         return status;

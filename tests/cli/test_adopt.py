@@ -3,15 +3,17 @@
 
 import json
 import os
+import signal
 import subprocess
 
 import pytest
 
 from hftest import daemons, files
 from hftest.command import Cli
-from hftest.processes import state_of, until
+from hftest.competitor import Competitor
+from hftest.processes import children, state_of, until
 
-OK, USAGE, NO_DAEMON, HELD, DENIED, CONFIG = 0, 64, 69, 75, 77, 78
+OK, USAGE, NO_DAEMON, SYSTEM, HELD, DENIED, CONFIG = 0, 64, 69, 71, 75, 77, 78
 MOUNTED = "holdfast-adopt"
 
 
@@ -24,9 +26,12 @@ class Host:
         self.cli = Cli(nursery, folder, "")
         del self.cli.env["HOLDFAST_RUN_DIR"]
 
-    def adopt(self, *words, **how):
-        return self.cli("adopt", *words, **how,
+    def command(self, *words, **how):
+        return self.cli(*words, **how,
                         prefix=["nsenter", "-m", "-t", str(self.stock.pid), "--"])
+
+    def adopt(self, *words, **how):
+        return self.command("adopt", *words, **how)
 
     def plan(self, *words):
         answer = self.adopt("--dry-run", "--json", *words)
@@ -244,3 +249,82 @@ def test_it_does_not_come_in_between_when_libvirt_talks_to_virtlockd(host, disk)
     until(lambda: stopped.append(state_of(host.stock.pid)) or "T" in stopped, "it looks", 60)
     assert child.poll() is None and daemons.is_program(host.stock.pid, "virtlockd")
     kill(host, child)
+
+
+# What is done.
+
+def ours(host):
+    """Whether the process is our daemon; its program is where it is installed, not virtlockd's."""
+    return os.readlink(f"/proc/{host.stock.pid}/exe") == os.path.realpath(daemons.HOLDFASTD)
+
+
+def test_the_same_process_is_a_holdfastd_with_the_same_locks(host, disk):
+    path, pid = disk(), host.stock.pid
+    vm, connection = host.vm("web0", path)
+    answer = host.adopt()
+    assert answer.returncode == OK and answer.stderr == "", answer
+    assert f"Process {pid} was virtlockd and is holdfastd now: all its locks (1)" in answer.stdout
+    assert host.stock.pid == pid and ours(host) and host.mounts() == []
+    assert "libvirt" in host.run("/usr/sbin/virtlockd", "--version")
+    assert connection.release(path).ok and connection.acquire(path).ok and vm.alive
+    shown, = json.loads(host.command("ps", "--json").stdout)["vms"]
+    assert (shown["name"], shown["pid"]) == ("web0", vm.pid)
+
+
+def test_done_twice_it_is_as_done_once(host, disk):
+    host.vm("web0", disk())
+    assert host.adopt().returncode == OK
+    answer = host.adopt()
+    assert answer.returncode == OK and "serves already: nothing to change" in answer.stdout
+    assert ours(host)
+
+
+def test_an_upgrade_afterwards_is_one_to_a_newer_holdfastd(host, disk):
+    path = disk()
+    vm, connection = host.vm("web0", path)
+    assert host.adopt().returncode == OK
+    before = children(host.stock.pid)
+    host.stock.signal(signal.SIGUSR1)
+    until(lambda: children(host.stock.pid) and children(host.stock.pid) != before,
+          "another server serves", 60)
+    until(lambda: connection.release(path).ok, "it serves the VM", 60)
+    assert ours(host) and vm.alive
+
+
+def test_a_competitor_never_gets_the_disk_meanwhile(host, disk):
+    path = disk()
+    host.vm("web0", path)
+    competitor = Competitor(host.nursery, [path])
+    assert host.adopt().returncode == OK
+    assert competitor.tries(1000) == {}
+    competitor.stop()
+
+
+def test_an_attempt_after_one_that_was_killed_succeeds(host, disk):
+    host.vm("web0", disk())
+    talk = talker(host)
+    kill(host, half_way(host))
+    host.stock.signal(signal.SIGSTOP)  # As if it had been killed in that instant, with its child.
+    talk.kill()
+    answer = host.adopt()
+    assert answer.returncode == OK, answer.stderr
+    assert ours(host) and host.mounts() == []
+
+
+def test_a_holdfastd_that_cannot_go_on_becomes_virtlockd_again_with_all_it_had(host, disk, folder):
+    path, wrapper = disk(), os.path.join(folder, "holdfastd")
+    vm, connection = host.vm("web0", path)
+    competitor = Competitor(host.nursery, [path])
+    with open(wrapper, "w", encoding="ascii") as out:
+        # Too few descriptors for a server, and no more to be had.
+        out.write('#!/bin/sh\ncase "$*" in *--version*) ;; *) ulimit -n 16 ;; esac\n'
+                  f'exec {daemons.HOLDFASTD} "$@"\n')
+    os.chmod(wrapper, 0o755)
+    answer = host.adopt(env={"HOLDFAST_DAEMON": wrapper})
+    assert answer.returncode == SYSTEM, answer
+    assert "could not take over" in answer.stderr
+    assert "virtlockd goes on as it was" in answer.stderr
+    assert daemons.is_program(host.stock.pid, "virtlockd") and host.mounts() == []
+    assert competitor.tries(1000) == {}
+    competitor.stop()
+    assert connection.release(path).ok and connection.acquire(path).ok and vm.alive
