@@ -56,10 +56,12 @@ static int make_run_dirs(const struct daemon *d, struct hf_error *err)
  */
 static int claim_virtlockd(struct daemon *d, struct hf_error *err)
 {
+        int n = hf_keeper_listen_fds(d->keeper), r;
+        bool passed = hf_listeners_are_passed(&d->paths, n, true);
         struct hf_peer peer;
-        int r;
 
-        if (!hf_listeners_concern_virtlockd(&d->paths, hf_keeper_listen_fds(d->keeper)))
+        /* A stock virtlockd may be started for those that were not passed to us, at any time. */
+        if (!passed && hf_listeners_are_passed(&d->paths, n, false))
                 return 0;
         r = hf_pidfile_take(stock_pid_file(d), hf_keeper_pid(d->keeper), &d->area->stock_pid_fd,
                             err);
@@ -71,6 +73,9 @@ static int claim_virtlockd(struct daemon *d, struct hf_error *err)
         }
         if (r < 0)
                 return r;
+        /* Behind a socket that systemd has opened there is nobody but us. */
+        if (passed)
+                return 1;
         r = hf_socket_probe(d->paths.virtlockd_socket, &peer, err);
         if (r <= 0)
                 return r < 0 ? r : 1;

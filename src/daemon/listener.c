@@ -262,10 +262,9 @@ static const struct socket_name *recognise(const struct hf_paths *paths, const c
         return NULL;
 }
 
-bool hf_listeners_concern_virtlockd(const struct hf_paths *paths, int n)
+bool hf_listeners_are_passed(const struct hf_paths *paths, int n, bool virtlockd)
 {
         const char *names = getenv("LISTEN_FDNAMES");
-        bool own = false;
 
         for (int i = 0; i < n; i++) {
                 const struct socket_name *known;
@@ -273,11 +272,10 @@ bool hf_listeners_concern_virtlockd(const struct hf_paths *paths, int n)
 
                 next_name(&names, name, sizeof(name));
                 known = recognise(paths, name, SD_LISTEN_FDS_START + i);
-                if (known && known->virtlockd)
+                if (known && known->virtlockd == virtlockd)
                         return true;
-                own = own || known;
         }
-        return !own;
+        return false;
 }
 
 int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths, int n,

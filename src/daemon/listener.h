@@ -30,12 +30,9 @@ int hf_listeners_open(struct hf_server *server, const struct hf_paths *paths, bo
 int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths, int n,
                            struct hf_error *err);
 
-/*
- * Whether virtlockd's place is any business of a daemon to which systemd passed n descriptors:
- * not where it is to serve sockets of our own alone, as a stock virtlockd may be started for
- * the others at any time.
+/* Whether there is one of virtlockd's, or of our own, among the n descriptors that systemd passed.
  */
-bool hf_listeners_concern_virtlockd(const struct hf_paths *paths, int n);
+bool hf_listeners_are_passed(const struct hf_paths *paths, int n, bool virtlockd);
 
 /*
  * Takes a listening socket over from a virtlockd (takeover.h). And makes our own two beside it;

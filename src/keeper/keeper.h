@@ -127,8 +127,12 @@ int hf_keeper_last_status(const struct hf_keeper *keeper);
 /* Whether the last server was ended because it did not move (see hf_keeper_beat). */
 bool hf_keeper_last_hung(const struct hf_keeper *keeper);
 
+/* How often systemd wants to hear of the program (WATCHDOG_USEC), in microseconds; 0: it does not.
+ */
+uint64_t hf_keeper_watchdog_usec(const struct hf_keeper *keeper);
+
 /*
- * Where systemd has set a watchdog on the program (WATCHDOG_USEC): how often the server has
+ * Where systemd has set a watchdog on the program: how often the server has
  * to say that its loop turns, in microseconds; else 0. While it says so, the supervisor feeds
  * the watchdog. One that has not for twice that time, after hf_keeper_ready, is killed and
  * followed by another.

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -80,4 +81,12 @@ int hf_keeper_take_place(const char *pid_file, pid_t pid, int *ret_fd, struct hf
                         return r;
                 (void)poll(NULL, 0, RETRY_MS);
         }
+}
+
+void hf_keeper_watchdog_off(const struct hf_keeper *keeper, bool off)
+{
+        uint64_t usec = hf_keeper_watchdog_usec(keeper);
+
+        if (usec)
+                (void)sd_notifyf(0, "WATCHDOG_USEC=%" PRIu64, off ? 0 : usec);
 }

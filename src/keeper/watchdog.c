@@ -26,13 +26,13 @@
  * the header.
  */
 
-#define PARTS      4
-#define HANGS      2 /* of them */
+#define PARTS     4
+#define HANGS     2 /* of them */
 
-#define USEC_MIN   (PARTS * 1000ULL)
-#define USEC_MAX   (24 * 3600 * 1000000ULL)
+#define USEC_MIN  (PARTS * 1000ULL)
+#define USEC_MAX  (24 * 3600 * 1000000ULL)
 
-#define NSEC_USEC  1000ULL
+#define NSEC_USEC 1000ULL
 
 static uint64_t env_time(void)
 {
@@ -112,6 +112,11 @@ bool hf_keeper_watchdog_look(const struct hf_keeper *keeper, struct hf_keeper_wa
                 watch->moved_at = now;
         return header->ready_at && header->command == HF_KEEPER_GO_ON &&
                now - watch->moved_at >= HANGS * interval;
+}
+
+uint64_t hf_keeper_watchdog_usec(const struct hf_keeper *keeper)
+{
+        return keeper->header->watchdog_usec;
 }
 
 uint64_t hf_keeper_beat_usec(const struct hf_keeper *keeper)
