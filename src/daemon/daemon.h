@@ -14,6 +14,7 @@
 #include "base/options.h"
 #include "base/path.h"
 #include "daemon/config.h"
+#include "daemon/leaving.h"
 #include "daemon/server.h"
 #include "daemon/stock-state.h"
 #include "keeper/signals.h"
@@ -58,6 +59,7 @@ struct daemon {
         sd_event *event;
         struct hf_server *server;
         struct hf_keeper_signals signals;
+        struct hf_leaving_place leaving_place;
 };
 
 /* Reads the configuration. On failure nothing is changed. */

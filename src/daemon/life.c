@@ -121,6 +121,13 @@ static int make_server(struct daemon *d, struct hf_table *table, struct hf_error
                           d->area, &d->server, err);
         if (r < 0)
                 return r;
+        d->leaving_place = (struct hf_leaving_place){.handover_file = d->paths.virtlockd_handover,
+                                                     .state_file = d->paths.state_file,
+                                                     .config = d->arguments.config,
+                                                     .pid_file = d->arguments.pid_file,
+                                                     .verbose = d->arguments.verbose,
+                                                     .timeout = d->arguments.timeout};
+        d->server->leaving_place = &d->leaving_place;
         d->server->idle_timeout = (uint64_t)d->arguments.timeout * 1000000;
         d->server->pids[0] = hf_keeper_pid(d->keeper);
         d->server->pids[1] = getpid();
@@ -258,6 +265,7 @@ static int take_over(struct daemon *d, struct hf_error *err)
                 hf_log(HF_LOG_ERROR, MODULE, "%s", err->text);
         lock_memory(d);
         if (own) {
+                hf_leaving_forget(&d->leaving_place);
                 hf_listeners_add_own(d->server, &d->paths);
                 hf_recover(d->server, d->paths.state_file);
         }
@@ -315,6 +323,7 @@ static int begin_anew(struct daemon *d)
         if (open_sockets(d, with_virtlockd, &error) < 0)
                 return fail(EXIT_NETWORK, &error);
         lock_memory(d);
+        (void)hf_leaving_restore(&d->leaving_place);
         hf_recover(d->server, d->paths.state_file);
         complete(d);
         hf_event_of_start(d->server, HF_LOG_INFO, "the daemon was started");
@@ -375,6 +384,7 @@ static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error
         rewrite_pid_file(d, d->paths.pid_file, d->area->pid_fd);
         rewrite_pid_file(d, stock_pid_file(d), d->area->stock_pid_fd);
         hf_posix_adopt(d->server);
+        hf_leaving_undo(d->server);
         hf_keeper_ready(d->keeper);
         say_why(d);
         hf_adoption_resume(d->server);

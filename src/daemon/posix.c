@@ -2,19 +2,13 @@
 #include "daemon/posix.h"
 
 #include "base/log.h"
-#include "base/process.h"
 #include "daemon/parking.h"
 #include "daemon/work-private.h"
 #include "storage/posix-lock.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <string.h>
 
 #define MODULE "daemon.posix"
-
-/* A worker that only gives a lock back, or has not begun yet, is gone by then. */
-#define ALONE_MS 500
 
 bool hf_posix_keeps(struct hf_server *server, const struct hf_thing *file)
 {
@@ -61,23 +55,7 @@ static bool is_any(struct hf_server *server)
 
 int hf_posix_get_alone(struct hf_server *server)
 {
-        uint64_t end = hf_work_now_usec() + ALONE_MS * 1000;
-
-        if (!server->works->keeper || !is_any(server))
-                return 0;
-        for (int i = 0; i < HF_WORKERS_MAX; i++) {
-                const struct hf_worker *worker = hf_worker_at(server->works, i);
-                struct pollfd poller = {.fd = worker->pidfd, .events = POLLIN};
-
-                if (hf_worker_state(worker) == HF_WORKER_NONE || worker->pidfd < 0 ||
-                    worker->table != hf_keeper_table(server->works->keeper))
-                        continue;
-                /* It says so without waking anybody. */
-                while (!worker->apart && poll(&poller, 1, 1) == 0)
-                        if (hf_work_now_usec() >= end)
-                                return -EBUSY;
-        }
-        return 0;
+        return is_any(server) ? hf_work_get_alone(server) : 0;
 }
 
 static void report(struct hf_server *server, uint32_t hold, const char *what)

@@ -211,6 +211,12 @@ int hf_work_launch(struct hf_server *server, struct hf_place_key where,
  */
 void hf_work_end_askers(struct hf_server *server);
 
+/*
+ * Waits a moment for workers that have this descriptor table, until this process and its
+ * supervisor are alone with it. -EBUSY: they are not.
+ */
+int hf_work_get_alone(struct hf_server *server);
+
 /* Whether a worker is about to send another signal than this one. */
 bool hf_work_sends_another(struct hf_server *server, uint32_t number);
 

@@ -28,6 +28,7 @@ enum hf_keeper_command {
         HF_KEEPER_DO_UPGRADE, /* the supervisor ends the server and executes the program */
         HF_KEEPER_DO_INHERIT, /* the server has executed itself */
         HF_KEEPER_DO_END,     /* the supervisor ends when the server has, whatever ended that */
+        HF_KEEPER_DO_BECOME,  /* as DO_UPGRADE, but for the program: it is another one altogether */
 };
 
 /*
@@ -52,6 +53,7 @@ struct hf_keeper_header {
         int32_t end_fd;            /* behind our numbers, see numbers.c */
         _Atomic uint32_t beats;    /* of the server's loop */
         uint64_t watchdog_usec; /* how often systemd wants to hear that we move; 0: it does not */
+        char words[HF_KEEPER_WORDS_MAX]; /* of DO_BECOME: one behind the other, "" at the end */
 };
 
 /*
@@ -176,6 +178,15 @@ _Noreturn void hf_keeper_serve(struct hf_keeper *keeper);
 
 /* upgrade.c: becomes the program whose descriptor we have; -errno. */
 int hf_keeper_execute(struct hf_keeper *keeper);
+
+/* upgrade.c: becomes what the header's words say; -errno. */
+int hf_keeper_execute_other(struct hf_keeper *keeper);
+
+/* Whether the supervisor is to execute something when the server has ended. */
+static inline bool hf_keeper_goes(const struct hf_keeper_header *header)
+{
+        return header->command == HF_KEEPER_DO_UPGRADE || header->command == HF_KEEPER_DO_BECOME;
+}
 
 /* probe.c: ends a probe that the process had before it executed this program. */
 void hf_keeper_probe_leftover(struct hf_keeper *keeper);

@@ -211,6 +211,17 @@ _Noreturn void hf_keeper_upgrade(struct hf_keeper *keeper);
 int hf_keeper_upgrade_error(const struct hf_keeper *keeper);
 
 /*
+ * The end of the program as it is: ends this server, and the supervisor executes another program,
+ * which knows nothing of this one, by argv[0], an absolute path, with all descriptors whose
+ * FD_CLOEXEC the caller has cleared, in our environment without what systemd passes descriptors by,
+ * and with no signal blocked. Where it cannot be executed a server follows as after an upgrade
+ * that failed. Returns -ESRCH where the supervisor is killed before, with nothing changed; -E2BIG:
+ * the words of argv, with their NULs, do not fit HF_KEEPER_WORDS_MAX; -EOPNOTSUPP.
+ */
+#define HF_KEEPER_WORDS_MAX 16384
+int hf_keeper_become(struct hf_keeper *keeper, const char *const *argv);
+
+/*
  * The supervisor is dead: takes its place, with the same program. FD_CLOEXEC as
  * above. Returns only on failure, with nothing changed: -EBUSY if the supervisor
  * lives, -EAGAIN before hf_keeper_ready, or what execve failed with.

@@ -119,7 +119,7 @@ static void take_signal(struct supervisor *s, int number)
                 return;
         if (number == SIGNAL_COMMAND) {
                 /* It waits for its end, so that one of us lives at any time. */
-                if (s->server && header->command == HF_KEEPER_DO_UPGRADE)
+                if (s->server && hf_keeper_goes(header))
                         (void)kill(s->server, SIGKILL);
                 return;
         }
@@ -223,7 +223,7 @@ static bool is_over(const struct supervisor *s)
 {
         const struct hf_keeper_header *header = s->keeper->header;
 
-        if (header->command == HF_KEEPER_DO_UPGRADE)
+        if (hf_keeper_goes(header))
                 return false;
         return WIFEXITED(s->status) || header->command == HF_KEEPER_DO_END ||
                (s->told_to_stop && !header->ready_at);
@@ -236,8 +236,10 @@ static void prepare_next(struct supervisor *s)
         keeper->upgrade_error = 0;
         keeper->last_status = s->status;
         keeper->last_hung = s->hung;
-        if (keeper->header->command == HF_KEEPER_DO_UPGRADE) {
-                keeper->upgrade_error = -hf_keeper_execute(keeper);
+        if (hf_keeper_goes(keeper->header)) {
+                keeper->upgrade_error = -(keeper->header->command == HF_KEEPER_DO_UPGRADE
+                                                  ? hf_keeper_execute(keeper)
+                                                  : hf_keeper_execute_other(keeper));
                 keeper->last_status = 0;
                 keeper->header->command = HF_KEEPER_GO_ON;
                 hf_keeper_numbers_forget_program(keeper);

@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 
-from . import daemons
+from . import daemons, own_program, wire
 from .processes import STOP_DEADLINE, children, is_there, kill_family, until
 
 # virtlockd's re-exec reads what it wrote, so this is soon; on a busy machine it may take a while.
@@ -82,6 +82,15 @@ class Handover(daemons.StockVirtlockd):
         """Its link names the path of the moment, so it is the file that counts."""
         return os.path.samefile(f"/proc/{self.pid}/exe", daemons.holdfastd())
 
+    def answers(self):
+        """On our own socket, whose file an earlier one may have left."""
+        try:
+            with wire.Connection(self.own_socket_ro) as reader:
+                own_program.locks(reader)
+            return True
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+
     def take_over(self):
         """Our daemon serves in its place, and knows where it will find a newer one."""
         self.disguise()
@@ -89,7 +98,7 @@ class Handover(daemons.StockVirtlockd):
         with open(f"{self.run_dir}/holdfast/holdfastd.path", "w", encoding="utf-8") as hint:
             hint.write(daemons.holdfastd() + "\n")
         os.kill(self.pid, signal.SIGUSR1)
-        until(lambda: os.path.exists(self.own_socket), "our daemon's socket", DEADLINE)
+        until(self.answers, "our daemon", DEADLINE)
         until(lambda: not os.path.exists(self.handover_file), "the end of the handover", DEADLINE)
         self.undisguise()
         return self
