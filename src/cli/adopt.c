@@ -160,11 +160,9 @@ static void tell_daemon(const struct adopt *adopt, struct json_object *locks)
 {
         const struct hf_adopt_daemon *daemon = &adopt->daemon;
 
-        hf_print_line("%s, process %d, %zu %s held, %zu %s open",
+        hf_print_line("%s, process %d, locks: %zu, connections: %zu",
                       daemon->ours ? "holdfastd" : "virtlockd", (int)daemon->process.pid,
-                      hf_adopt_n_held(daemon), hf_adopt_n_held(daemon) == 1 ? "lock" : "locks",
-                      daemon->n_connections,
-                      daemon->n_connections == 1 ? "connection" : "connections");
+                      hf_adopt_n_held(daemon), daemon->n_connections);
         if (json_object_array_length(locks) > 0)
                 hf_print_table(locks, columns, HF_ARRAY_LEN(columns), NULL);
 }
@@ -288,7 +286,12 @@ static void ignore_interruptions(void)
 static int judge_back(struct adopt *adopt)
 {
         struct holdfast_error error = {0};
+        struct hf_error unread = {0};
 
+        if (hf_adopt_read_peers(&adopt->paths, &adopt->daemon, &unread) < 0) {
+                hf_message("%s", unread.text);
+                return HF_EXIT_SYSTEM;
+        }
         if (hf_program_find("virtlockd", adopt->virtlockd) < 0)
                 hf_adopt_finding(adopt->findings, true, "virtlockd",
                                  "there is no virtlockd on this host to go back to");

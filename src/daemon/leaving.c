@@ -85,8 +85,8 @@ static int check_program(const char *program, struct hf_error *err)
 
 static int refuse(const struct hf_leaving_reasons *reasons, struct hf_error *err)
 {
-        return hf_error_set(err, EBUSY, HF_ERR_OPERATION_INVALID, HF_FROM_NONE, "cannot go back: %s",
-                            reasons->text);
+        return hf_error_set(err, EBUSY, HF_ERR_OPERATION_INVALID, HF_FROM_NONE,
+                            "cannot go back: %s", reasons->text);
 }
 
 /* ---- the file ---- */

@@ -18,8 +18,8 @@
 
 /* What of the daemon it takes; belongs to the daemon's process. */
 struct hf_leaving_place {
-        const char *handover_file; /* where virtlockd will look */
-        const char *state_file;    /* ours, which must not be read any more then */
+        const char *handover_file;     /* where virtlockd will look */
+        const char *state_file;        /* ours, which must not be read any more then */
         const char *config, *pid_file; /* as given by options, or NULL */
         bool verbose;
         int timeout;
@@ -27,8 +27,8 @@ struct hf_leaving_place {
 
 /* What was found: all of it, as one text. */
 struct hf_leaving_reasons {
-        unsigned int n;      /* what stands against it */
-        unsigned int busy;   /* those of them that may be over soon */
+        unsigned int n;    /* what stands against it */
+        unsigned int busy; /* those of them that may be over soon */
         char text[HF_ERROR_TEXT_MAX - 64];
 };
 

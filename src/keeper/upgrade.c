@@ -105,9 +105,9 @@ static bool is_told_to_stop(void)
 {
         sigset_t pending;
 
-        return sigpending(&pending) == 0 && (sigismember(&pending, SIGTERM) > 0 ||
-                                             sigismember(&pending, SIGINT) > 0 ||
-                                             sigismember(&pending, SIGQUIT) > 0);
+        return sigpending(&pending) == 0 &&
+               (sigismember(&pending, SIGTERM) > 0 || sigismember(&pending, SIGINT) > 0 ||
+                sigismember(&pending, SIGQUIT) > 0);
 }
 
 /* As they are in who executes, and in us who only wait for them. */

@@ -76,7 +76,7 @@ def test_a_dry_run_tells_the_locks_and_the_steps_and_changes_nothing(host, disk)
     host.vm("web0", path)
     answer = host.adopt("--dry-run")
     assert answer.returncode == OK, answer.stderr
-    assert f"virtlockd, process {host.stock.pid}, 1 lock held, 1 connection open" in answer.stdout
+    assert f"virtlockd, process {host.stock.pid}, locks: 1, connections: 1" in answer.stdout
     assert f"exclusive  {path}" in answer.stdout
     assert "SIGUSR1" in answer.stdout and "It can be done." in answer.stdout
     assert host.mounts() == [] and daemons.is_program(host.stock.pid, "virtlockd")
@@ -328,3 +328,52 @@ def test_a_holdfastd_that_cannot_go_on_becomes_virtlockd_again_with_all_it_had(h
     assert competitor.tries(1000) == {}
     competitor.stop()
     assert connection.release(path).ok and connection.acquire(path).ok and vm.alive
+
+
+# The way back.
+
+def test_back_it_is_a_virtlockd_with_the_same_locks(host, disk):
+    path, pid = disk(), host.stock.pid
+    vm, connection = host.vm("web0", path)
+    competitor = Competitor(host.nursery, [path])
+    assert host.adopt().returncode == OK
+    status, plan = host.plan("--back")
+    assert status == OK and plan["safe"] and plan["back"] and plan["daemon"]["pid"] == pid
+    assert [lock["path"] for lock in plan["locks"]] == [path] and ours(host)
+    answer = host.adopt("--back")
+    assert answer.returncode == OK, answer.stderr
+    assert f"Process {pid} was holdfastd and is virtlockd now: all its locks (1)" in answer.stdout
+    assert host.stock.pid == pid and daemons.is_program(pid, "virtlockd")
+    assert competitor.tries(1000) == {}
+    competitor.stop()
+    assert connection.release(path).ok and connection.acquire(path).ok and vm.alive
+
+
+def test_there_and_back_again_and_again(host, disk):
+    path = disk()
+    host.vm("web0", path)
+    for words in [[], ["--back"]] * 3:
+        answer = host.adopt(*words)
+        assert answer.returncode == OK, answer.stderr
+    assert files.lock_on_first_byte(path) == "write lock"
+
+
+def test_it_does_not_go_back_from_what_virtlockd_cannot_know(host, disk):
+    path = disk()
+    assert host.adopt().returncode == OK
+    child = host.cli.start("run", "--name=own", f"--disk={path}", "--", "sh", "-c",
+                           "echo up; exec sleep 600", stdout=subprocess.PIPE,
+                           prefix=["nsenter", "-m", "-t", str(host.stock.pid), "--"])
+    assert child.stdout.readline() == "up\n"
+    for words in (["--back", "--dry-run"], ["--back"]):
+        answer = host.adopt(*words)
+        assert answer.returncode == HELD and "own (pid" in answer.stderr, answer
+        assert ours(host)
+
+
+def test_where_there_is_no_virtlockd_it_does_not_go_back(host):
+    assert host.adopt().returncode == OK
+    host.run("mount", "-t", "tmpfs", "none", "/usr/sbin")
+    answer = host.adopt("--back", env={"PATH": "/usr/bin:/bin"})
+    assert answer.returncode == HELD and "there is no virtlockd on this host" in answer.stderr
+    host.run("umount", "/usr/sbin")

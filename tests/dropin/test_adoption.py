@@ -16,6 +16,8 @@ from .lab import (BUILD, HOLDFAST, HOLDFAST_ENVIRONMENT, STOCK, Disk, SystemLab,
 from .words import names
 
 OURS = BUILD / "src/daemon/holdfastd"
+# The other mode has one test here, and the lab (tests/lab/test_switching.py).
+direct = pytest.mark.parametrize("mode", ["direct"], indirect=True, scope="session")
 # How often the competitor has to have tried before anything is said about what it got.
 TRIES = 1000
 
@@ -32,11 +34,13 @@ class Host(SystemLab):
 
     def program(self):
         """What the lock daemon is just now."""
-        first = self.inside("/run/virtlockd.pid").read_text().strip()
-        return (self.inside(f"/proc/{first}") / "exe").readlink().name
+        return (self.inside(f"/proc/{self.daemon_pid()}") / "exe").readlink().name
 
-    def programs_known(self, vm):
-        """Who has the disks by the word of the daemon, which has to be ours."""
+    def daemon_pid(self):
+        return int(self.inside("/run/virtlockd.pid").read_text())
+
+    def shown(self, vm):
+        """What our daemon says of a domain."""
         done = self.holdfast("ps", "--json")
         assert done.returncode == 0, done.stderr
         return [shown for shown in json.loads(done.stdout)["vms"] if shown["name"] == vm.name]
@@ -71,18 +75,19 @@ def unharmed(*vms):
 
 def test_domains_run_on_and_nobody_else_gets_their_disks(host, nursery, disks):
     vms = [host.started(disk) for disk in disks]
-    before, pid = unharmed(*vms), host.inside("/run/virtlockd.pid").read_text()
+    before, pid = unharmed(*vms), host.daemon_pid()
     competitor = Competitor(nursery, [str(host.lock_file(disk)) for disk in disks])
     for words, program in (([], "holdfastd"), (["--back"], "virtlockd"), ([], "holdfastd")):
         assert "all its locks (2) are held as before" in host.adopt(*words)
         assert host.program() == program
         assert competitor.tries(TRIES) == {}
         assert unharmed(*vms) == before
-        assert host.inside("/run/virtlockd.pid").read_text() == pid
+        assert host.daemon_pid() == pid
     competitor.stop()
-    assert all(len(host.programs_known(vm)) == 1 for vm in vms)
+    assert all(len(host.shown(vm)) == 1 for vm in vms)
 
 
+@direct
 def test_a_dry_run_changes_nothing_and_says_that_it_is_safe(host, disks):
     vm = host.started(disks[0])
     before = unharmed(vm)
@@ -91,6 +96,7 @@ def test_a_dry_run_changes_nothing_and_says_that_it_is_safe(host, disks):
     assert host.program() == "virtlockd" and unharmed(vm) == before
 
 
+@direct
 @pytest.mark.parametrize("there_and_back", [False, True], ids=["ours", "stock again"])
 def test_what_comes_next_behaves(host, disks, there_and_back):
     first, second = host.started(disks[0]), host.started(disks[1])
@@ -113,6 +119,7 @@ def test_what_comes_next_behaves(host, disks, there_and_back):
     host.until_free(disks[1])
 
 
+@direct
 def test_a_paused_domain_resumes_under_the_other_daemon(host, disks):
     first, second = host.started(disks[0]), host.vm(disks[0])
     first.suspend()
@@ -127,6 +134,7 @@ def test_a_paused_domain_resumes_under_the_other_daemon(host, disks):
     assert host.lock(disks[0]) == "exclusive"
 
 
+@direct
 def test_a_disk_that_two_share_stays_shared(host, disks):
     vms = [host.started(Disk(disks[0], shareable=True)) for _ in range(2)]
     host.adopt()
