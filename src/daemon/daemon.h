@@ -47,7 +47,8 @@ struct daemon {
         struct arguments arguments;
         struct hf_paths paths;
         struct hf_config config;
-        bool takes_over;             /* a virtlockd has executed us in its place */
+        char *stands_for; /* virtlockd's path, at which a program was put that executed us */
+        bool takes_over;  /* a virtlockd has executed us in its place */
         struct hf_stock_state stock; /* and this is what it had */
         char own_path[PATH_MAX];
         int report_fd; /* as the supervisor got it: of a first server only, then the area's */

@@ -73,11 +73,26 @@ static void raise_descriptor_limit(void)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/*
+ * Who has executed us in virtlockd's place says by this variable where that is, and tells by it a
+ * second time from the first. It is nobody else's business.
+ */
+#define STANDS_FOR "HOLDFAST_STANDS_FOR"
+
+static void take_place_name(struct daemon *d)
+{
+        const char *place = secure_getenv(STANDS_FOR);
+
+        d->stands_for = place && place[0] == '/' ? strdup(place) : NULL;
+        (void)unsetenv(STANDS_FOR);
+}
+
 int daemon_find_handover(struct daemon *d)
 {
         struct hf_error error = {0};
         int r;
 
+        take_place_name(d);
         if (hf_keeper_takes_over() || hf_paths_init(&d->paths, NULL) < 0)
                 return 0;
         r = hf_stock_read(d->paths.virtlockd_handover, getpid(), &d->stock, &error);
@@ -118,6 +133,10 @@ _Noreturn void daemon_give_back(const struct daemon *d, char **argv)
         char path[PATH_MAX];
 
         hf_takeover_keep_open(&d->stock, true);
+        if (d->stands_for) {
+                argv[0] = d->stands_for;
+                (void)setenv(STANDS_FOR, d->stands_for, 1);
+        }
         hf_log(HF_LOG_ERROR, MODULE,
                "holding what virtlockd had, until \"%s\" is virtlockd again and can be executed",
                argv[0]);

@@ -139,6 +139,7 @@ void hf_leaving_undo(struct hf_server *server)
         if (!hf_leaving_restore(place))
                 return;
         hf_log(HF_LOG_ERROR, MODULE, "could not go back to virtlockd; serving on as before");
+        hf_keeper_watchdog_off(server->works->keeper, false);
         /* They were taken from the service manager. */
         hf_parking_begin(server);
         hf_parking_adopt(server);
@@ -208,6 +209,7 @@ static void go(struct hf_server *server, const struct hf_stock_state *state, con
         if (left)
                 (void)rename(server->leaving_place->state_file, left);
         hf_parking_leave(server);
+        hf_keeper_watchdog_off(server->works->keeper, true);
         hf_takeover_keep_open(state, true);
         hf_keeper_watchdog_off(server->works->keeper, true);
         (void)become(server, program);

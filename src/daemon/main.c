@@ -159,7 +159,8 @@ static int run(struct daemon *d, char **argv)
         }
         /* Else a server has said it, and the number is somebody else's by now. */
         if (status < 0) {
-                status = fail(&error);
+                /* Nothing was begun yet: virtlockd can still go on. */
+                status = d->takes_over ? (fail(&error), EXIT_HANDOVER) : fail(&error);
                 hf_daemonize_report(d->report_fd, status);
                 if (d->takes_over)
                         status = EXIT_HANDOVER;
@@ -205,6 +206,7 @@ int main(int argc, char **argv)
                 daemon_give_back(&d, argv);
         hf_config_clear(&d.config);
         hf_paths_clear(&d.paths);
+        free(d.stands_for);
         hf_log_close();
         return status;
 }
