@@ -142,6 +142,7 @@ def test_while_a_process_hangs_with_our_descriptors_nothing_is_executed(handover
     path = still.make()
     with daemon.connect_as(locked.vm.owner) as client:
         assert client.acquire(path).ok
+    nursery.at_end(still.go)
     still.stop()
     server = daemon.server_pid
     client = daemon.connect_as(locked.vm.owner)
