@@ -189,8 +189,11 @@ def test_a_file_of_a_process_that_had_our_number_once_is_ignored(nursery, folder
     os.mkdir(f"{folder}/own")
     script = f"""printf %s '{state}' | sed "s/\"magic\": \"1\"/\"magic\": \"$$\"/" \
         > {folder}/own/virtlockd-restart-exec.json; exec {daemons.holdfastd()}"""
-    nursery.spawn(["sh", "-c", script], env={"HOLDFAST_RUN_DIR": f"{folder}/own"})
-    until(lambda: os.path.exists(f"{folder}/own/holdfast/holdfast-sock"), "it serves", 60)
+    with open(f"{folder}/log", "wb") as log:
+        nursery.spawn(["sh", "-c", script], env={"HOLDFAST_RUN_DIR": f"{folder}/own"}, stderr=log)
+    until(lambda: os.path.exists(f"{folder}/own/libvirt/virtlockd-sock"), "it serves", 60)
+    with open(f"{folder}/log", encoding="utf-8") as text:
+        assert "nothing that it names is here" in text.read()
 
 
 @pytest.mark.parametrize("way", [ways.kill_server, ways.upgrade])
