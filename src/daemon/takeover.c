@@ -135,9 +135,14 @@ static int check_lock(const struct hf_stock_lock *lock, bool posix_is_kept, uint
 
         *ret_flags = (lock->shared ? HF_LOCK_SHARED : 0) |
                      (lock->autocreate ? HF_LOCK_AUTOCREATE : 0);
-        /* The kernel shows it with one of two descriptors of a file; to set it anew changes
-         * nothing. */
+        /*
+         * An OFD lock, as one that was ours once, or one that is free; or a POSIX lock that the kernel
+         * shows with the other of two descriptors of the file: to set it anew changes nothing.
+         */
         if (r >= 0 && has == HF_POSIX_NONE) {
+                r = hf_resource_prove(lock->fd, lock->shared);
+                if (r != -EAGAIN)
+                        return r;
                 r = hf_posix_prove(lock->fd, lock->shared);
                 has = lock->shared ? HF_POSIX_SHARED : HF_POSIX_EXCLUSIVE;
         }

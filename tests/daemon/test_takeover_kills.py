@@ -187,7 +187,7 @@ def test_a_file_of_a_process_that_had_our_number_once_is_ignored(nursery, folder
     with open(os.path.join(SEEDS, "empty"), encoding="utf-8") as text:
         state = text.read()
     os.mkdir(f"{folder}/own")
-    script = f"""printf %s '{state}' | sed "s/\"magic\": \"1\"/\"magic\": \"$$\"/" \
+    script = rf"""printf %s '{state}' | sed "s/\"magic\": \"1\"/\"magic\": \"$$\"/" \
         > {folder}/own/virtlockd-restart-exec.json; exec {daemons.holdfastd()}"""
     with open(f"{folder}/log", "wb") as log:
         nursery.spawn(["sh", "-c", script], env={"HOLDFAST_RUN_DIR": f"{folder}/own"}, stderr=log)
