@@ -136,8 +136,9 @@ static int check_lock(const struct hf_stock_lock *lock, bool posix_is_kept, uint
         *ret_flags = (lock->shared ? HF_LOCK_SHARED : 0) |
                      (lock->autocreate ? HF_LOCK_AUTOCREATE : 0);
         /*
-         * An OFD lock, as one that was ours once, or one that is free; or a POSIX lock that the kernel
-         * shows with the other of two descriptors of the file: to set it anew changes nothing.
+         * An OFD lock, as one that was ours once, or one that is free; or a POSIX lock that the
+         * kernel shows with the other of two descriptors of the file: to set it anew changes
+         * nothing.
          */
         if (r >= 0 && has == HF_POSIX_NONE) {
                 r = hf_resource_prove(lock->fd, lock->shared);
