@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define MODULE "daemon.handover"
@@ -62,6 +63,24 @@ static bool is_in_pid_file(const char *path)
         return got > 0 && atoi(text) == getpid();
 }
 
+/*
+ * A file that was left behind by a process that had our number once: what it names is not open
+ * here.
+ */
+static bool is_stale(const struct hf_stock_state *stock)
+{
+        for (size_t i = 0; i < stock->n_sockets; i++) {
+                socklen_t len = sizeof(int);
+                int listens = 0;
+
+                if (getsockopt(stock->sockets[i].fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) ==
+                            0 &&
+                    listens)
+                        return false;
+        }
+        return true;
+}
+
 /* Room for a server to open what it needs above all that virtlockd had. */
 static void raise_descriptor_limit(void)
 {
@@ -100,6 +119,12 @@ int daemon_find_handover(struct daemon *d)
                       is_in_pid_file(d->paths.virtlockd_pid_file))) {
                 hf_log(HF_LOG_ERROR, MODULE, "cannot take over from virtlockd: %s", error.text);
                 return r;
+        }
+        if (r > 0 && is_stale(&d->stock)) {
+                hf_log(HF_LOG_WARNING, MODULE, "%s is out of date: nothing that it names is here",
+                       d->paths.virtlockd_handover);
+                hf_stock_clear(&d->stock);
+                return 0;
         }
         d->takes_over = r > 0;
         if (d->takes_over)

@@ -135,14 +135,25 @@ static int check_lock(const struct hf_stock_lock *lock, bool posix_is_kept, uint
 
         *ret_flags = (lock->shared ? HF_LOCK_SHARED : 0) |
                      (lock->autocreate ? HF_LOCK_AUTOCREATE : 0);
+        /*
+         * An OFD lock, as one that was ours once, or one that is free; or a POSIX lock that the
+         * kernel shows with the other of two descriptors of the file: to set it anew changes
+         * nothing.
+         */
+        if (r >= 0 && has == HF_POSIX_NONE) {
+                r = hf_resource_prove(lock->fd, lock->shared);
+                if (r != -EAGAIN)
+                        return r;
+                r = hf_posix_prove(lock->fd, lock->shared);
+                has = lock->shared ? HF_POSIX_SHARED : HF_POSIX_EXCLUSIVE;
+        }
         if (r < 0)
                 return r;
         if (has == HF_POSIX_EXCLUSIVE && !lock->shared && posix_is_kept) {
                 *ret_flags |= HF_LOCK_POSIX;
                 return 0;
         }
-        return has == HF_POSIX_NONE ? hf_resource_prove(lock->fd, lock->shared)
-                                    : hf_posix_to_ofd(lock->fd, lock->shared);
+        return hf_posix_to_ofd(lock->fd, lock->shared);
 }
 
 static int enter_lock(struct takeover *t, const struct hf_stock_lock *lock,
@@ -217,6 +228,23 @@ static void say_twin(struct takeover *t, const struct hf_stock_lock *lock, uint3
                lock->n_owners ? (int)lock->owners[0] : 0);
 }
 
+/* Of two descriptors the lock's is the one by which the kernel knows it. */
+static void choose_descriptor(struct takeover *t, const struct hf_stock_lock *lock, uint32_t index)
+{
+        struct hf_table *table = t->server->table;
+        struct hf_lock *first = hf_table_lock(table, index);
+        enum hf_posix_lock has;
+
+        if (!(first->flags & HF_LOCK_POSIX) || hf_posix_lock_of(lock->fd, &has) < 0 ||
+            has != HF_POSIX_EXCLUSIVE)
+                return;
+        (void)fcntl(first->fd, F_SETFD, 0);
+        (void)fcntl(lock->fd, F_SETFD, FD_CLOEXEC);
+        first->fd = lock->fd;
+        for (uint32_t i = first->first_hold; i; i = hf_table_hold(table, i)->next_in_lock)
+                hf_table_claim_hold(table, i);
+}
+
 static bool is_owned(const struct hf_stock_lock *lock)
 {
         for (size_t i = 0; i < lock->n_owners; i++)
@@ -236,10 +264,12 @@ static int take_lock(struct takeover *t, const struct hf_stock_lock *lock, struc
                 return 0;
         }
         index = hf_table_find_file(t->server->table, &file, 0);
-        if (index)
+        if (index) {
                 say_twin(t, lock, index);
-        else
+                choose_descriptor(t, lock, index);
+        } else {
                 r = enter_lock(t, lock, &file, &index);
+        }
         if (r == -EAGAIN || r == -EBADF) {
                 lost(t, lock, r == -EBADF ? "is not open" : "is somebody else's");
                 return 0;

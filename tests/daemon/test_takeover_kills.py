@@ -20,6 +20,7 @@ from hftest.wire import SHARED
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs mount namespaces")
 
 TRIES = 20000
+SEEDS = os.path.join(daemons.REPO, "tests", "fuzz", "seeds", "daemon-stock-state")
 POSIX, OFD = [("POSIX", "WRITE")], [("OFDLCK", "WRITE")]
 
 
@@ -142,6 +143,7 @@ def test_while_a_process_hangs_with_our_descriptors_nothing_is_executed(handover
     path = still.make()
     with daemon.connect_as(locked.vm.owner) as client:
         assert client.acquire(path).ok
+    nursery.at_end(still.go)
     still.stop()
     server = daemon.server_pid
     client = daemon.connect_as(locked.vm.owner)
@@ -178,6 +180,20 @@ def test_where_taking_over_fails_everything_is_held_until_virtlockd_is_back(lock
         assert byte_zero_locks(path) == POSIX
         assert locked.own.release(path).ok, "its connection is virtlockd's again"
     assert locked.vm.alive
+
+
+def test_a_file_of_a_process_that_had_our_number_once_is_ignored(nursery, folder):
+    """What a virtlockd would have left, with the pid of a daemon that was started by itself."""
+    with open(os.path.join(SEEDS, "empty"), encoding="utf-8") as text:
+        state = text.read()
+    os.mkdir(f"{folder}/own")
+    script = rf"""printf %s '{state}' | sed "s/\"magic\": \"1\"/\"magic\": \"$$\"/" \
+        > {folder}/own/virtlockd-restart-exec.json; exec {daemons.holdfastd()}"""
+    with open(f"{folder}/log", "wb") as log:
+        nursery.spawn(["sh", "-c", script], env={"HOLDFAST_RUN_DIR": f"{folder}/own"}, stderr=log)
+    until(lambda: os.path.exists(f"{folder}/own/libvirt/virtlockd-sock"), "it serves", 60)
+    with open(f"{folder}/log", encoding="utf-8") as text:
+        assert "nothing that it names is here" in text.read()
 
 
 @pytest.mark.parametrize("way", [ways.kill_server, ways.upgrade])
