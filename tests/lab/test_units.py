@@ -5,7 +5,7 @@ import pytest
 
 from .guest import TEST_LIMIT
 
-TIMEOUT = 600
+TIMEOUT = 900
 pytestmark = pytest.mark.timeout(TEST_LIMIT + TIMEOUT)
 
 

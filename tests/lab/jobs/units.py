@@ -50,7 +50,7 @@ QEMU = ("/usr/bin/qemu-system-x86_64", "-accel", "tcg", "-M", "microvm", "-m", "
         "-display", "none", "-S", "-blockdev",
         f"driver=file,filename={RUN_DISK},node-name=disk,locking=off")
 # The guest is slow, and so is systemd in it.
-SOON = 90.0
+SOON = 180.0
 # What a program says that knows another version of the state.
 OTHER_VERSION = '#!/bin/sh\ncase "$*" in *--probe-state*) exit 1 ;; esac\nexit 70\n'
 
