@@ -167,4 +167,8 @@ class Root:
         return {path for path in found if not BOOKS.match(path)}
 
     def text(self, path):
-        return (pathlib.Path(f"/proc/{self.first}/root") / path.lstrip("/")).read_text().strip()
+        """What is in a file of one line; nothing where there is none."""
+        try:
+            return (pathlib.Path(f"/proc/{self.first}/root") / path.lstrip("/")).read_text().strip()
+        except FileNotFoundError:
+            return ""
