@@ -94,7 +94,8 @@ def packages(folder):
 def files_of(package):
     """The files in a package of either kind, but what each kind has of its own."""
     if package.suffix == ".rpm":
-        found = run("rpm", "-qpl", str(package)).splitlines()
+        modes = run("rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\\n]", str(package))
+        found = [line.split()[1] for line in modes.splitlines() if line[0] in "-l"]
     else:
         found = [line.split()[5].lstrip(".") for line in
                  run("dpkg-deb", "-c", str(package)).splitlines()]
