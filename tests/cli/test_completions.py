@@ -60,8 +60,8 @@ class Shell:
         self.terminal, self.said = ours, ""
         environment = {"PATH": os.environ["PATH"], "HOME": folder, "TERM": "dumb", "LC_ALL": "C.UTF-8",
                        "XDG_CONFIG_HOME": folder, "XDG_DATA_HOME": folder, "HISTFILE": "/dev/null"}
-        self.child = nursery.spawn(["setsid", "--ctty", *command], stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder,
-                                   env=environment)
+        self.child = nursery.spawn(["setsid", "--ctty", *command], stdin=theirs,
+                                   stdout=theirs, stderr=theirs, cwd=folder, env=environment)
         os.close(theirs)
         self.type(first.format(script=SCRIPTS / FILES[name], folder=SCRIPTS) + "\n")
         self.await_text("READY")

@@ -32,8 +32,8 @@ mkdir "$1/run/lock" &&
 exec chroot "$1" sh -c 'echo up; sleep infinity & wait'
 """
 # What keeps a list of what was done to a system; no package's own.
-BOOKS = re.compile(r"^/(var/(lib/(dpkg|apt|systemd/deb-systemd-helper-masked)|cache|log/(apt|dpkg|alternatives))"
-                   r"|etc/ld\.so\.cache|debs|tmp|root|srv|proc|run|dev|sys)\b")
+BOOKS = re.compile(r"^/(var/(lib/(dpkg|apt|systemd/deb-systemd-helper-masked)|cache"
+                   r"|log/(apt|dpkg|alternatives))|etc/ld\.so\.cache|debs|tmp|root|srv|proc|run|dev|sys)\b")
 
 
 def why_not():
@@ -94,7 +94,8 @@ def packages(folder):
 def files_of(package):
     """The files in a package of either kind, but what each kind has of its own."""
     if package.suffix == ".rpm":
-        found = run("rpm", "-qpl", str(package)).splitlines()
+        modes = run("rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\\n]", str(package))
+        found = [line.split()[1] for line in modes.splitlines() if line[0] in "-l"]
     else:
         found = [line.split()[5].lstrip(".") for line in
                  run("dpkg-deb", "-c", str(package)).splitlines()]
@@ -126,8 +127,9 @@ class Root:
 
     def __init__(self, nursery, folder):
         self.nursery, self.folder = nursery, pathlib.Path(folder)
-        self.room = nursery.spawn(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c",
-                                   ROOM, "sh", str(folder)], stdout=subprocess.PIPE, text=True)
+        self.room = nursery.spawn(["unshare", "--mount", "--pid", "--fork", "--kill-child",
+                                   "sh", "-c", ROOM, "sh", str(folder)],
+                                  stdout=subprocess.PIPE, text=True)
         assert self.room.stdout.readline() == "up\n", "the room in the folder was made"
         self.first = until(lambda: children(self.room.pid), "its first process is there")[0]
 
@@ -167,4 +169,8 @@ class Root:
         return {path for path in found if not BOOKS.match(path)}
 
     def text(self, path):
-        return (pathlib.Path(f"/proc/{self.first}/root") / path.lstrip("/")).read_text().strip()
+        """What is in a file of one line; nothing where there is none."""
+        try:
+            return (pathlib.Path(f"/proc/{self.first}/root") / path.lstrip("/")).read_text().strip()
+        except FileNotFoundError:
+            return ""

@@ -174,8 +174,7 @@ def test_the_rpm_packages_have_the_same_programs_settings_pages_and_units(story)
     def of(pattern):
         found = set().union(*(packages.files_of(p) for p in story.debs.glob(pattern)
                               if "-dbgsym_" not in p.name and ".src." not in p.name))
-        return {path.removeprefix("/usr") for path in found if parts.match(path)
-                and not (pathlib.PurePath(path).suffix == "" and path.endswith("/holdfast"))}
+        return {path.removeprefix("/usr") for path in found if parts.match(path)}
     assert of("*.rpm") == of("*.deb") and len(of("*.deb")) > 40
 
 
