@@ -173,6 +173,16 @@ static int tell_when_calm(const struct hf_paths *paths, struct hf_adopt_daemon *
 
 /* ---- becoming --------------------------------------------------------------------------- */
 
+/* A virtlockd that was executed anew reads what was written down for it, and removes that. */
+static bool has_begun(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon)
+{
+        char file[PATH_MAX];
+        struct stat st;
+
+        (void)snprintf(file, sizeof(file), "root%s", paths->virtlockd_handover);
+        return fstatat(daemon->proc, file, &st, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
 static bool runs(const struct hf_adopt_daemon *daemon, const char *program)
 {
         char inside[PATH_MAX + 8];
@@ -185,12 +195,14 @@ static bool runs(const struct hf_adopt_daemon *daemon, const char *program)
 }
 
 /* Of a process that has executed virtlockd's path twice, as it could not go on in between. */
-static bool is_back(const struct hf_adopt_daemon *daemon, const struct stat *before)
+static bool is_back(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,
+                    const struct stat *before)
 {
         struct stat now;
 
-        return fstatat(daemon->proc, "exe", &now, 0) == 0 && now.st_dev == before->st_dev &&
-               now.st_ino == before->st_ino && !hf_adopt_is_covered(daemon);
+        return has_begun(paths, daemon) && fstatat(daemon->proc, "exe", &now, 0) == 0 &&
+               now.st_dev == before->st_dev && now.st_ino == before->st_ino &&
+               !hf_adopt_is_covered(daemon);
 }
 
 static int await_holdfastd(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,
@@ -206,7 +218,7 @@ static int await_holdfastd(const struct hf_paths *paths, const struct hf_adopt_d
                                             "become holdfastd: its VMs run on WITHOUT LOCKS. Start "
                                             "holdfastd, then pause and resume each of them",
                                             pid);
-                if (is_back(daemon, before))
+                if (is_back(paths, daemon, before))
                         return hf_error_set(err, ENOEXEC, HF_ERR_INTERNAL, HF_FROM_NONE,
                                             "holdfastd could not take over from virtlockd (process "
                                             "%d; the log of that service says why), and has "
@@ -298,7 +310,7 @@ static int await_virtlockd(const struct hf_paths *paths, struct hf_error *err)
                 hf_cleanup_adopt_daemon struct hf_adopt_daemon now = HF_ADOPT_DAEMON_INIT;
                 int r = hf_adopt_find(paths, &now, err);
 
-                if (r >= 0 && !now.ours)
+                if (r >= 0 && !now.ours && has_begun(paths, &now))
                         return 0;
                 if (hf_clock_msec(CLOCK_MONOTONIC) > end)
                         return hf_error_sys(err, ETIMEDOUT,
