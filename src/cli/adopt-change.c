@@ -323,27 +323,30 @@ static int await_virtlockd(const struct hf_paths *paths, struct hf_error *err)
 int hf_adopt_go_back(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
                      const char *virtlockd)
 {
-        bool removed = hf_adopt_service() == HF_ADOPT_SERVICE_OURS;
+        bool installed = hf_adopt_service() == HF_ADOPT_SERVICE_OURS;
         struct holdfast_error refused = {0};
         struct hf_error error = {0};
+        int status;
 
-        if (hf_adopt_service_remove(&error) < 0 || hf_adopt_read_files(daemon, &error) < 0) {
+        if (hf_adopt_read_files(daemon, &error) < 0) {
                 hf_message("%s", error.text);
                 return HF_EXIT_SYSTEM;
         }
         if (holdfast_daemon_leave(virtlockd, 0, &refused) < 0) {
                 hf_message("%s", refused.text);
-                if (removed && hf_adopt_service_install(&error) < 0)
-                        hf_message("%s", error.text);
                 return hf_message_status(&refused);
         }
         if (await_virtlockd(paths, &error) < 0) {
                 hf_message("%s", error.text);
                 return HF_EXIT_SYSTEM;
         }
-        if (removed && hf_adopt_own_start(&error) < 0)
+        status = compare(paths, daemon, false);
+        /* Not before: without the drop-in systemd would keep no locks of a holdfastd that stays. */
+        if (hf_adopt_service_remove(&error) < 0 || (installed && hf_adopt_own_start(&error) < 0)) {
                 hf_message("%s", error.text);
-        return compare(paths, daemon, false);
+                status = status == HF_EXIT_OK ? HF_EXIT_SYSTEM : status;
+        }
+        return status;
 }
 
 /* ---- there ------------------------------------------------------------------------------ */
