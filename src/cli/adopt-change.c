@@ -173,6 +173,16 @@ static int tell_when_calm(const struct hf_paths *paths, struct hf_adopt_daemon *
 
 /* ---- becoming --------------------------------------------------------------------------- */
 
+/* A virtlockd that was executed anew reads what was written down for it, and removes that. */
+static bool has_begun(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon)
+{
+        char file[PATH_MAX];
+        struct stat st;
+
+        (void)snprintf(file, sizeof(file), "root%s", paths->virtlockd_handover);
+        return fstatat(daemon->proc, file, &st, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
 static bool runs(const struct hf_adopt_daemon *daemon, const char *program)
 {
         char inside[PATH_MAX + 8];
@@ -185,12 +195,14 @@ static bool runs(const struct hf_adopt_daemon *daemon, const char *program)
 }
 
 /* Of a process that has executed virtlockd's path twice, as it could not go on in between. */
-static bool is_back(const struct hf_adopt_daemon *daemon, const struct stat *before)
+static bool is_back(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,
+                    const struct stat *before)
 {
         struct stat now;
 
-        return fstatat(daemon->proc, "exe", &now, 0) == 0 && now.st_dev == before->st_dev &&
-               now.st_ino == before->st_ino && !hf_adopt_is_covered(daemon);
+        return has_begun(paths, daemon) && fstatat(daemon->proc, "exe", &now, 0) == 0 &&
+               now.st_dev == before->st_dev && now.st_ino == before->st_ino &&
+               !hf_adopt_is_covered(daemon);
 }
 
 static int await_holdfastd(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,
@@ -206,7 +218,7 @@ static int await_holdfastd(const struct hf_paths *paths, const struct hf_adopt_d
                                             "become holdfastd: its VMs run on WITHOUT LOCKS. Start "
                                             "holdfastd, then pause and resume each of them",
                                             pid);
-                if (is_back(daemon, before))
+                if (is_back(paths, daemon, before))
                         return hf_error_set(err, ENOEXEC, HF_ERR_INTERNAL, HF_FROM_NONE,
                                             "holdfastd could not take over from virtlockd (process "
                                             "%d; the log of that service says why), and has "
@@ -298,7 +310,7 @@ static int await_virtlockd(const struct hf_paths *paths, struct hf_error *err)
                 hf_cleanup_adopt_daemon struct hf_adopt_daemon now = HF_ADOPT_DAEMON_INIT;
                 int r = hf_adopt_find(paths, &now, err);
 
-                if (r >= 0 && !now.ours)
+                if (r >= 0 && !now.ours && has_begun(paths, &now))
                         return 0;
                 if (hf_clock_msec(CLOCK_MONOTONIC) > end)
                         return hf_error_sys(err, ETIMEDOUT,
@@ -311,27 +323,30 @@ static int await_virtlockd(const struct hf_paths *paths, struct hf_error *err)
 int hf_adopt_go_back(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
                      const char *virtlockd)
 {
-        bool removed = hf_adopt_service() == HF_ADOPT_SERVICE_OURS;
+        bool installed = hf_adopt_service() == HF_ADOPT_SERVICE_OURS;
         struct holdfast_error refused = {0};
         struct hf_error error = {0};
+        int status;
 
-        if (hf_adopt_service_remove(&error) < 0 || hf_adopt_read_files(daemon, &error) < 0) {
+        if (hf_adopt_read_files(daemon, &error) < 0) {
                 hf_message("%s", error.text);
                 return HF_EXIT_SYSTEM;
         }
         if (holdfast_daemon_leave(virtlockd, 0, &refused) < 0) {
                 hf_message("%s", refused.text);
-                if (removed && hf_adopt_service_install(&error) < 0)
-                        hf_message("%s", error.text);
                 return hf_message_status(&refused);
         }
         if (await_virtlockd(paths, &error) < 0) {
                 hf_message("%s", error.text);
                 return HF_EXIT_SYSTEM;
         }
-        if (removed && hf_adopt_own_start(&error) < 0)
+        status = compare(paths, daemon, false);
+        /* Not before: without the drop-in systemd would keep no locks of a holdfastd that stays. */
+        if (hf_adopt_service_remove(&error) < 0 || (installed && hf_adopt_own_start(&error) < 0)) {
                 hf_message("%s", error.text);
-        return compare(paths, daemon, false);
+                status = status == HF_EXIT_OK ? HF_EXIT_SYSTEM : status;
+        }
+        return status;
 }
 
 /* ---- there ------------------------------------------------------------------------------ */

@@ -179,7 +179,7 @@ static void judge_state_file(const struct hf_paths *paths, const struct hf_adopt
         struct statvfs fs;
         struct stat st;
 
-        (void)snprintf(file, sizeof(file), "root%s/virtlockd-restart-exec.json", paths->run_root);
+        (void)snprintf(file, sizeof(file), "root%s", paths->virtlockd_handover);
         (void)snprintf(folder, sizeof(folder), "/proc/%d/root%s", (int)daemon->process.pid,
                        paths->run_root);
         if (fstatat(daemon->proc, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode))

@@ -100,14 +100,14 @@ static void list_steps_there(struct adopt *adopt)
 
 static void list_steps_back(struct adopt *adopt)
 {
-        if (hf_adopt_service() == HF_ADOPT_SERVICE_OURS) {
-                step(adopt, "remove %s, so that the next start of virtlockd.service is virtlockd's",
-                     HF_ADOPT_DROP_IN);
-                step(adopt, "systemctl daemon-reload");
-        }
         step(adopt, "tell holdfastd (process %d) to execute %s", (int)adopt->daemon.process.pid,
              adopt->virtlockd);
         step(adopt, "compare the locks with those of before: %zu", hf_adopt_n_held(&adopt->daemon));
+        if (hf_adopt_service() != HF_ADOPT_SERVICE_OURS)
+                return;
+        step(adopt, "remove %s, so that the next start of virtlockd.service is virtlockd's",
+             HF_ADOPT_DROP_IN);
+        step(adopt, "systemctl daemon-reload");
 }
 
 /* ---- telling ---------------------------------------------------------------------------- */

@@ -9,60 +9,9 @@ import subprocess
 import pytest
 
 from hftest import daemons, files
-from hftest.command import Cli
+from hftest.adoption import (CONFIG, DENIED, HELD, NO_DAEMON, OK, SYSTEM, USAGE, Host, crippled)
 from hftest.competitor import Competitor
 from hftest.processes import children, state_of, until
-
-OK, USAGE, NO_DAEMON, SYSTEM, HELD, DENIED, CONFIG = 0, 64, 69, 71, 75, 77, 78
-MOUNTED = "holdfast-adopt"
-
-
-class Host:
-    """A /run with a virtlockd in it, and the command as root of that host."""
-
-    def __init__(self, nursery, folder, virtlockd):
-        self.nursery, self.folder = nursery, folder
-        self.stock = virtlockd()
-        self.cli = Cli(nursery, folder, "")
-        del self.cli.env["HOLDFAST_RUN_DIR"]
-
-    def command(self, *words, **how):
-        return self.cli(*words, **how,
-                        prefix=["nsenter", "-m", "-t", str(self.stock.pid), "--"])
-
-    def adopt(self, *words, **how):
-        return self.command("adopt", *words, **how)
-
-    def plan(self, *words):
-        answer = self.adopt("--dry-run", "--json", *words)
-        return answer.returncode, json.loads(answer.stdout)
-
-    def findings(self):
-        """The keys of what makes it unsafe, and of what is only noted."""
-        status, plan = self.plan()
-        stops = {finding["key"] for finding in plan["findings"] if finding["stops"]}
-        assert status == (HELD if stops else OK) and plan["safe"] == (not stops)
-        return stops, {finding["key"] for finding in plan["findings"] if not finding["stops"]}
-
-    def vm(self, name, *disks):
-        """A VM that uses these disks and has them locked; its connection."""
-        vm = self.nursery.vm(name)
-        connection = vm.own_connection(self.stock)
-        for path in disks:
-            vm.open(path)
-            answer = connection.acquire(path)
-            assert answer.ok, answer
-        return vm, connection
-
-    def run(self, *argv):
-        """A command within, that has to succeed."""
-        return subprocess.run(["nsenter", "-m", "-t", str(self.stock.pid), "--", *argv],
-                              check=True, capture_output=True, text=True, timeout=30).stdout
-
-    def mounts(self):
-        with open(f"/proc/{self.stock.pid}/mountinfo", encoding="utf-8") as text:
-            return [line for line in text if MOUNTED in line]
-
 
 @pytest.fixture
 def host(nursery, folder, virtlockd):
@@ -312,15 +261,10 @@ def test_an_attempt_after_one_that_was_killed_succeeds(host, disk):
 
 
 def test_a_holdfastd_that_cannot_go_on_becomes_virtlockd_again_with_all_it_had(host, disk, folder):
-    path, wrapper = disk(), os.path.join(folder, "holdfastd")
+    path = disk()
     vm, connection = host.vm("web0", path)
     competitor = Competitor(host.nursery, [path])
-    with open(wrapper, "w", encoding="ascii") as out:
-        # Too few descriptors for a server, and no more to be had.
-        out.write('#!/bin/sh\ncase "$*" in *--version*) ;; *) ulimit -n 16 ;; esac\n'
-                  f'exec {daemons.HOLDFASTD} "$@"\n')
-    os.chmod(wrapper, 0o755)
-    answer = host.adopt(env={"HOLDFAST_DAEMON": wrapper})
+    answer = host.adopt(env=crippled(folder))
     assert answer.returncode == SYSTEM, answer
     assert "could not take over" in answer.stderr
     assert "virtlockd goes on as it was" in answer.stderr

@@ -45,12 +45,18 @@ def test_the_next_start_is_holdfastds_and_harms_no_domain(lab):
     lab.proves("the next start is holdfastd's, in its sandbox")
 
 
-@pytest.mark.parametrize("way", ["Back", "Back from a holdfastd that systemd has started"])
-def test_the_way_back_leads_to_virtlockd_with_all_locks(lab, way):
-    lab.proves(f"{way}: the way back is looked at first")
-    lab.proves(f"{way}: virtlockd goes on with all locks")
-    lab.proves(f"{way}: the drop-in is gone")
-    lab.proves(f"{way}: the service is active")
+def test_the_way_back_leads_to_virtlockd_with_all_locks(lab):
+    lab.proves("Back: the way back is looked at first")
+    lab.proves("Back: virtlockd goes on with all locks")
+    lab.proves("Back: the drop-in is gone")
+    lab.proves("Back: the service is active")
+
+
+def test_after_a_restart_the_way_back_is_refused_and_changes_nothing(lab):
+    lab.proves("after a restart the way back is refused, and names who is in the way")
+    lab.proves("a refused way back: the domains run on and were never paused")
+    lab.proves("a refused way back: no disk was ever free")
+    lab.proves("a refused way back leaves the service as it was")
 
 
 def test_what_comes_next_behaves(lab):

@@ -140,7 +140,7 @@ def there(host):
     listed_again, shown, status = host.follow("Check")
     report.check("virsh lists the same domains", listed_again == listed, listed_again)
     report.check("holdfast ps shows each with its disk",
-                 all(word in shown for word in (*DISKS, *DISKS.values())), shown)
+                 all(word in shown for word in (*DISKS, *map(lock_file, DISKS.values()))), shown)
     report.check("systemctl shows the drop-in", "holdfast.conf" in status, status)
     host.follow("From now on")
     until(lambda: show(UNIT, "ActiveState") == "active", "active", SOON)
@@ -159,6 +159,19 @@ def back(host, what):
                  "holdfast.conf" not in systemctl("cat", UNIT))
     done = try_systemctl("is-active", UNIT)
     report.check(f"{what}: the service is active", done.returncode == 0, done.stdout)
+
+
+def refused_back(host):
+    """Domains that ran through a restart have no connection any more."""
+    holdfast = host.names["holdfast"]
+    done = subprocess.run([holdfast, "adopt", "--back"], check=False, capture_output=True,
+                          text=True, stdin=subprocess.DEVNULL, timeout=SOON)
+    host.report.check("after a restart the way back is refused, and names who is in the way",
+                      done.returncode == 75 and all(f"{name} (pid" in done.stderr
+                                                    for name in DISKS), done)
+    host.unharmed("a refused way back")
+    host.report.check("a refused way back leaves the service as it was",
+                      "holdfast.conf" in systemctl("cat", UNIT) and host.program() == "holdfastd")
 
 
 def behaves(host):
@@ -187,7 +200,7 @@ def run(report):
         report.check("the next start is holdfastd's, in its sandbox",
                      (host.program(), show(UNIT, "ActiveState")) == ("holdfastd", "active") and
                      main_pid() != host.pid, (host.program(), main_pid()))
-        back(host, "Back from a holdfastd that systemd has started")
+        refused_back(host)
         behaves(host)
     finally:
         report.event(f"what the service said:\n{journal(UNIT)[-4000:]}")
