@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""holdfast adopt on a stock virtlockd in a mount namespace of its own: what it finds, and refuses."""
+"""holdfast adopt on a stock virtlockd in a mount namespace of its own."""
 
 import json
 import os
@@ -46,7 +46,8 @@ def test_a_connection_of_an_unknown_program_stops_it_and_that_is_named(host):
     child.connect(host.stock.socket)
     answer = host.adopt()
     assert answer.returncode == HELD
-    assert f"process {child.pid} (python" in answer.stderr and "nothing was changed" in answer.stderr
+    assert f"process {child.pid} (python" in answer.stderr
+    assert "nothing was changed" in answer.stderr
     assert host.findings()[0] == {"connection"}
 
 def test_a_second_name_of_a_disk_that_is_locked_twice_stops_it(host, disk, folder):

@@ -153,8 +153,8 @@ def back(host, what):
     dry, said, _ = host.follow("Back")
     report.check(f"{what}: the way back is looked at first", "It can be done." in dry, dry)
     report.check(f"{what}: virtlockd goes on with all locks",
-                 "all its locks (2) are held as before" in said and host.program() == "virtlockd" and
-                 main_pid() == pid, (said, host.program(), main_pid(), pid))
+                 "all its locks (2) are held as before" in said and
+                 host.program() == "virtlockd" and main_pid() == pid, (said, host.program(), main_pid(), pid))
     report.check(f"{what}: the drop-in is gone",
                  "holdfast.conf" not in systemctl("cat", UNIT))
     done = try_systemctl("is-active", UNIT)
