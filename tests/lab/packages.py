@@ -20,7 +20,6 @@ from hftest.processes import children, until
 TOP = pathlib.Path(__file__).resolve().parents[2]
 # For what is built, downloaded or installed, on a machine that does something else as well.
 DEADLINE = 900
-ARCHIVE = "http://deb.debian.org/debian"
 INSIDE = {"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
           "HOME": "/root", "LC_ALL": "C.UTF-8"}
 ROOM = """
@@ -43,11 +42,21 @@ def why_not():
     for tool in ("dpkg-buildpackage", "dh", "debootstrap", "lintian", "rpmbuild"):
         if not shutil.which(tool):
             return f"{tool} is not installed"
+    if not archive():
+        return f"apt is told of no archive with {suite()}"
     try:
-        with urllib.request.urlopen(f"{ARCHIVE}/dists/{suite()}/Release", timeout=60):
+        with urllib.request.urlopen(f"{archive()}/dists/{suite()}/Release", timeout=60):
             return None
     except (urllib.error.URLError, TimeoutError) as fault:
-        return f"{ARCHIVE} does not answer: {fault}"
+        return f"{archive()} does not answer: {fault}"
+
+
+def archive():
+    """Where this machine has its own packages from."""
+    known = run("apt-get", "indextargets", "--format", "$(CODENAME) $(COMPONENT) $(REPO_URI)",
+                "Created-By: Packages")
+    found = re.search(rf"^{suite()} main (\S+?)/?$", known, re.M)
+    return found and found.group(1)
 
 
 def suite():
@@ -83,7 +92,7 @@ def begin_build(nursery, kind, out):
 
 def begin_debootstrap(nursery, folder):
     return begin(nursery, f"{folder}.log", "debootstrap", "--variant=minbase", suite(), str(folder),
-                 ARCHIVE)
+                 archive())
 
 
 def packages(folder):
