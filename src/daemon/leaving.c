@@ -211,9 +211,7 @@ static void go(struct hf_server *server, const struct hf_stock_state *state, con
         hf_parking_leave(server);
         hf_keeper_watchdog_off(server->works->keeper, true);
         hf_takeover_keep_open(state, true);
-        hf_keeper_watchdog_off(server->works->keeper, true);
         (void)become(server, program);
-        hf_keeper_watchdog_off(server->works->keeper, false);
         hf_takeover_keep_open(state, false);
         hf_leaving_undo(server);
 }
