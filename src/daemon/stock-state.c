@@ -96,7 +96,7 @@ static int get_string(json *object, const char *key, size_t max, char **ret, str
 /* 0, 1 and 2 are no descriptors of a lock or a client. */
 static int get_fd(json *object, int *ret, struct hf_error *err)
 {
-        uint64_t number;
+        uint64_t number = 0;
         int r = get_number(object, "fd", HF_STOCK_FD_MAX - 1, &number, err);
 
         if (r >= 0 && number <= 2)
@@ -357,7 +357,7 @@ static int add_space(struct hf_stock_state *state, struct hf_stock_space **ret,
 static int take_space(struct hf_stock_state *state, json *element, const void *what,
                       struct hf_error *err)
 {
-        struct hf_stock_space *space;
+        struct hf_stock_space *space = NULL;
         int r = add_space(state, &space, err);
 
         (void)what;
@@ -370,7 +370,7 @@ static int take_space(struct hf_stock_state *state, json *element, const void *w
 
 static int take_spaces(struct hf_stock_state *state, json *root, struct hf_error *err)
 {
-        struct hf_stock_space *space;
+        struct hf_stock_space *space = NULL;
         json *standard;
         int r = get(root, "defaultLockspace", json_type_object, &standard, err);
 

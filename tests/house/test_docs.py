@@ -37,6 +37,7 @@ PAGES = {
     'holdfast-console.1': OPTIONS,
     'holdfast-consoled.8': OPTIONS,
     'holdfast-pr.1': OPTIONS,
+    'holdfast-adopt.8': OPTIONS,
     'holdfastd.conf.5': ['Va log_level'],
     'holdfast.conf.5': ['Va lock_manager'],
     'pr-policy.conf.5': ['Va log_level'],
