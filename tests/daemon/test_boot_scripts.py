@@ -33,13 +33,13 @@ esac
 class Script:
     """A boot script that finds everything below one folder."""
 
-    def __init__(self, nursery, folder, style):
+    def __init__(self, nursery, folder, style, program=None):
         self.folder, self.style = folder, style
         self.pidfile = os.path.join(folder, "holdfast", "holdfastd.pid")
         self.path = os.path.join(folder, "script")
         self.runner = os.path.join(folder, "openrc-run")
         words = {"daemon": "holdfastd", "summary": "Lock daemon", "start": "25", "stop": "75",
-                 "program": daemons.holdfastd(), "pidfile": self.pidfile, "reload": "USR1",
+                 "program": program or daemons.holdfastd(), "pidfile": self.pidfile, "reload": "USR1",
                  "sysconfdir": folder}
         with open(os.path.join(SCRIPTS, f"{style}.in"), encoding="utf-8") as source:
             text = source.read()
@@ -96,6 +96,15 @@ def test_the_daemon_is_started_upgraded_and_stopped(script):
     done = script("stop")
     assert done.returncode == 0, done
     assert not is_there(first), "it has ended when stop returns"
+
+
+def test_a_daemon_whose_folder_is_a_link_to_another_one_is_known(nursery, folder):
+    os.symlink(os.path.dirname(daemons.holdfastd()), os.path.join(folder, "sbin"))
+    lsb = Script(nursery, folder, "lsb", os.path.join(folder, "sbin", "holdfastd"))
+    assert lsb("start").returncode == 0
+    first = lsb.pid
+    assert lsb("status").returncode == 0
+    assert lsb("stop").returncode == 0 and not is_there(first)
 
 
 def test_the_status_says_what_is_so(lsb):

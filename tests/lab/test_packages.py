@@ -211,7 +211,7 @@ def test_the_version_after_that_is_become(story):
 
 def test_a_daemon_that_a_vm_needs_outlives_its_packages_and_the_vm_is_named(story):
     assert story.removed.pid == story.at_first.pid and story.removed.file == story.good.file
-    assert "left running" in story.removal_said and "  web0\n" in story.removal_said
+    assert "left running" in story.removal_said and "\n  web0 " in story.removal_said
     assert story.vm_after_removal is None
     assert not story.removal_got
 
