@@ -102,6 +102,13 @@ def test_a_state_file_that_is_no_file_stops_it(host):
     assert host.findings()[0] == {"state-file"}
 
 
+@pytest.mark.parametrize("change", [["chown", "65534"], ["chmod", "666"]])
+def test_a_state_file_of_somebody_elses_stops_it(host, change):
+    host.run("touch", "/run/virtlockd-restart-exec.json")
+    host.run(*change, "/run/virtlockd-restart-exec.json")
+    assert host.findings()[0] == {"state-file"}
+
+
 def test_a_virtlockd_without_rights_that_holdfastd_needs_stops_it(nursery, folder, virtlockd):
     host = Host(nursery, folder, lambda: virtlockd(
         wrapper=["setpriv", "--bounding-set=-kill", "--inh-caps=-kill", "--"]))
@@ -199,6 +206,19 @@ def test_it_does_not_come_in_between_when_libvirt_talks_to_virtlockd(host, disk)
     until(lambda: stopped.append(state_of(host.stock.pid)) or "T" in stopped, "it looks", 60)
     assert child.poll() is None and daemons.is_program(host.stock.pid, "virtlockd")
     kill(host, child)
+
+
+def test_a_run_directory_that_is_full_only_after_the_wait_stops_it_too(host, disk):
+    path = disk()
+    host.vm("web0", path)
+    talk = talker(host)
+    child = half_way(host)
+    host.run("mount", "-o", "remount,size=64k", "/run")
+    host.run("sh", "-c", "dd if=/dev/zero of=/run/filler bs=1k count=100 2>&1 || true")
+    talk.kill()
+    assert child.wait(60) == HELD and "/run is full" in child.stderr.read()
+    assert daemons.is_program(host.stock.pid, "virtlockd")
+    assert files.lock_on_first_byte(path) == "write lock"
 
 
 # What is done.
