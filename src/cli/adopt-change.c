@@ -407,7 +407,8 @@ int hf_adopt_go(const struct hf_paths *paths, struct hf_adopt_daemon *daemon, co
                 r = change(paths, daemon, holdfastd, &error);
         if (r < 0)
                 hf_message("%s", error.text);
-        if (!is_dead(daemon) && hf_adopt_uncover(daemon, &second) < 0)
+        if ((is_dead(daemon) ? hf_adopt_uncover_here(&second) : hf_adopt_uncover(daemon, &second)) <
+            0)
                 hf_message("%s", second.text);
         if (r >= 0)
                 return compare(paths, daemon, true);

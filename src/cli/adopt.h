@@ -158,7 +158,11 @@ const char *hf_adopt_holdfastd(void);
  */
 int hf_adopt_cover(const struct hf_adopt_daemon *daemon, const char *holdfastd, bool managed,
                    struct hf_error *err);
+/* Also where the command is: a service that was started since has its own copy of all mounts. */
 int hf_adopt_uncover(const struct hf_adopt_daemon *daemon, struct hf_error *err);
+
+/* Where the command is alone: of a daemon that has ended. */
+int hf_adopt_uncover_here(struct hf_error *err);
 
 /* Whether somebody left such a program there. */
 bool hf_adopt_is_covered(const struct hf_adopt_daemon *daemon);

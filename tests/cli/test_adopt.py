@@ -9,7 +9,8 @@ import subprocess
 import pytest
 
 from hftest import daemons, files
-from hftest.adoption import (CONFIG, DENIED, HELD, NO_DAEMON, OK, SYSTEM, USAGE, Host, crippled)
+from hftest.adoption import (CONFIG, DENIED, HELD, MOUNTED, NO_DAEMON, OK, SYSTEM, USAGE, Host,
+                             crippled)
 from hftest.competitor import Competitor
 from hftest.processes import children, state_of, until
 
@@ -196,6 +197,32 @@ def test_what_a_killed_attempt_leaves_is_harmless_and_is_taken_away(host, disk):
     assert files.lock_on_first_byte(path) == "write lock"
     assert host.adopt("--back").returncode == OK
     assert host.mounts() == [] and "libvirt" in host.run("/usr/sbin/virtlockd", "--version")
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_is_left_when_virtlockd_has_ended_is_taken_away_too(host, nursery, killed):
+    holder = nursery.spawn(["nsenter", "-m", "-t", str(host.stock.pid), "--", "sleep", "600"])
+    ours = os.readlink(f"/proc/{host.stock.pid}/ns/mnt")
+    until(lambda: os.readlink(f"/proc/{holder.pid}/ns/mnt") == ours, "the namespace", 60)
+    talker(host)
+    child = half_way(host)
+    if killed:
+        kill(host, child)
+    host.stock.expected_to_live = False
+    host.stock.process.kill()
+    host.stock.process.wait()
+
+    def is_covered():
+        with open(f"/proc/{holder.pid}/mountinfo", encoding="utf-8") as text:
+            return MOUNTED in text.read()
+
+    if killed:
+        assert is_covered()
+        answer = host.cli("adopt", prefix=["nsenter", "-m", "-t", str(holder.pid), "--"])
+        assert answer.returncode == NO_DAEMON, answer
+    else:
+        assert child.wait(60) == SYSTEM
+    assert not is_covered()
 
 
 def test_it_does_not_come_in_between_when_libvirt_talks_to_virtlockd(host, disk):
