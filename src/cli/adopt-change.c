@@ -123,8 +123,14 @@ static int look_and_tell(const struct hf_paths *paths, struct hf_adopt_daemon *d
         if (r < 0)
                 return r;
         hf_adopt_judge_peers(daemon, findings);
+        /* It was safe at first, and that may be long ago. */
+        hf_adopt_judge_state_file(paths, daemon, findings);
         if (hf_adopt_is_busy(daemon) || hf_adopt_stops(findings))
                 return 0;
+        /* Who has connected since then would be accepted before it executes itself: its end. */
+        r = hf_adopt_read_waiting(paths, daemon, err);
+        if (r < 0 || daemon->waiting)
+                return r;
         if (pidfd_send_signal(daemon->pidfd, SIGUSR1, NULL, 0) < 0)
                 return hf_error_sys(err, errno, "cannot signal virtlockd");
         return 1;
@@ -146,6 +152,22 @@ static int tell(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
         return r;
 }
 
+/* What stops it, or else what it has waited for. */
+static const char *what_is_against(struct json_object *findings)
+{
+        const char *text = "somebody connects to virtlockd all the time";
+
+        for (size_t i = json_object_array_length(findings); i-- > 0;) {
+                struct json_object *finding = json_object_array_get_idx(findings, i);
+                bool stops = json_object_get_boolean(json_object_object_get(finding, "stops"));
+
+                text = json_object_get_string(json_object_object_get(finding, "text"));
+                if (stops)
+                        break;
+        }
+        return text;
+}
+
 static int tell_when_calm(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
                           struct hf_error *err)
 {
@@ -156,14 +178,9 @@ static int tell_when_calm(const struct hf_paths *paths, struct hf_adopt_daemon *
                 int r = tell(paths, daemon, findings, err);
                 bool stops = hf_adopt_stops(findings);
 
-                if (r == 0 && (stops || hf_clock_msec(CLOCK_MONOTONIC) > end)) {
-                        struct json_object *first = json_object_array_get_idx(findings, 0);
-
+                if (r == 0 && (stops || hf_clock_msec(CLOCK_MONOTONIC) > end))
                         r = hf_error_set(err, EBUSY, HF_ERR_RESOURCE_BUSY, HF_FROM_NONE, "%s",
-                                         first ? json_object_get_string(
-                                                         json_object_object_get(first, "text"))
-                                               : "somebody connects to virtlockd all the time");
-                }
+                                         what_is_against(findings));
                 (void)json_object_put(findings);
                 if (r != 0)
                         return r < 0 ? r : 0;
@@ -390,7 +407,8 @@ int hf_adopt_go(const struct hf_paths *paths, struct hf_adopt_daemon *daemon, co
                 r = change(paths, daemon, holdfastd, &error);
         if (r < 0)
                 hf_message("%s", error.text);
-        if (!is_dead(daemon) && hf_adopt_uncover(daemon, &second) < 0)
+        if ((is_dead(daemon) ? hf_adopt_uncover_here(&second) : hf_adopt_uncover(daemon, &second)) <
+            0)
                 hf_message("%s", second.text);
         if (r >= 0)
                 return compare(paths, daemon, true);

@@ -276,8 +276,16 @@ int hf_adopt_cover(const struct hf_adopt_daemon *daemon, const char *holdfastd, 
 int hf_adopt_uncover(const struct hf_adopt_daemon *daemon, struct hf_error *err)
 {
         struct task task = {.daemon = daemon};
+        int r = do_inside(&task, uncover, err);
 
-        return do_inside(&task, uncover, err);
+        return r < 0 ? r : uncover(&task, err);
+}
+
+int hf_adopt_uncover_here(struct hf_error *err)
+{
+        struct task task = {0};
+
+        return uncover(&task, err);
 }
 
 bool hf_adopt_is_covered(const struct hf_adopt_daemon *daemon)

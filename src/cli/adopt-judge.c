@@ -172,8 +172,8 @@ static size_t state_size(const struct hf_adopt_daemon *daemon)
         return size;
 }
 
-static void judge_state_file(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,
-                             struct json_object *findings)
+void hf_adopt_judge_state_file(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,
+                               struct json_object *findings)
 {
         char file[PATH_MAX], folder[PATH_MAX];
         struct statvfs fs;
@@ -182,9 +182,11 @@ static void judge_state_file(const struct hf_paths *paths, const struct hf_adopt
         (void)snprintf(file, sizeof(file), "root%s", paths->virtlockd_handover);
         (void)snprintf(folder, sizeof(folder), "/proc/%d/root%s", (int)daemon->process.pid,
                        paths->run_root);
-        if (fstatat(daemon->proc, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode))
+        if (fstatat(daemon->proc, file, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            (!S_ISREG(st.st_mode) || st.st_uid != 0 || st.st_mode & (S_IWGRP | S_IWOTH)))
                 hf_adopt_finding(findings, true, "state-file",
-                                 "%s is no ordinary file; virtlockd writes down what it has there",
+                                 "%s is no ordinary file of root's alone; virtlockd writes down "
+                                 "what it has there",
                                  file + strlen("root"));
         if (statvfs(folder, &fs) < 0)
                 hf_adopt_finding(findings, true, "state-file", "cannot look at %s: %s",
@@ -297,7 +299,7 @@ void hf_adopt_judge(const struct hf_paths *paths, const struct hf_adopt_daemon *
         hf_adopt_judge_own(paths, findings);
         judge_surroundings(daemon, findings);
         judge_programs(daemon, holdfastd, findings);
-        judge_state_file(paths, daemon, findings);
+        hf_adopt_judge_state_file(paths, daemon, findings);
         for (size_t i = 0; i < daemon->n_files; i++)
                 judge_file(daemon, i, findings);
         hf_adopt_judge_peers(daemon, findings);

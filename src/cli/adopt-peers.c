@@ -10,11 +10,15 @@
 #include "cli/adopt.h"
 
 #include "base/cleanup.h"
+#include "base/socket.h"
 #include "storage/resource.h"
 
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 /* What is started with a registered connection, and nothing else is started with one. */
 static const char *const vmms[] = {"*qemu*", "kvm*", "cloud-hypervisor*", "firecracker*",
@@ -98,6 +102,102 @@ static void note_carrier(void *data, pid_t pid, uint64_t inode)
         }
 }
 
+/* ---- connections from other network namespaces ------------------------------------------ */
+
+/*
+ * The kernel's list has the sockets of one network namespace, and the accepted end of a connection
+ * is in that of who connected: a container's is not there. So each socket of the daemon that is not
+ * in the list is asked itself. Returns 1 if it is such a connection.
+ */
+static int ask_socket(const struct hf_adopt_daemon *daemon, const struct hf_paths *paths,
+                      int number, struct hf_adopt_connection *ret)
+{
+        hf_cleanup_fd int fd = pidfd_getfd(daemon->pidfd, number, 0);
+        struct sockaddr_un name = {0};
+        socklen_t len = sizeof(name) - 1;
+        const char *wanted = strrchr(paths->virtlockd_socket, '/'), *base;
+        struct hf_peer peer;
+
+        *ret = (struct hf_adopt_connection){.peer = HF_ADOPT_PEER_UNKNOWN};
+        if (fd < 0)
+                return errno == EBADF || errno == ESRCH ? 0 : -errno;
+        if (getsockname(fd, (struct sockaddr *)&name, &len) < 0 || name.sun_family != AF_UNIX)
+                return 0;
+        /* By which path it was bound may be another one to the same folder. */
+        base = strrchr(name.sun_path, '/');
+        if (!base || strcmp(base, wanted) != 0)
+                return 0;
+        if (hf_socket_peer(fd, &peer, NULL) < 0 || peer.pid <= 0)
+                return 1;
+        ret->pid = peer.pid;
+        read_program(peer.pid, ret->program);
+        ret->peer = judge_process(daemon, peer.pid, ret->program);
+        return 1;
+}
+
+static bool is_listed(const struct hf_adopt_socket *sockets, size_t n, unsigned long long inode)
+{
+        for (size_t i = 0; i < n; i++)
+                if (sockets[i].inode == inode)
+                        return true;
+        return false;
+}
+
+static int add_connection(struct hf_adopt_daemon *daemon,
+                          const struct hf_adopt_connection *connection)
+{
+        struct hf_adopt_connection *more = reallocarray(daemon->connections,
+                                                        daemon->n_connections + 1, sizeof(*more));
+
+        if (!more)
+                return -ENOMEM;
+        daemon->connections = more;
+        more[daemon->n_connections++] = *connection;
+        return 0;
+}
+
+static int read_unlisted(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
+                         const struct hf_adopt_socket *sockets, size_t n)
+{
+        int fd = openat(daemon->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+        hf_cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        struct dirent *entry;
+
+        if (!dir)
+                return -errno;
+        while (r >= 0 && (entry = readdir(dir))) {
+                struct hf_adopt_connection connection;
+                unsigned long long inode;
+                char target[64];
+                ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+
+                target[len > 0 ? len : 0] = '\0';
+                if (sscanf(target, "socket:[%llu]", &inode) != 1 || is_listed(sockets, n, inode))
+                        continue;
+                r = ask_socket(daemon, paths, atoi(entry->d_name), &connection);
+                if (r > 0)
+                        r = add_connection(daemon, &connection);
+        }
+        return r;
+}
+
+/* ---- all of them ------------------------------------------------------------------------ */
+
+int hf_adopt_read_waiting(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
+                          struct hf_error *err)
+{
+        hf_cleanup_free struct hf_adopt_socket *sockets = NULL;
+        size_t n = 0;
+        int r = hf_adopt_sockets(paths->virtlockd_socket, &sockets, &n, err);
+
+        if (r < 0)
+                return r;
+        daemon->waiting = 0;
+        for (size_t i = 0; i < n; i++)
+                daemon->waiting += sockets[i].listens ? sockets[i].waiting : 0;
+        return 0;
+}
+
 int hf_adopt_read_peers(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
                         struct hf_error *err)
 {
@@ -124,7 +224,12 @@ int hf_adopt_read_peers(const struct hf_paths *paths, struct hf_adopt_daemon *da
                         .inode = sockets[i].peer, .peer = HF_ADOPT_PEER_NOBODY};
         }
         r = hf_adopt_each_socket(wanted, daemon->n_connections, note_carrier, daemon);
-        return r < 0 ? hf_error_sys(err, -r, "cannot look at processes") : 0;
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot look at processes");
+        r = read_unlisted(paths, daemon, sockets, n);
+        return r < 0 ? hf_error_sys(err, -r, "cannot look at the connections of process %d",
+                                    (int)daemon->process.pid)
+                     : 0;
 }
 
 bool hf_adopt_is_busy(const struct hf_adopt_daemon *daemon)

@@ -229,8 +229,13 @@ static int nobody_serves(const struct adopt *adopt)
 {
         bool back = adopt->given.back;
         const char *next = back ? "virtlockd" : "holdfastd";
+        struct hf_error error = {0};
         int status = HF_EXIT_OK;
 
+        if (!adopt->given.dry_run && hf_adopt_uncover_here(&error) < 0) {
+                hf_message("%s", error.text);
+                return HF_EXIT_SYSTEM;
+        }
         if (hf_adopt_service() == HF_ADOPT_SERVICE_NONE) {
                 hf_message("no lock daemon serves %s: there is nothing to take over. Start %s "
                            "where this host starts virtlockd; see holdfast-adopt(8)",

@@ -46,7 +46,7 @@ enum hf_adopt_peer {
 };
 
 struct hf_adopt_connection {
-        uint64_t inode; /* of the client's end */
+        uint64_t inode; /* of the client's end; 0: in another network namespace */
         pid_t pid;      /* that has it open; 0: nobody was found */
         char program[NAME_MAX + 1];
         enum hf_adopt_peer peer;
@@ -86,6 +86,10 @@ void hf_adopt_done(struct hf_adopt_daemon *daemon);
 int hf_adopt_read_files(struct hf_adopt_daemon *daemon, struct hf_error *err);
 int hf_adopt_read_peers(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
                         struct hf_error *err);
+
+/* Only how many wait to be accepted, which takes no time. */
+int hf_adopt_read_waiting(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
+                          struct hf_error *err);
 
 /* The file of that thing whose lock is held in that mode, or NULL. */
 const struct hf_adopt_file *hf_adopt_file_of(const struct hf_adopt_daemon *daemon,
@@ -132,6 +136,10 @@ void hf_adopt_judge(const struct hf_paths *paths, const struct hf_adopt_daemon *
 /* Of a holdfastd that serves its own socket beside it. */
 void hf_adopt_judge_own(const struct hf_paths *paths, struct json_object *findings);
 
+/* Of the file alone that virtlockd will write. */
+void hf_adopt_judge_state_file(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,
+                               struct json_object *findings);
+
 /* Of its connections alone. */
 void hf_adopt_judge_peers(const struct hf_adopt_daemon *daemon, struct json_object *findings);
 
@@ -150,7 +158,11 @@ const char *hf_adopt_holdfastd(void);
  */
 int hf_adopt_cover(const struct hf_adopt_daemon *daemon, const char *holdfastd, bool managed,
                    struct hf_error *err);
+/* Also where the command is: a service that was started since has its own copy of all mounts. */
 int hf_adopt_uncover(const struct hf_adopt_daemon *daemon, struct hf_error *err);
+
+/* Where the command is alone: of a daemon that has ended. */
+int hf_adopt_uncover_here(struct hf_error *err);
 
 /* Whether somebody left such a program there. */
 bool hf_adopt_is_covered(const struct hf_adopt_daemon *daemon);

@@ -46,7 +46,8 @@ int hf_stock_read(const char *path, pid_t self, struct hf_stock_state *ret, stru
         if (fd < 0 || fstat(fd, &st) < 0)
                 return hf_error_sys(err, errno, "cannot read %s", path);
         if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
-                return 0;
+                return hf_error_sys(err, EPERM, "%s is no ordinary file of this user's alone",
+                                    path);
         if ((uint64_t)st.st_size > HF_STOCK_TEXT_MAX)
                 return hf_error_sys(err, E2BIG, "%s has more than %zu bytes", path,
                                     HF_STOCK_TEXT_MAX);

@@ -87,6 +87,6 @@ int hf_stock_encode(const struct hf_stock_state *state, char **ret, size_t *ret_
 
 /*
  * Reads the file at path, if it is for this process: returns 1, or 0 where there is none, or it is
- * another's (a regular file of another user's too), or a negative errno with *err.
+ * another process's, or a negative errno with *err; -EPERM: others could have written it.
  */
 int hf_stock_read(const char *path, pid_t self, struct hf_stock_state *ret, struct hf_error *err);

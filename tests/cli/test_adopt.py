@@ -9,7 +9,8 @@ import subprocess
 import pytest
 
 from hftest import daemons, files
-from hftest.adoption import (CONFIG, DENIED, HELD, NO_DAEMON, OK, SYSTEM, USAGE, Host, crippled)
+from hftest.adoption import (CONFIG, DENIED, HELD, MOUNTED, NO_DAEMON, OK, SYSTEM, USAGE, Host,
+                             crippled)
 from hftest.competitor import Competitor
 from hftest.processes import children, state_of, until
 
@@ -102,6 +103,13 @@ def test_a_state_file_that_is_no_file_stops_it(host):
     assert host.findings()[0] == {"state-file"}
 
 
+@pytest.mark.parametrize("change", [["chown", "65534"], ["chmod", "666"]])
+def test_a_state_file_of_somebody_elses_stops_it(host, change):
+    host.run("touch", "/run/virtlockd-restart-exec.json")
+    host.run(*change, "/run/virtlockd-restart-exec.json")
+    assert host.findings()[0] == {"state-file"}
+
+
 def test_a_virtlockd_without_rights_that_holdfastd_needs_stops_it(nursery, folder, virtlockd):
     host = Host(nursery, folder, lambda: virtlockd(
         wrapper=["setpriv", "--bounding-set=-kill", "--inh-caps=-kill", "--"]))
@@ -191,6 +199,32 @@ def test_what_a_killed_attempt_leaves_is_harmless_and_is_taken_away(host, disk):
     assert host.mounts() == [] and "libvirt" in host.run("/usr/sbin/virtlockd", "--version")
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_is_left_when_virtlockd_has_ended_is_taken_away_too(host, nursery, killed):
+    holder = nursery.spawn(["nsenter", "-m", "-t", str(host.stock.pid), "--", "sleep", "600"])
+    ours = os.readlink(f"/proc/{host.stock.pid}/ns/mnt")
+    until(lambda: os.readlink(f"/proc/{holder.pid}/ns/mnt") == ours, "the namespace", 60)
+    talker(host)
+    child = half_way(host)
+    if killed:
+        kill(host, child)
+    host.stock.expected_to_live = False
+    host.stock.process.kill()
+    host.stock.process.wait()
+
+    def is_covered():
+        with open(f"/proc/{holder.pid}/mountinfo", encoding="utf-8") as text:
+            return MOUNTED in text.read()
+
+    if killed:
+        assert is_covered()
+        answer = host.cli("adopt", prefix=["nsenter", "-m", "-t", str(holder.pid), "--"])
+        assert answer.returncode == NO_DAEMON, answer
+    else:
+        assert child.wait(60) == SYSTEM
+    assert not is_covered()
+
+
 def test_it_does_not_come_in_between_when_libvirt_talks_to_virtlockd(host, disk):
     host.vm("web0", disk())
     talker(host)
@@ -199,6 +233,19 @@ def test_it_does_not_come_in_between_when_libvirt_talks_to_virtlockd(host, disk)
     until(lambda: stopped.append(state_of(host.stock.pid)) or "T" in stopped, "it looks", 60)
     assert child.poll() is None and daemons.is_program(host.stock.pid, "virtlockd")
     kill(host, child)
+
+
+def test_a_run_directory_that_is_full_only_after_the_wait_stops_it_too(host, disk):
+    path = disk()
+    host.vm("web0", path)
+    talk = talker(host)
+    child = half_way(host)
+    host.run("mount", "-o", "remount,size=64k", "/run")
+    host.run("sh", "-c", "dd if=/dev/zero of=/run/filler bs=1k count=100 2>&1 || true")
+    talk.kill()
+    assert child.wait(60) == HELD and "/run is full" in child.stderr.read()
+    assert daemons.is_program(host.stock.pid, "virtlockd")
+    assert files.lock_on_first_byte(path) == "write lock"
 
 
 # What is done.

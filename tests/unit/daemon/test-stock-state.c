@@ -169,7 +169,7 @@ static void only_a_file_for_this_process_is_read(void **unused)
         check_whole(&state);
         hf_stock_clear(&state);
         assert_int_equal(fchmod(fd, 0622), 0);
-        assert_int_equal(hf_stock_read(path, 25977, &state, NULL), 0);
+        assert_int_equal(hf_stock_read(path, 25977, &state, NULL), -EPERM);
         (void)close(fd);
         (void)unlink(path);
 }
