@@ -62,8 +62,55 @@ static void go_on(const struct hf_adopt_daemon *daemon)
         (void)pidfd_send_signal(daemon->pidfd, SIGCONT, NULL, 0);
 }
 
+/* ---- out of reach ----------------------------------------------------------------------- */
+
+/*
+ * What is connected from the last look on until virtlockd has written down what it has would be
+ * its end, and that takes it milliseconds. So for these its socket has another name.
+ */
+
+/* What tells that it has written down what it has, before and then. */
+struct trace {
+        struct stat file, exe;
+};
+
+static struct trace look_at_trace(const struct hf_paths *paths,
+                                  const struct hf_adopt_daemon *daemon)
+{
+        struct trace trace = {0};
+        char file[PATH_MAX];
+
+        (void)snprintf(file, sizeof(file), "root%s", paths->virtlockd_handover);
+        if (fstatat(daemon->proc, file, &trace.file, AT_SYMLINK_NOFOLLOW) < 0)
+                trace.file = (struct stat){0};
+        if (fstatat(daemon->proc, "exe", &trace.exe, 0) < 0)
+                trace.exe = (struct stat){0};
+        return trace;
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+        return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+               a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Until it accepts nobody any more. */
+static void await_written(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,
+                          const struct trace *before)
+{
+        int64_t end = hf_clock_msec(CLOCK_MONOTONIC) + STOP_MS;
+        struct trace now = *before;
+
+        while (is_same(&now.file, &before->file) && is_same(&now.exe, &before->exe) &&
+               !is_dead(daemon) && hf_clock_msec(CLOCK_MONOTONIC) < end) {
+                (void)poll(NULL, 0, 1);
+                now = look_at_trace(paths, daemon);
+        }
+}
+
 /* Lets the daemon go on when *ret_end is closed, also by our death. */
-static pid_t start_waker(const struct hf_adopt_daemon *daemon, int *ret_end)
+static pid_t start_waker(const struct hf_paths *paths, const struct hf_adopt_daemon *daemon,
+                         int *ret_end)
 {
         int ends[2];
         pid_t child;
@@ -77,6 +124,7 @@ static pid_t start_waker(const struct hf_adopt_daemon *daemon, int *ret_end)
                 (void)setpgid(0, 0);
                 (void)TEMP_FAILURE_RETRY(read(ends[0], &byte, 1));
                 go_on(daemon);
+                hf_adopt_show_socket(paths);
                 _exit(0);
         }
         (void)close(ends[0]);
@@ -127,8 +175,9 @@ static int look_and_tell(const struct hf_paths *paths, struct hf_adopt_daemon *d
         hf_adopt_judge_state_file(paths, daemon, findings);
         if (hf_adopt_is_busy(daemon) || hf_adopt_stops(findings))
                 return 0;
-        /* Who has connected since then would be accepted before it executes itself: its end. */
-        r = hf_adopt_read_waiting(paths, daemon, err);
+        r = hf_adopt_hide_socket(paths, err);
+        if (r >= 0)
+                r = hf_adopt_read_waiting(paths, daemon, err);
         if (r < 0 || daemon->waiting)
                 return r;
         if (pidfd_send_signal(daemon->pidfd, SIGUSR1, NULL, 0) < 0)
@@ -140,13 +189,17 @@ static int tell(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
                 struct json_object *findings, struct hf_error *err)
 {
         hf_cleanup_fd int end = -1;
-        pid_t waker = start_waker(daemon, &end);
+        pid_t waker = start_waker(paths, daemon, &end);
+        struct trace before = look_at_trace(paths, daemon);
         int r;
 
         if (waker < 0)
                 return hf_error_sys(err, -(int)waker, "cannot make a process");
         r = look_and_tell(paths, daemon, findings, err);
         go_on(daemon);
+        if (r > 0)
+                await_written(paths, daemon, &before);
+        hf_adopt_show_socket(paths);
         hf_close_fd(&end);
         (void)TEMP_FAILURE_RETRY(waitpid(waker, NULL, 0));
         return r;

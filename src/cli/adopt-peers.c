@@ -187,9 +187,12 @@ int hf_adopt_read_waiting(const struct hf_paths *paths, struct hf_adopt_daemon *
                           struct hf_error *err)
 {
         hf_cleanup_free struct hf_adopt_socket *sockets = NULL;
+        char aside[PATH_MAX];
         size_t n = 0;
-        int r = hf_adopt_sockets(paths->virtlockd_socket, &sockets, &n, err);
+        int r;
 
+        hf_adopt_name_aside(paths, aside);
+        r = hf_adopt_sockets(aside, &sockets, &n, err);
         if (r < 0)
                 return r;
         daemon->waiting = 0;

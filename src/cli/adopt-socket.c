@@ -9,10 +9,12 @@
 
 #include "base/cleanup.h"
 
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
@@ -22,6 +24,9 @@
 
 /* TCP_LISTEN, which the kernel uses of UNIX sockets as well. */
 #define STATE_LISTEN 10
+
+/* Between finding a socket by its name and being in its queue. */
+#define CONNECT_MS 5
 
 struct search {
         dev_t dev;
@@ -180,5 +185,32 @@ int hf_adopt_each_socket(const uint64_t *wanted, size_t n,
                                 fn(data, pid, inode);
                 }
         }
+        return 0;
+}
+
+/* ---- out of reach ----------------------------------------------------------------------- */
+
+void hf_adopt_name_aside(const struct hf_paths *paths, char ret[static PATH_MAX])
+{
+        (void)snprintf(ret, PATH_MAX, "%s.adopt", paths->virtlockd_socket);
+}
+
+void hf_adopt_show_socket(const struct hf_paths *paths)
+{
+        char aside[PATH_MAX];
+
+        hf_adopt_name_aside(paths, aside);
+        (void)renameat2(AT_FDCWD, aside, AT_FDCWD, paths->virtlockd_socket, RENAME_NOREPLACE);
+}
+
+int hf_adopt_hide_socket(const struct hf_paths *paths, struct hf_error *err)
+{
+        char aside[PATH_MAX];
+
+        hf_adopt_name_aside(paths, aside);
+        if (rename(paths->virtlockd_socket, aside) < 0)
+                return hf_error_sys(err, errno, "cannot rename %s", paths->virtlockd_socket);
+        /* Who has found it by its name just before is in the queue by then. */
+        (void)poll(NULL, 0, CONNECT_MS);
         return 0;
 }

@@ -364,8 +364,11 @@ static int adopt_found(struct adopt *adopt)
 static int adopt_any(struct adopt *adopt)
 {
         struct hf_error error = {0};
-        int r = hf_adopt_find(&adopt->paths, &adopt->daemon, &error);
+        int r;
 
+        if (!adopt->given.dry_run)
+                hf_adopt_show_socket(&adopt->paths);
+        r = hf_adopt_find(&adopt->paths, &adopt->daemon, &error);
         if (r == -ENOENT)
                 return nobody_serves(adopt);
         if (r >= 0)

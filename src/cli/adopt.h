@@ -87,7 +87,15 @@ int hf_adopt_read_files(struct hf_adopt_daemon *daemon, struct hf_error *err);
 int hf_adopt_read_peers(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
                         struct hf_error *err);
 
-/* Only how many wait to be accepted, which takes no time. */
+/* By which name virtlockd's socket is out of reach for a moment. */
+void hf_adopt_name_aside(const struct hf_paths *paths, char ret[static PATH_MAX]);
+
+int hf_adopt_hide_socket(const struct hf_paths *paths, struct hf_error *err);
+
+/* Gives it its name back, where it has not; also after an attempt that was killed. */
+void hf_adopt_show_socket(const struct hf_paths *paths);
+
+/* Only how many wait to be accepted, of a socket that is out of reach. */
 int hf_adopt_read_waiting(const struct hf_paths *paths, struct hf_adopt_daemon *daemon,
                           struct hf_error *err);
 

@@ -3,13 +3,14 @@
 holdfast adopt does not tell it then, wherever that connection comes from and whenever."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from hftest import daemons, files
-from hftest.adoption import HELD, Host
+from hftest.adoption import HELD, OK, Host
 
 # So many make one look at all processes last.
 MANY = 100000
@@ -31,6 +32,20 @@ with open(f"/proc/{sys.argv[2]}/stat", "rb", buffering=0) as stat:
         stat.seek(0)
 time.sleep(0.05)
 """ + CONNECT
+
+CONNECT_ALWAYS = """
+import socket, sys, time
+print("up", flush=True)
+while True:
+    s = socket.socket(socket.AF_UNIX)
+    try:
+        s.connect(sys.argv[1])
+        time.sleep(0.0005)
+    except FileNotFoundError:
+        pass
+    s.close()
+    time.sleep(0.004)
+"""
 
 HOARD = """
 import os, resource, sys
@@ -58,9 +73,9 @@ def host(nursery, folder, virtlockd, disk):
     return made
 
 
-def program(host, text, *words, prefix=()):
-    child = host.nursery.spawn([*prefix, sys.executable, "-I", "-S", "-c", text, *words],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def program(host, text, *words, prefix=(), executable=sys.executable, **how):
+    child = host.nursery.spawn([*prefix, executable, "-I", "-S", "-c", text, *words],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **how)
     assert child.stdout.readline() == "up\n"
     return child
 
@@ -93,3 +108,21 @@ def test_who_connects_while_it_looks_at_the_last_connections_stops_it(host):
     assert answer.returncode == HELD, answer
     assert "has a connection to virtlockd" in answer.stderr and host.mounts() == []
     check_unharmed(host)
+
+
+@pytest.mark.parametrize("attempt", range(6))
+def test_libvirt_that_connects_all_the_time_is_not_the_end_of_it(host, folder, attempt):
+    libvirt = shutil.copy(os.path.realpath(sys.executable), os.path.join(folder, "virtqemud"))
+    program(host, CONNECT_ALWAYS, host.stock.socket, executable=libvirt,
+            env={"PYTHONHOME": "/usr", "PATH": "/usr/bin:/bin"})
+    answer = host.command("adopt")
+    assert answer.returncode in (OK, HELD), (attempt, answer)
+    assert files.lock_on_first_byte(host.disk) == "write lock"
+    assert os.path.exists(host.stock.socket) and not os.path.exists(host.stock.socket + ".adopt")
+
+
+def test_a_socket_that_a_killed_attempt_has_left_out_of_reach_is_found(host):
+    os.rename(host.stock.socket, host.stock.socket + ".adopt")
+    answer = host.adopt()
+    assert answer.returncode == OK, answer
+    assert os.path.exists(host.stock.socket)
