@@ -6,15 +6,25 @@
 #include "cli/adopt.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/program.h"
 #include "cli/message.h"
 #include "cli/print.h"
 #include "cli/verb.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <holdfast/holdfast.h>
+#include <libgen.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/file.h>
+
+/* So long another one may still be under way, and so often that is looked at. */
+#define ALONE_MS 3000
+#define LOOK_MS  20
 
 struct adopt_options {
         struct hf_standard_options standard;
@@ -400,10 +410,35 @@ static int check_usage(const struct adopt *adopt, bool surplus)
         return HF_EXIT_OK;
 }
 
+/*
+ * Two at once would undo what the other one does. What a killed one has left to do is done within
+ * milliseconds, and that is waited for. Kept until the end: a descriptor, or -1.
+ */
+static int be_alone(const struct adopt *adopt, int *ret_status)
+{
+        hf_cleanup_free char *folder = strdup(adopt->paths.virtlockd_pid_file);
+        hf_cleanup_fd int fd = folder ? open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                                      : -1;
+        int64_t end = hf_clock_msec(CLOCK_MONOTONIC) + ALONE_MS;
+
+        *ret_status = HF_EXIT_OK;
+        while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+                if (hf_clock_msec(CLOCK_MONOTONIC) > end) {
+                        hf_message("another 'holdfast adopt' is under way; try again when it has "
+                                   "ended");
+                        *ret_status = HF_EXIT_HELD;
+                        return -1;
+                }
+                (void)poll(NULL, 0, LOOK_MS);
+        }
+        return hf_steal_fd(&fd);
+}
+
 int hf_verb_adopt(int argc, char **argv)
 {
         struct adopt adopt = {.daemon = HF_ADOPT_DAEMON_INIT, .holdfastd = hf_adopt_holdfastd()};
         struct hf_error error = {0};
+        hf_cleanup_fd int lock = -1;
         int first, status;
 
         if (hf_verb_options(&options, argc, argv, &adopt.given, &adopt.given.standard, &first,
@@ -418,7 +453,9 @@ int hf_verb_adopt(int argc, char **argv)
         }
         adopt.findings = json_object_new_array();
         adopt.steps = json_object_new_array();
-        status = adopt_any(&adopt);
+        lock = be_alone(&adopt, &status);
+        if (status == HF_EXIT_OK)
+                status = adopt_any(&adopt);
         (void)json_object_put(adopt.findings);
         (void)json_object_put(adopt.steps);
         hf_adopt_done(&adopt.daemon);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """holdfast adopt on a stock virtlockd in a mount namespace of its own."""
 
+import fcntl
 import json
 import os
 import signal
@@ -30,6 +31,15 @@ def test_a_dry_run_tells_the_locks_and_the_steps_and_changes_nothing(host, disk)
     assert f"exclusive  {path}" in answer.stdout
     assert "SIGUSR1" in answer.stdout and "It can be done." in answer.stdout
     assert host.mounts() == [] and daemons.is_program(host.stock.pid, "virtlockd")
+
+
+def test_two_at_once_do_not_get_in_each_others_way(host):
+    there = os.open(f"/proc/{host.stock.pid}/root/run", os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(there, fcntl.LOCK_EX)
+    answer = host.adopt()
+    os.close(there)
+    assert answer.returncode == HELD and "another 'holdfast adopt' is under way" in answer.stderr
+    assert daemons.is_program(host.stock.pid, "virtlockd")
 
 
 def test_json_has_the_same(host, disk):
