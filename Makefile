@@ -5,9 +5,10 @@
 
 RUNS    = 1000000
 DESTDIR =
+KIND    = deb
 prefix  =
 
-.PHONY: all build test test-lab run bench sanitize fuzz check install clean help
+.PHONY: all build test test-lab run bench sanitize fuzz check install package clean help
 
 all: build
 
@@ -53,6 +54,10 @@ check: ## what needs no running program: layers, format, SPDX lines, man pages, 
 install: build ## install; DESTDIR= and prefix= as usual
 	$(if $(prefix),@./configure --prefix='$(prefix)' && tools/build)
 	DESTDIR='$(DESTDIR)' meson install -C build --no-rebuild
+
+package: ## Debian packages into build/packages/; KIND=rpm: RPM packages
+	@tools/deps build package
+	@tools/package $(KIND)
 
 clean: ## remove what was built
 	rm -rf build build-sanitize build-fuzz build-bench

@@ -12,6 +12,7 @@ from _pytest.runner import runtestprotocol
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 
 from hftest import daemons, processes, sanlock  # noqa: E402
+from hftest.handover import Handover  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -78,6 +79,14 @@ def virtlockd(nursery, folder):
     """Starts a stock virtlockd of this test alone."""
     def start(subdir="s", **how):
         return daemons.StockVirtlockd(nursery, os.path.join(folder, subdir), **how)
+    return start
+
+
+@pytest.fixture
+def handover(nursery, folder):
+    """A stock virtlockd of this test alone that will hand itself over to our daemon."""
+    def start(subdir="h", **how):
+        return Handover(nursery, os.path.join(folder, subdir), **how)
     return start
 
 

@@ -343,6 +343,16 @@ struct holdfast_daemon_info {
 int holdfast_get_daemon_info(struct holdfast_daemon_info **ret, struct holdfast_error *err);
 void holdfast_daemon_info_free(struct holdfast_daemon_info *info);
 
+/* Of holdfast_daemon_leave: only tell what stands against it. */
+#define HOLDFAST_LEAVE_DRY_RUN 1u
+
+/*
+ * Makes the daemon execute a virtlockd, which goes on with its locks and virtlockd's clients. Only
+ * root may ask the system's daemon for it. What stands against it is in *err, and nothing
+ * is changed then. program: absolute path. Returns when the daemon has agreed.
+ */
+int holdfast_daemon_leave(const char *program, unsigned int flags, struct holdfast_error *err);
+
 /* ---- who holds what -------------------------------------------------------------------- */
 
 enum holdfast_vm_state {

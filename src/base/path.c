@@ -199,6 +199,7 @@ static int fill(struct hf_paths *p, const struct roots *roots, struct hf_error *
                 {&p->run_dir, "holdfast-sock", &p->socket},
                 {&p->run_dir, "holdfast-sock-ro", &p->socket_ro},
                 {pid_dir, "virtlockd.pid", &p->virtlockd_pid_file},
+                {pid_dir, "virtlockd-restart-exec.json", &p->virtlockd_handover},
                 {&p->run_dir, "holdfastd.pid", &p->pid_file},
                 {&p->run_dir, "holdfastd.state", &p->state_file},
                 {&roots->state, "holdfast/labels", &p->label_dir},
@@ -254,6 +255,7 @@ void hf_paths_clear(struct hf_paths *paths)
         free(paths->socket);
         free(paths->socket_ro);
         free(paths->virtlockd_pid_file);
+        free(paths->virtlockd_handover);
         free(paths->pid_file);
         free(paths->state_file);
         free(paths->label_dir);

@@ -14,6 +14,7 @@
  *   sockets           ROOT/libvirt/virtlockd-sock, ROOT/libvirt/virtlockd-admin-sock,
  *                     ROOT/holdfast/holdfast-sock, ROOT/holdfast/holdfast-sock-ro
  *   pid files         ROOT/virtlockd.pid      ROOT/libvirt/virtlockd.pid
+ *                     (and beside it virtlockd-restart-exec.json)
  *                     ROOT/holdfast/holdfastd.pid
  *   state             ROOT/holdfast/holdfastd.state
  *   labels            LOCALSTATEDIR/lib/       ROOT/holdfast/labels
@@ -45,6 +46,8 @@ struct hf_paths {
         char *socket;
         char *socket_ro;
         char *virtlockd_pid_file;
+        char *virtlockd_handover; /* by which a virtlockd hands itself over when it executes itself
+                                   */
         char *pid_file;
         char *state_file; /* ROOT/holdfast/holdfastd.state */
         char *label_dir;  /* the table of labelled images */

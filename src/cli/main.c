@@ -20,6 +20,7 @@ static const struct hf_verb verbs[] = {
         {"events", "tell what happens to locks, as it happens", hf_verb_events},
         {"pr", "persistent reservations of a disk, through a helper", hf_verb_pr},
         {"sanlock", "leases on shared storage: lockspaces, hosts, what is unused", hf_verb_sanlock},
+        {"adopt", "make a running virtlockd a holdfastd, and back", hf_verb_adopt},
         {"metrics", "show the daemon's numbers, for a monitor", hf_verb_metrics},
 };
 

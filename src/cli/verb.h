@@ -58,6 +58,7 @@ int hf_verb_metrics(int argc, char **argv);
 int hf_verb_label(int argc, char **argv);
 int hf_verb_pr(int argc, char **argv);
 int hf_verb_sanlock(int argc, char **argv);
+int hf_verb_adopt(int argc, char **argv);
 
 /*
  * Reads a verb's options into *out, whose struct hf_standard_options is at

@@ -8,6 +8,7 @@
 #include "console/consoled.h"
 #include "console/listener.h"
 #include "console/state.h"
+#include "keeper/place.h"
 
 #include <signal.h>
 #include <string.h>
@@ -18,6 +19,9 @@
 #include <systemd/sd-daemon.h>
 
 #define MODULE "console.life"
+
+/* In place of an exit code: another process of this service serves, and nothing is to be done. */
+#define HANDED_OVER (-1)
 
 static int fail(enum exit_code code, const struct hf_error *err)
 {
@@ -160,9 +164,10 @@ static int begin_anew(struct consoled *d)
                 return fail(EXIT_OTHER, &error);
         if (hf_path_make_dirs(d->paths.run_dir, d->paths.privileged ? 0755 : 0700, &error) < 0)
                 return fail(EXIT_RUN_DIR, &error);
-        if (hf_pidfile_take(d->paths.console_pid_file, hf_keeper_pid(d->keeper), &d->area->pid_fd,
-                            &error) < 0)
-                return fail(EXIT_OTHER, &error);
+        r = hf_keeper_take_place(d->paths.console_pid_file, hf_keeper_pid(d->keeper),
+                                 &d->area->pid_fd, &error);
+        if (r != 0)
+                return r < 0 ? fail(EXIT_OTHER, &error) : HANDED_OVER;
         if (make_server(d, &error) < 0)
                 return fail(EXIT_INIT, &error);
         if (handle_signals(d, &error) < 0)
@@ -199,6 +204,8 @@ static void say_why(const struct consoled *d)
                                "serving on as before: cannot execute the program that is "
                                "installed now: %s",
                                strerrordesc_np(error));
+                else if (hf_keeper_last_hung(d->keeper))
+                        hf_log(HF_LOG_ERROR, MODULE, "replaced a server that did not move");
                 else
                         hf_log(HF_LOG_ERROR, MODULE,
                                "replaced a server that was ended by signal %d",
@@ -316,6 +323,8 @@ int consoled_live(struct hf_keeper *keeper, void *data)
                 status = begin_anew(d);
         if (status == EXIT_OK)
                 status = serve(d);
+        else if (status == HANDED_OVER)
+                status = EXIT_OK;
         report(d, status);
         clear(d);
         return status;

@@ -113,6 +113,16 @@ static int begin(struct hf_console *console, uint64_t asker, struct hf_error *er
                             console->monitor);
 }
 
+/* Whether who has asked still waits for what came of it. */
+static bool is_awaited(const struct monitor_call *call)
+{
+        const struct hf_con_session *s = call->console->server->sessions;
+
+        while (s && s->id != call->asker)
+                s = s->next;
+        return s && s->fd >= 0 && s->asked_monitor;
+}
+
 int hf_console_monitor_break(struct hf_console *console, uint64_t asker, bool *asked,
                              struct hf_error *err)
 {
@@ -131,6 +141,8 @@ int hf_console_monitor_break(struct hf_console *console, uint64_t asker, bool *a
                                     "not answer within %d s",
                                     console->monitor, PATIENCE_USEC / 1000000);
         }
+        if (call && is_awaited(call))
+                return 1;
         if (*asked)
                 return hf_error_set(err, EIO, HF_ERR_INTERNAL, HF_FROM_RPC,
                                     "the daemon was replaced while the VM's monitor was asked: "

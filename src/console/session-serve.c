@@ -34,6 +34,9 @@ static int64_t request_length(struct hf_con_session *session)
 static void drop_request(struct hf_con_session *session)
 {
         session->waits_since = 0;
+        /* Others may wait for their turn. */
+        if (session->asked_monitor)
+                hf_con_server_retry(session->server);
         session->asked_monitor = false;
         hf_exchange_consume(&session->exchange, slot_of(session)->request, HF_CON_REQUEST_KEPT,
                             (uint64_t)request_length(session));

@@ -232,7 +232,7 @@ int hf_uucp_remove(int dir, const char *name, const struct hf_uucp_seen *seen)
                 return errno == ENOENT ? 0 : -errno;
         if (fstatat(dir, aside, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_ino != seen->ino ||
             st.st_dev != seen->dev) {
-                (void)linkat(dir, aside, dir, name, 0);
+                (void)!linkat(dir, aside, dir, name, 0);
                 r = -EAGAIN;
         }
         (void)unlinkat(dir, aside, 0);

@@ -8,6 +8,7 @@
 #include "daemon/guard.h"
 #include "daemon/holder.h"
 #include "daemon/kept.h"
+#include "daemon/posix.h"
 #include "daemon/search.h"
 #include "storage/behind.h"
 
@@ -28,6 +29,9 @@ static void take_waiting(struct hf_acquire_job *job)
                 (void)hf_behind_find(hf_table_owner(job->server->table, job->request.owner)->pid,
                                      job->name, &job->request.thing);
         job->begun = hf_work_boottime();
+        /* Its files are not to be opened here. */
+        if (hf_posix_keeps_path(job->server, job->path, &job->result))
+                return;
         hf_resource_take(&resource, &job->result);
         if (job->result.status == -EAGAIN && hf_record_look(job->path, &record, &verdict) == 0 &&
             verdict == HF_RECORD_HELD)

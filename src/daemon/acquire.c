@@ -8,6 +8,7 @@
 #include "daemon/holder.h"
 #include "daemon/learn.h"
 #include "daemon/owner.h"
+#include "daemon/posix.h"
 #include "daemon/search.h"
 #include "storage/behind.h"
 
@@ -408,7 +409,7 @@ static int take(struct hf_acquire_job *job, struct hf_acquired *ret)
         }
         if (!hf_work_is_under_way(job->server, job->session) &&
             hf_work_is_local(job->server, job->path, job->autocreate) &&
-            hf_resource_take_cached(&resource, &job->result))
+            hf_take_cached(job->server, &resource, &job->result))
                 return complete(job, ret);
         return take_by_worker(job, ret);
 }

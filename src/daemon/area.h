@@ -18,7 +18,7 @@
 #include <sys/un.h>
 
 /* Of the layout of the area and of the lock table: with every change of either another one. */
-#define HF_STATE_VERSION 5U
+#define HF_STATE_VERSION 6U
 
 /* A session, and its buffers on pages of their own. */
 struct hf_session_slot {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/await.h"
+#include "daemon/posix.h"
 
 #include "base/log.h"
 #include "daemon/work-private.h"
@@ -182,7 +183,7 @@ static bool look_here(const struct hf_await *await, struct hf_result *ret)
         struct hf_resource_result result;
 
         if (!hf_work_is_local(await->server, await->order.path, await->order.autocreate) ||
-            !hf_resource_take_cached(&request, &result))
+            !hf_take_cached(await->server, &request, &result))
                 return false;
         *ret = (struct hf_result){.status = result.status, .fd = result.fd, .thing = result.file};
         /* With a negative status it has no lock, and its closing may have to wait. */

@@ -7,6 +7,7 @@
 #include "daemon/dispatch.h"
 #include "daemon/event.h"
 #include "daemon/guard.h"
+#include "daemon/leaving.h"
 #include "daemon/owner.h"
 #include "daemon/work.h"
 #include "storage/resource.h"
@@ -402,6 +403,13 @@ static int call_release_all(struct hf_session *session, const void *data, struct
         return HF_ANSWERED;
 }
 
+static int call_leave(struct hf_session *session, const void *data, struct hf_error *err)
+{
+        const struct hf_holdfast_leave_args *args = data;
+
+        return hf_leaving_begin(session, args->path, args->dry_run, err);
+}
+
 static int call_events(struct hf_session *session, const void *data, struct hf_error *err)
 {
         const struct hf_holdfast_events_args *args = data;
@@ -450,6 +458,9 @@ static const struct hf_procedure procedures[] = {
          .guards = HF_GUARD_UNRESTRICTED | HF_GUARD_REGISTERED, .call = hf_call_release_set},
         {HF_HOLDFAST_LIST_WAITERS, "list-waiters", ARGS(hf_holdfast_list_args, 0), .guards = LOOKS,
          .call = hf_call_list_waiters},
+        {HF_HOLDFAST_LEAVE, "leave", .decode = (xdrproc_t)xdr_hf_holdfast_leave_args,
+         .args_size = sizeof(struct hf_holdfast_leave_args), .flags_at = -1,
+         .guards = HF_GUARD_UNRESTRICTED, .call = call_leave},
         {HF_HOLDFAST_CLIENT, "client", ARGS(hf_holdfast_client_args, 0),
          .guards = HF_GUARD_UNRESTRICTED, .call = call_client},
 };

@@ -11,7 +11,10 @@
 #include "daemon/event.h"
 #include "daemon/holder.h"
 #include "daemon/listener.h"
+#include "daemon/posix.h"
 #include "daemon/recover.h"
+#include "daemon/takeover.h"
+#include "keeper/place.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -24,6 +27,9 @@
 #include <unistd.h>
 
 #define MODULE "daemon.life"
+
+/* In place of an exit code: another process of this service serves, and nothing is to be done. */
+#define HANDED_OVER (-1)
 
 static const char *stock_pid_file(const struct daemon *d)
 {
@@ -50,9 +56,13 @@ static int make_run_dirs(const struct daemon *d, struct hf_error *err)
  */
 static int claim_virtlockd(struct daemon *d, struct hf_error *err)
 {
+        int n = hf_keeper_listen_fds(d->keeper), r;
+        bool passed = hf_listeners_are_passed(&d->paths, n, true);
         struct hf_peer peer;
-        int r;
 
+        /* A stock virtlockd may be started for those that were not passed to us, at any time. */
+        if (!passed && hf_listeners_are_passed(&d->paths, n, false))
+                return 0;
         r = hf_pidfile_take(stock_pid_file(d), hf_keeper_pid(d->keeper), &d->area->stock_pid_fd,
                             err);
         if (r == -EBUSY && !d->arguments.pid_file) {
@@ -63,6 +73,9 @@ static int claim_virtlockd(struct daemon *d, struct hf_error *err)
         }
         if (r < 0)
                 return r;
+        /* Behind a socket that systemd has opened there is nobody but us. */
+        if (passed)
+                return 1;
         r = hf_socket_probe(d->paths.virtlockd_socket, &peer, err);
         if (r <= 0)
                 return r < 0 ? r : 1;
@@ -70,6 +83,8 @@ static int claim_virtlockd(struct daemon *d, struct hf_error *err)
                "a live daemon (pid %d) serves %s; serving on %s only, stock clients stay with that "
                "daemon",
                (int)peer.pid, d->paths.virtlockd_socket, d->paths.socket);
+        hf_pidfile_drop(stock_pid_file(d), d->area->stock_pid_fd);
+        d->area->stock_pid_fd = -1;
         return 0;
 }
 
@@ -106,6 +121,13 @@ static int make_server(struct daemon *d, struct hf_table *table, struct hf_error
                           d->area, &d->server, err);
         if (r < 0)
                 return r;
+        d->leaving_place = (struct hf_leaving_place){.handover_file = d->paths.virtlockd_handover,
+                                                     .state_file = d->paths.state_file,
+                                                     .config = d->arguments.config,
+                                                     .pid_file = d->arguments.pid_file,
+                                                     .verbose = d->arguments.verbose,
+                                                     .timeout = d->arguments.timeout};
+        d->server->leaving_place = &d->leaving_place;
         d->server->idle_timeout = (uint64_t)d->arguments.timeout * 1000000;
         d->server->pids[0] = hf_keeper_pid(d->keeper);
         d->server->pids[1] = getpid();
@@ -128,6 +150,20 @@ static void lock_memory(struct daemon *d)
                        "cannot lock the state in memory: %s (RLIMIT_MEMLOCK?); while this machine "
                        "swaps, a kill of the server may cost a client its answer",
                        strerrordesc_np(-r));
+}
+
+/* The same beside a daemon of ours that lives, whose state file stays as it is. */
+static int make_kept_nowhere(struct daemon *d, struct hf_error *err)
+{
+        hf_cleanup_table struct hf_table *table = NULL;
+        int r = hf_table_new(&table);
+
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot make the lock table");
+        r = make_server(d, table, err);
+        if (r >= 0)
+                (void)hf_steal_ptr(table);
+        return r;
 }
 
 static int make_empty_server(struct daemon *d, struct hf_error *err)
@@ -157,9 +193,12 @@ static int on_reload(void *data, struct hf_error *err)
         return daemon_reload(data, err);
 }
 
-static void on_part(void *data)
+static int on_part(void *data)
 {
-        hf_work_end_askers(((struct daemon *)data)->server);
+        struct hf_server *server = ((struct daemon *)data)->server;
+
+        hf_work_end_askers(server);
+        return hf_posix_get_alone(server);
 }
 
 static void on_leave(void *data, bool stays)
@@ -188,10 +227,75 @@ static bool has_to_be_started_anew(const struct daemon *d)
         return getenv("NOTIFY_SOCKET") && hf_keeper_last_status(d->keeper);
 }
 
+/*
+ * The places of our own. A daemon that takes over goes on without what it cannot have: there is no
+ * way back from here that is better.
+ */
+static bool claim_own_place(struct daemon *d)
+{
+        struct hf_error error;
+
+        if (make_run_dirs(d, &error) >= 0 &&
+            hf_pidfile_take(d->paths.pid_file, hf_keeper_pid(d->keeper), &d->area->pid_fd,
+                            &error) >= 0)
+                return true;
+        hf_log(HF_LOG_ERROR, MODULE,
+               "%s: serving the clients of virtlockd alone, and taking no lock again after an end "
+               "of this daemon",
+               error.text);
+        return false;
+}
+
+static int take_over(struct daemon *d, struct hf_error *err)
+{
+        bool own = claim_own_place(d);
+        struct hf_takeover done;
+        char text[256];
+        int r;
+
+        r = own ? make_empty_server(d, err) : make_kept_nowhere(d, err);
+        if (r >= 0)
+                r = handle_signals(d, err);
+        if (r >= 0)
+                r = hf_takeover_apply(d->server, &d->stock, &done, err);
+        if (r < 0)
+                return r;
+        if (hf_pidfile_take(stock_pid_file(d), hf_keeper_pid(d->keeper), &d->area->stock_pid_fd,
+                            err) < 0)
+                hf_log(HF_LOG_ERROR, MODULE, "%s", err->text);
+        lock_memory(d);
+        if (own) {
+                hf_leaving_forget(&d->leaving_place);
+                hf_listeners_add_own(d->server, &d->paths);
+                hf_recover(d->server, d->paths.state_file);
+        }
+        complete(d);
+        (void)unlink(d->paths.virtlockd_handover);
+        (void)snprintf(text, sizeof(text),
+                       "took over from virtlockd, with %u locks of %u VMs and %u clients",
+                       done.locks, done.vms, done.clients);
+        hf_event_of_start(d->server, HF_LOG_INFO, text);
+        return 0;
+}
+
+/* Closes nothing, and ends the program's whole try: see give_back in main.c. */
+static int begin_taking_over(struct daemon *d)
+{
+        struct hf_error error = {0};
+
+        hf_area_init(d->area, hf_keeper_area_size(d->keeper));
+        if (daemon_apply_log(d, &error) < 0)
+                hf_log(HF_LOG_ERROR, MODULE, "%s", error.text);
+        if (take_over(d, &error) >= 0)
+                return EXIT_OK;
+        hf_log(HF_LOG_ERROR, MODULE, "cannot take over from virtlockd: %s", error.text);
+        _exit(EXIT_HANDOVER);
+}
+
 static int begin_anew(struct daemon *d)
 {
         struct hf_error error = {0};
-        int with_virtlockd;
+        int r, with_virtlockd;
 
         hf_area_init(d->area, hf_keeper_area_size(d->keeper));
         d->area->report_fd = d->report_fd;
@@ -205,9 +309,10 @@ static int begin_anew(struct daemon *d)
         }
         if (make_run_dirs(d, &error) < 0)
                 return fail(EXIT_RUN_DIR, &error);
-        if (hf_pidfile_take(d->paths.pid_file, hf_keeper_pid(d->keeper), &d->area->pid_fd, &error) <
-            0)
-                return fail(EXIT_OTHER, &error);
+        r = hf_keeper_take_place(d->paths.pid_file, hf_keeper_pid(d->keeper), &d->area->pid_fd,
+                                 &error);
+        if (r != 0)
+                return r < 0 ? fail(EXIT_OTHER, &error) : HANDED_OVER;
         with_virtlockd = claim_virtlockd(d, &error);
         if (with_virtlockd < 0)
                 return fail(EXIT_OTHER, &error);
@@ -218,6 +323,7 @@ static int begin_anew(struct daemon *d)
         if (open_sockets(d, with_virtlockd, &error) < 0)
                 return fail(EXIT_NETWORK, &error);
         lock_memory(d);
+        (void)hf_leaving_restore(&d->leaving_place);
         hf_recover(d->server, d->paths.state_file);
         complete(d);
         hf_event_of_start(d->server, HF_LOG_INFO, "the daemon was started");
@@ -243,6 +349,8 @@ static void say_why(const struct daemon *d)
                                        "serving on as before: cannot execute the program that is "
                                        "installed now: %s",
                                        strerrordesc_np(error));
+                else if (hf_keeper_last_hung(d->keeper))
+                        (void)snprintf(why, sizeof(why), "replaced a server that did not move");
                 else
                         (void)snprintf(why, sizeof(why),
                                        "replaced a server that was ended by signal %d",
@@ -268,6 +376,8 @@ static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error
         if (r >= 0)
                 r = handle_signals(d, err);
         if (r >= 0)
+                hf_posix_find(d->server);
+        if (r >= 0)
                 r = hf_adoption_apply(adoption, d->server, err);
         if (r < 0)
                 return r;
@@ -275,6 +385,8 @@ static int adopt(struct daemon *d, struct hf_adoption *adoption, struct hf_error
         hf_adoption_leave(d->keeper, d->area, d->server->table, false);
         rewrite_pid_file(d, d->paths.pid_file, d->area->pid_fd);
         rewrite_pid_file(d, stock_pid_file(d), d->area->stock_pid_fd);
+        hf_posix_look(d->server);
+        hf_leaving_undo(d->server);
         hf_keeper_ready(d->keeper);
         say_why(d);
         hf_adoption_resume(d->server);
@@ -346,6 +458,7 @@ static int serve(struct daemon *d)
         r = sd_event_loop(d->event);
         hf_keeper_end(d->keeper);
         (void)sd_notify(0, "STOPPING=1");
+        hf_posix_park_all(d->server);
         hf_recover_leave(d->server, d->paths.state_file);
         return r < 0 ? EXIT_OTHER : EXIT_OK;
 }
@@ -375,9 +488,11 @@ int daemon_live(struct hf_keeper *keeper, void *data)
         if (hf_area_is_complete(d->area))
                 go_on(d);
         else
-                status = begin_anew(d);
+                status = d->takes_over ? begin_taking_over(d) : begin_anew(d);
         if (status == EXIT_OK)
                 status = serve(d);
+        else if (status == HANDED_OVER)
+                status = EXIT_OK;
         report(d, status);
         clear(d);
         return status;

@@ -262,6 +262,22 @@ static const struct socket_name *recognise(const struct hf_paths *paths, const c
         return NULL;
 }
 
+bool hf_listeners_are_passed(const struct hf_paths *paths, int n, bool virtlockd)
+{
+        const char *names = getenv("LISTEN_FDNAMES");
+
+        for (int i = 0; i < n; i++) {
+                const struct socket_name *known;
+                char name[64];
+
+                next_name(&names, name, sizeof(name));
+                known = recognise(paths, name, SD_LISTEN_FDS_START + i);
+                if (known && known->virtlockd == virtlockd)
+                        return true;
+        }
+        return false;
+}
+
 int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths, int n,
                            struct hf_error *err)
 {
@@ -291,6 +307,46 @@ int hf_listeners_activated(struct hf_server *server, const struct hf_paths *path
                 sockets++;
         }
         return sockets;
+}
+
+/* Its path, if it is to be removed with it; "" else. */
+static void path_to_remove(const struct hf_stock_socket *socket, char *ret, size_t size)
+{
+        struct sockaddr_un name = {.sun_family = AF_UNSPEC};
+        socklen_t len = sizeof(name);
+
+        ret[0] = '\0';
+        if (!socket->removes || getsockname(socket->fd, (struct sockaddr *)&name, &len) < 0 ||
+            name.sun_family != AF_UNIX || len <= offsetof(struct sockaddr_un, sun_path))
+                return;
+        (void)snprintf(ret, size, "%.*s", (int)(len - offsetof(struct sockaddr_un, sun_path)),
+                       name.sun_path);
+}
+
+int hf_listeners_take(struct hf_server *server, const struct hf_stock_socket *socket,
+                      struct hf_error *err)
+{
+        const struct socket_name *known = socket_names;
+        char path[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1];
+
+        while (!known->virtlockd || known->kind != socket->kind)
+                known++;
+        path_to_remove(socket, path, sizeof(path));
+        (void)fcntl(socket->fd, F_SETFL, fcntl(socket->fd, F_GETFL) | O_NONBLOCK);
+        (void)listen(socket->fd, BACKLOG);
+        return add_listener(server, known, socket->fd, path, err);
+}
+
+void hf_listeners_add_own(struct hf_server *server, const struct hf_paths *paths)
+{
+        for (size_t i = 0; i < HF_ARRAY_LEN(socket_names); i++) {
+                const struct socket_name *socket = &socket_names[i];
+                struct hf_error error;
+
+                if (!socket->virtlockd &&
+                    open_one(server, path_of(paths, socket), socket, &error) < 0)
+                        hf_log(HF_LOG_ERROR, MODULE, "%s", error.text);
+        }
 }
 
 int hf_listeners_adopt(struct hf_server *server, struct hf_error *err)

@@ -12,6 +12,7 @@
 
 #include "base/path.h"
 #include "daemon/server.h"
+#include "daemon/stock-state.h"
 
 /*
  * Makes the sockets that were not passed. with_virtlockd false: only our own. On
@@ -28,6 +29,18 @@ int hf_listeners_open(struct hf_server *server, const struct hf_paths *paths, bo
  */
 int hf_listeners_activated(struct hf_server *server, const struct hf_paths *paths, int n,
                            struct hf_error *err);
+
+/* Whether there is one of virtlockd's, or of our own, among the n descriptors that systemd passed.
+ */
+bool hf_listeners_are_passed(const struct hf_paths *paths, int n, bool virtlockd);
+
+/*
+ * Takes a listening socket over from a virtlockd (takeover.h). And makes our own two beside it;
+ * what cannot be made is reported, and done without.
+ */
+int hf_listeners_take(struct hf_server *server, const struct hf_stock_socket *socket,
+                      struct hf_error *err);
+void hf_listeners_add_own(struct hf_server *server, const struct hf_paths *paths);
 
 /* Goes on with the sockets of an earlier server. */
 int hf_listeners_adopt(struct hf_server *server, struct hf_error *err);

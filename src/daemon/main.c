@@ -68,16 +68,18 @@ static int fail(const struct hf_error *err)
 /* What is wrong with the configuration is said before anybody goes into the background. */
 static int check(struct daemon *d, struct hf_error *err)
 {
-        int r = hf_paths_init(&d->paths, err);
+        int r;
 
+        hf_paths_clear(&d->paths);
+        r = hf_paths_init(&d->paths, err);
         if (r >= 0)
                 r = daemon_load_config(d, &d->config, err);
         return r < 0 ? r : daemon_check_log(d, err);
 }
 
 /*
- * A daemon that takes over has no way back: whatever is wrong with the configuration
- * by now, it goes on with the defaults.
+ * A daemon that takes over from another one does not end here: whatever is wrong with the
+ * configuration by now, it goes on with the defaults.
  */
 static void check_successor(struct daemon *d)
 {
@@ -107,6 +109,19 @@ static int go_into_background(struct daemon *d, char ***argv, struct hf_error *e
         return r < 0 ? hf_error_sys(err, -r, "cannot go into the background") : 0;
 }
 
+/* What it served is served on, however many clients the configuration allows. */
+static void prepare_takeover(struct daemon *d, struct hf_keeper_program *program)
+{
+        uint64_t most = d->stock.n_clients + d->stock.services[HF_SERVICE_LOCKS].max_clients;
+
+        if (most > HF_STOCK_CLIENTS_MAX)
+                most = HF_STOCK_CLIENTS_MAX;
+        if (d->config.max_clients < most)
+                d->config.max_clients = (unsigned int)most;
+        program->keeps_given = true;
+        program->path = daemon_own_path(d);
+}
+
 static int run(struct daemon *d, char **argv)
 {
         struct hf_keeper_program program = {
@@ -117,7 +132,7 @@ static int run(struct daemon *d, char **argv)
         struct hf_error error = {0};
         int status;
 
-        if (hf_keeper_takes_over())
+        if (hf_keeper_takes_over() || d->takes_over)
                 check_successor(d);
         else if (check(d, &error) < 0)
                 return fail(&error);
@@ -125,7 +140,9 @@ static int run(struct daemon *d, char **argv)
                 return knows_state(d->arguments.probe_state) ? EXIT_OK : EXIT_OTHER;
         if (d->arguments.release_all && !hf_keeper_takes_over())
                 return daemon_release_all(d);
-        if (d->arguments.daemon && !hf_keeper_takes_over() &&
+        if (d->takes_over)
+                prepare_takeover(d, &program);
+        if (d->arguments.daemon && !hf_keeper_takes_over() && !d->takes_over &&
             go_into_background(d, &argv, &error) < 0)
                 return fail(&error);
         program.area_size = hf_area_size(&d->config);
@@ -142,36 +159,54 @@ static int run(struct daemon *d, char **argv)
         }
         /* Else a server has said it, and the number is somebody else's by now. */
         if (status < 0) {
-                status = fail(&error);
+                /* Nothing was begun yet: virtlockd can still go on. */
+                status = d->takes_over ? (fail(&error), EXIT_HANDOVER) : fail(&error);
                 hf_daemonize_report(d->report_fd, status);
+                if (d->takes_over)
+                        status = EXIT_HANDOVER;
         }
         return status;
+}
+
+static int parse(struct daemon *d, int argc, char **argv, struct hf_error *err)
+{
+        int first, r = hf_options_parse(&options, argc, argv, &d->arguments, &first, err);
+
+        if (r < 0 || first == argc)
+                return r;
+        return hf_error_set(err, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_NONE,
+                            "unexpected argument \"%s\"; see holdfastd --help", argv[first]);
 }
 
 int main(int argc, char **argv)
 {
         struct daemon d = {.report_fd = -1};
         struct hf_error error = {0};
-        int first, status;
+        int status;
 
         if (hf_fill_standard_descriptors() < 0)
                 return EXIT_INIT;
-        hf_keeper_close_inherited();
+        hf_log_init("holdfastd");
+        if (daemon_find_handover(&d) < 0)
+                daemon_give_back(&d, argv);
+        if (!d.takes_over)
+                hf_keeper_close_inherited();
         /* A limit of file sizes ("ulimit -f") is an error like any other. */
         (void)signal(SIGXFSZ, SIG_IGN);
-        hf_log_init("holdfastd");
-        if (hf_options_parse(&options, argc, argv, &d.arguments, &first, &error) < 0 ||
-            (first < argc &&
-             hf_error_set(&error, EINVAL, HF_ERR_INVALID_ARG, HF_FROM_NONE,
-                          "unexpected argument \"%s\"; see holdfastd --help", argv[first]) < 0)) {
+        if (parse(&d, argc, argv, &error) < 0) {
                 (void)fprintf(stderr, "holdfastd: %s\n", error.text);
+                if (d.takes_over)
+                        daemon_give_back(&d, argv);
                 return EXIT_OTHER;
         }
         if (hf_options_answer(&options, &d.arguments.standard, "holdfastd (holdfast) " HF_VERSION))
                 return EXIT_OK;
         status = run(&d, argv);
+        if (d.takes_over && status == EXIT_HANDOVER)
+                daemon_give_back(&d, argv);
         hf_config_clear(&d.config);
         hf_paths_clear(&d.paths);
+        free(d.stands_for);
         hf_log_close();
         return status;
 }

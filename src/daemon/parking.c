@@ -170,7 +170,7 @@ static int park(struct hf_server *server, uint32_t index)
         int r;
 
         if (!lot->number || hf_table_lot(lock) == lot->number ||
-            lock->flags & (HF_LOCK_RELEASING | HF_LOCK_METADATA))
+            lock->flags & (HF_LOCK_RELEASING | HF_LOCK_METADATA | HF_LOCK_POSIX))
                 return 0;
         /*
          * One number for one descriptor, whatever becomes of us on the way: who finds it

@@ -11,6 +11,7 @@
 #include "daemon/metadata.h"
 #include "daemon/owner.h"
 #include "daemon/parking.h"
+#include "daemon/posix.h"
 #include "daemon/recover-private.h"
 #include "lockspace/claims.h"
 #include "lockspace/rules.h"
@@ -89,7 +90,7 @@ static void lost(const struct hf_claim *claim, const char *why, struct tally *ta
  * The stand-in of a VM that is gone goes, as it would have gone with the lock. A
  * file that has taken its place stays.
  */
-static void tidy(struct hf_kept *kept, const struct hf_claim *claim)
+static void tidy(struct hf_server *server, struct hf_kept *kept, const struct hf_claim *claim)
 {
         hf_cleanup_free char *path = claim->autocreate
                                              ? hf_rules_path(claim->lockspace, claim->name)
@@ -99,7 +100,7 @@ static void tidy(struct hf_kept *kept, const struct hf_claim *claim)
 
         /* What was kept for it goes later, with the last who shared it. */
         hf_kept_ended(kept, claim, path);
-        if (!path)
+        if (!path || hf_posix_keeps_path(server, path, &result))
                 return;
         hf_resource_take(&request, &result);
         if (result.status == 0)
@@ -221,7 +222,7 @@ static void settle_open(struct hf_server *server, struct hf_table *old, struct o
                         tally->taken++;
                 } else if (r == -ESRCH) {
                         tally->ended++;
-                        tidy(open->kept, &claim);
+                        tidy(server, open->kept, &claim);
                 } else if (r == -EBUSY && holds_it_itself(&claim, open->scan)) {
                         hf_log(HF_LOG_WARNING, MODULE,
                                "%s (pid %d) holds the lock of %s by a descriptor of its own, which "
@@ -250,7 +251,7 @@ static void recover_claim(struct hf_server *server, struct open_claims *open,
         /* Nobody carries a client on. */
         if (r == -ESRCH && claim->client) {
                 tally->ended++;
-                tidy(open->kept, claim);
+                tidy(server, open->kept, claim);
                 return;
         }
         open->too_large |= r == -ENOSPC;
@@ -386,7 +387,8 @@ void hf_recover(struct hf_server *server, const char *state_file)
                 set_aside(state_file);
         else if (r < 0 && r != -ENOENT && r != -ESTALE)
                 hf_log(HF_LOG_ERROR, MODULE, "cannot read %s: %s", state_file, strerrordesc_np(-r));
-        if (!hf_table_is_kept(server->table))
+        /* Not of one that has something in it already (takeover.h). */
+        if (!hf_table_is_kept(server->table) && !hf_table_count(server->table).holds)
                 make_room(server, state_file);
         if (r >= 0)
                 replaced = recover_claims(server, old, kept, state_file);

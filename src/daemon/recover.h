@@ -25,7 +25,8 @@ int hf_recover_load(const char *state_file, struct hf_table **ret);
 
 /*
  * Takes again what the state file claims; then the server's table is the state.
- * Where it cannot be, says so in the log. Before anything else is in the table.
+ * Where it cannot be, says so in the log. Before anything else is in the table, but for what was
+ * taken over from a virtlockd.
  */
 void hf_recover(struct hf_server *server, const char *state_file);
 

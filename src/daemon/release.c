@@ -10,6 +10,7 @@
 #include "daemon/parking.h"
 #include "daemon/wait.h"
 #include "lockspace/rules.h"
+#include "storage/posix-lock.h"
 #include "storage/resource.h"
 
 #include <errno.h>
@@ -21,8 +22,11 @@ static void fill_order(struct hf_server *server, uint32_t index, struct hf_order
         const struct hf_lock *lock = hf_table_lock(server->table, hold->lock);
         char buf[HF_RULES_PATH_MAX];
 
-        *ret = (struct hf_order){
-                .kind = HF_WORK_GIVE, .fd = lock->fd, .lock = hold->lock, .thing = lock->file};
+        *ret = (struct hf_order){.kind = HF_WORK_GIVE,
+                                 .posix = lock->flags & HF_LOCK_POSIX,
+                                 .fd = lock->fd,
+                                 .lock = hold->lock,
+                                 .thing = lock->file};
         /* What was lost may be another's file by now, with another's record. */
         if (lock->flags & HF_LOCK_UNSAFE)
                 return;
@@ -86,7 +90,10 @@ bool hf_give(struct hf_server *server, uint32_t index)
                         give_elsewhere(server, index);
                         return false;
                 }
-                hf_resource_give(lock->fd, NULL);
+                if (lock->flags & HF_LOCK_POSIX)
+                        hf_posix_give(lock->fd, NULL);
+                else
+                        hf_resource_give(lock->fd, NULL);
         }
         remove_lock(server, index);
         return true;

@@ -48,6 +48,7 @@ struct hf_area;
 struct hf_event_listener;
 struct hf_guard_state;
 struct hf_keeper;
+struct hf_leaving_place;
 struct hf_waits;
 struct hf_works;
 
@@ -125,9 +126,11 @@ struct hf_server {
         uint32_t parked_dead;          /* about how many of those there are */
         bool parking_failed;           /* and that was said */
 
-        struct hf_waits *waits;       /* who waits for locks */
-        bool woken;                   /* somebody of them is to be looked at */
-        struct hf_works *works;       /* what may have to wait for a filesystem */
+        struct hf_waits *waits;                       /* who waits for locks */
+        bool woken;                                   /* somebody of them is to be looked at */
+        const struct hf_leaving_place *leaving_place; /* the daemon's; NULL: it cannot leave */
+        bool has_posix;         /* there are, or were, locks as virtlockd had them (posix.h) */
+        struct hf_works *works; /* what may have to wait for a filesystem */
         struct hf_guard_state *guard; /* what may be lost */
         struct hf_await *awaits;      /* locks that strangers have and that are waited for */
         uint64_t last_await;          /* number of the last of them */

@@ -9,8 +9,12 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/pidfd.h>
+
+/* A worker that only gives a lock back, or has not begun yet, is gone by then. */
+#define ALONE_MS 500
 
 uint64_t hf_work_boottime(void)
 {
@@ -62,6 +66,25 @@ bool hf_work_sends_another(struct hf_server *server, uint32_t number)
                         return true;
         }
         return false;
+}
+
+int hf_work_get_alone(struct hf_server *server)
+{
+        uint64_t end = hf_work_now_usec() + ALONE_MS * 1000;
+
+        for (int i = 0; server->works->keeper && i < HF_WORKERS_MAX; i++) {
+                const struct hf_worker *worker = hf_worker_at(server->works, i);
+                struct pollfd poller = {.fd = worker->pidfd, .events = POLLIN};
+
+                if (hf_worker_state(worker) == HF_WORKER_NONE || worker->pidfd < 0 ||
+                    worker->table != hf_keeper_table(server->works->keeper))
+                        continue;
+                /* It says so without waking anybody. */
+                while (!worker->apart && poll(&poller, 1, 1) == 0)
+                        if (hf_work_now_usec() >= end)
+                                return -EBUSY;
+        }
+        return 0;
 }
 
 void hf_work_end_askers(struct hf_server *server)

@@ -9,6 +9,7 @@
 #include "daemon/guard-run.h"
 #include "daemon/work.h"
 #include "storage/behind.h"
+#include "storage/posix-lock.h"
 #include "storage/resource.h"
 
 #include <errno.h>
@@ -118,7 +119,8 @@ static void run_give(struct hf_worker *worker, struct hf_keeper *keeper)
 
         (void)keeper;
         clear_record(order, order->fd);
-        hf_resource_give(order->fd, *order->path ? order->path : NULL);
+        (order->posix ? hf_posix_give : hf_resource_give)(order->fd,
+                                                          *order->path ? order->path : NULL);
 }
 
 static void run_find(struct hf_worker *worker, struct hf_keeper *keeper)

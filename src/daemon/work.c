@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "daemon/acquire.h"
 #include "daemon/holder.h"
+#include "daemon/posix.h"
 #include "daemon/release.h"
 #include "storage/resource.h"
 
@@ -373,6 +374,11 @@ void hf_work_dispose(struct hf_server *server, int fd, const struct hf_thing *th
 {
         struct hf_order order = {.kind = HF_WORK_GIVE, .fd = fd, .thing = *thing};
 
+        /* It stays open, also in a next program; without the lock the number is one too many. */
+        if (hf_posix_keeps(server, thing)) {
+                (void)fcntl(fd, F_SETFD, 0);
+                return;
+        }
         if (path && hf_order_set_path(&order, path) < 0)
                 path = NULL;
         hf_holder_clear(server, path, &order);

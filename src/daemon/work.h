@@ -78,6 +78,7 @@ struct hf_order {
         enum hf_work_kind kind;
         bool shared, autocreate; /* TAKE, AWAIT */
         bool guessed;  /* that path is on the filesystem of its directory; it may be a symlink */
+        bool posix;    /* GIVE: a POSIX lock */
         int fd;        /* GIVE */
         pid_t pid;     /* FIND */
         uint32_t lock; /* GIVE: its record in the table, or 0 */
@@ -135,7 +136,9 @@ struct hf_worker {
         _Atomic uint32_t state; /* enum hf_worker_state */
         uint32_t given_up;      /* nobody waits */
         int32_t pidfd;
-        uint32_t table;   /* of a GIVE: the descriptor table that it works in */
+        uint32_t table; /* of a GIVE: the descriptor table that it works in */
+        /* It has a table of its own by now. Said by the worker, before it does anything. */
+        _Atomic uint32_t apart;
         uint64_t number;  /* of its message with a descriptor */
         uint64_t since;   /* CLOCK_MONOTONIC microseconds */
         uint64_t client;  /* the session's id, and */
@@ -207,6 +210,12 @@ int hf_work_launch(struct hf_server *server, struct hf_place_key where,
  * place, as that would not share them any more.
  */
 void hf_work_end_askers(struct hf_server *server);
+
+/*
+ * Waits a moment for workers that have this descriptor table, until this process and its
+ * supervisor are alone with it. -EBUSY: they are not.
+ */
+int hf_work_get_alone(struct hf_server *server);
 
 /* Whether a worker is about to send another signal than this one. */
 bool hf_work_sends_another(struct hf_server *server, uint32_t number);

@@ -66,6 +66,7 @@ static uint32_t table_of(const struct hf_works *works)
 static void fill_record(struct hf_works *works, struct hf_worker *worker, const struct hf_job *job)
 {
         worker->given_up = 0;
+        worker->apart = 0;
         worker->pidfd = -1;
         worker->table = table_of(works);
         worker->since = hf_work_now_usec();
@@ -98,6 +99,7 @@ static int make_process(struct hf_works *works, struct hf_worker *worker)
         }
         if (pid != 0)
                 return pid;
+        worker->apart = table == HF_KEEPER_TABLE_OWN;
         hf_work_run(worker, works->keeper);
         _exit(EXIT_SUCCESS);
 }

@@ -83,10 +83,15 @@ void hf_keeper_area_unmap(struct hf_keeper *keeper)
 }
 
 /* The path of the program that we are, for upgrades. */
-static void note_path(struct hf_keeper_header *header)
+static void note_path(struct hf_keeper_header *header, const char *path)
 {
-        ssize_t length = readlink("/proc/self/exe", header->path, sizeof(header->path));
+        ssize_t length;
 
+        if (path && strlen(path) < sizeof(header->path)) {
+                memcpy(header->path, path, strlen(path) + 1);
+                return;
+        }
+        length = readlink("/proc/self/exe", header->path, sizeof(header->path));
         /* What filled the room may have been longer. */
         if (length < 0 || (size_t)length >= sizeof(header->path))
                 length = 0;
@@ -128,7 +133,7 @@ int hf_keeper_area_make(struct hf_keeper *keeper, int first_fd, struct hf_error 
         keeper->header->pid = getpid();
         keeper->header->area_size = keeper->program->area_size;
         keeper->header->first_fd = first_fd;
-        note_path(keeper->header);
+        note_path(keeper->header, keeper->program->path);
         memcpy(keeper->header->magic, magic, sizeof(magic));
         return 0;
 }

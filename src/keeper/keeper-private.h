@@ -18,6 +18,7 @@ enum hf_keeper_number {
         HF_KEEPER_FD_SUPERVISOR,  /* pidfd of the supervisor, opened by itself */
         HF_KEEPER_FD_RESULTS_IN,  /* of a pair of sockets: where workers send what they opened */
         HF_KEEPER_FD_RESULTS_OUT, /* and where a server fetches it */
+        HF_KEEPER_FD_NOTIFY,      /* what the watchdog is fed through; else /dev/null */
         HF_KEEPER_FD_COUNT,
 };
 
@@ -27,6 +28,7 @@ enum hf_keeper_command {
         HF_KEEPER_DO_UPGRADE, /* the supervisor ends the server and executes the program */
         HF_KEEPER_DO_INHERIT, /* the server has executed itself */
         HF_KEEPER_DO_END,     /* the supervisor ends when the server has, whatever ended that */
+        HF_KEEPER_DO_BECOME,  /* as DO_UPGRADE, but for the program: it is another one altogether */
 };
 
 /*
@@ -49,6 +51,9 @@ struct hf_keeper_header {
         char path[PATH_MAX];       /* of the program; "" if it could not be found out */
         uint32_t tables;           /* how often the descriptor table became another one */
         int32_t end_fd;            /* behind our numbers, see numbers.c */
+        _Atomic uint32_t beats;    /* of the server's loop */
+        uint64_t watchdog_usec; /* how often systemd wants to hear that we move; 0: it does not */
+        char words[HF_KEEPER_WORDS_MAX]; /* of DO_BECOME: one behind the other, "" at the end */
 };
 
 /*
@@ -73,6 +78,7 @@ struct hf_keeper {
         int last_status;
         int upgrade_error;
         unsigned int generation; /* counts the servers of this supervisor, from 1 */
+        bool last_hung;
 };
 
 static inline int hf_keeper_fd(const struct hf_keeper *keeper, enum hf_keeper_number which)
@@ -147,11 +153,40 @@ pid_t hf_keeper_clone_beside(int32_t *ret_pidfd);
 void hf_keeper_mask_server(void);
 int hf_keeper_supervise(struct hf_keeper *keeper, struct hf_error *err);
 
+/* watchdog.c */
+
+/* What a supervisor knows of how its server moves. Zeros at first. */
+struct hf_keeper_watch {
+        uint32_t beats;
+        uint64_t looked_at, moved_at; /* nanoseconds, CLOCK_MONOTONIC */
+};
+
+/* Whether and how often systemd wants to be told. Before the numbers are filled. */
+void hf_keeper_watchdog_begin(struct hf_keeper *keeper);
+
+/* A socket to tell it, or -errno. */
+int hf_keeper_watchdog_socket(const struct hf_keeper *keeper);
+
+/* Nanoseconds between two looks; 0 is never. */
+uint64_t hf_keeper_watchdog_interval(const struct hf_keeper *keeper);
+
+/* Looks, when it is time: tells systemd that the server moves, or returns true: it hangs. */
+bool hf_keeper_watchdog_look(const struct hf_keeper *keeper, struct hf_keeper_watch *watch);
+
 /* keeper.c: what a server does, to its end. */
 _Noreturn void hf_keeper_serve(struct hf_keeper *keeper);
 
 /* upgrade.c: becomes the program whose descriptor we have; -errno. */
 int hf_keeper_execute(struct hf_keeper *keeper);
+
+/* upgrade.c: becomes what the header's words say; -errno. */
+int hf_keeper_execute_other(struct hf_keeper *keeper);
+
+/* Whether the supervisor is to execute something when the server has ended. */
+static inline bool hf_keeper_goes(const struct hf_keeper_header *header)
+{
+        return header->command == HF_KEEPER_DO_UPGRADE || header->command == HF_KEEPER_DO_BECOME;
+}
 
 /* probe.c: ends a probe that the process had before it executed this program. */
 void hf_keeper_probe_leftover(struct hf_keeper *keeper);

@@ -35,14 +35,18 @@ static int make_env(struct hf_keeper *keeper, struct hf_error *err)
 
 static int begin(struct hf_keeper *keeper, struct hf_error *err)
 {
-        int r;
+        int first, r;
 
         keeper->start = HF_KEEPER_FIRST;
         keeper->listen_fds = hf_keeper_numbers_listen();
         r = hf_keeper_numbers_note(keeper, err);
         if (r < 0)
                 return r;
-        return hf_keeper_area_make(keeper, hf_keeper_numbers_free(keeper->listen_fds), err);
+        if (keeper->program->keeps_given && keeper->n_given)
+                first = keeper->given[keeper->n_given - 1] + 1;
+        else
+                first = hf_keeper_numbers_free(keeper->listen_fds);
+        return hf_keeper_area_make(keeper, first, err);
 }
 
 /* A program that is executed by descriptor or by link has the name of that until it says its own.
@@ -78,8 +82,10 @@ static int enter(struct hf_keeper *keeper, struct hf_error *err)
                 take_over(keeper);
         else if (r == 0)
                 r = begin(keeper, err);
-        if (r >= 0)
+        if (r >= 0) {
+                hf_keeper_watchdog_begin(keeper);
                 r = hf_keeper_numbers_fill(keeper, err);
+        }
         return r < 0 ? r : make_env(keeper, err);
 }
 
@@ -142,6 +148,11 @@ enum hf_keeper_start hf_keeper_start(const struct hf_keeper *keeper)
 int hf_keeper_last_status(const struct hf_keeper *keeper)
 {
         return keeper->last_status;
+}
+
+bool hf_keeper_last_hung(const struct hf_keeper *keeper)
+{
+        return keeper->last_hung;
 }
 
 pid_t hf_keeper_pid(const struct hf_keeper *keeper)

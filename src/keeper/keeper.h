@@ -60,6 +60,12 @@ struct hf_keeper_program {
          */
         int (*serve)(struct hf_keeper *keeper, void *data);
         void *data;
+        /*
+         * What this process was started with is the program's to keep, as the area will tell: the
+         * keeper's own numbers are behind all of it.
+         */
+        bool keeps_given;
+        const char *path; /* where an upgrade finds the program; NULL: where this one was started */
 };
 
 /*
@@ -117,6 +123,22 @@ enum hf_keeper_start hf_keeper_start(const struct hf_keeper *keeper);
 
 /* How the last server ended, as waitpid has it; 0 if there was none or it left on purpose. */
 int hf_keeper_last_status(const struct hf_keeper *keeper);
+
+/* Whether the last server was ended because it did not move (see hf_keeper_beat). */
+bool hf_keeper_last_hung(const struct hf_keeper *keeper);
+
+/* How often systemd wants to hear of the program (WATCHDOG_USEC), in microseconds; 0: it does not.
+ */
+uint64_t hf_keeper_watchdog_usec(const struct hf_keeper *keeper);
+
+/*
+ * Where systemd has set a watchdog on the program: how often the server has
+ * to say that its loop turns, in microseconds; else 0. While it says so, the supervisor feeds
+ * the watchdog. One that has not for four times as long, after hf_keeper_ready, is killed and
+ * followed by another.
+ */
+uint64_t hf_keeper_beat_usec(const struct hf_keeper *keeper);
+void hf_keeper_beat(struct hf_keeper *keeper);
 
 /* The pid that stands for the program: the supervisor's (one's own, if not supervised). */
 pid_t hf_keeper_pid(const struct hf_keeper *keeper);
@@ -187,6 +209,17 @@ int hf_keeper_probe_end(struct hf_keeper *keeper, struct hf_error *err);
  */
 _Noreturn void hf_keeper_upgrade(struct hf_keeper *keeper);
 int hf_keeper_upgrade_error(const struct hf_keeper *keeper);
+
+/*
+ * The end of the program as it is: ends this server, and the supervisor executes another program,
+ * which knows nothing of this one, by argv[0], an absolute path, with all descriptors whose
+ * FD_CLOEXEC the caller has cleared, in our environment without what systemd passes descriptors by,
+ * and with no signal blocked. Where it cannot be executed a server follows as after an upgrade
+ * that failed. Returns -ESRCH where the supervisor is killed before, with nothing changed; -E2BIG:
+ * the words of argv, with their NULs, do not fit HF_KEEPER_WORDS_MAX; -EOPNOTSUPP.
+ */
+#define HF_KEEPER_WORDS_MAX 16384
+int hf_keeper_become(struct hf_keeper *keeper, const char *const *argv);
 
 /*
  * The supervisor is dead: takes its place, with the same program. FD_CLOEXEC as

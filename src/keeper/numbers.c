@@ -14,7 +14,7 @@
  *
  *   0, 1, 2         as the program was started with them, /dev/null where closed
  *   3 ...           what systemd passed, LISTEN_FDS of them; nearly always none
- *   the next five   the keeper's own (enum hf_keeper_number)
+ *   the next six    the keeper's own (enum hf_keeper_number)
  *   up to 63        /dev/null, to have the numbers
  *   behind          the program's
  *
@@ -24,7 +24,7 @@
  * a filesystem that hangs would hang). The kernel cuts between words of its bitmap of
  * numbers only; what is behind the cut and in the same word would be copied, and closed. That
  * is why the rest of the word is filled. Where who started us left something open
- * at these numbers, ours are the next five that are free: what is not ours is
+ * at these numbers, ours are the next six that are free: what is not ours is
  * not closed.
  */
 
@@ -178,6 +178,10 @@ int hf_keeper_numbers_fill(const struct hf_keeper *keeper, struct hf_error *err)
         r = fill_results(keeper);
         if (r < 0)
                 return hf_error_sys(err, -r, "cannot make a pair of sockets");
+        fd = hf_keeper_watchdog_socket(keeper);
+        r = fd < 0 ? fd : hf_keeper_numbers_place(fd, hf_keeper_fd(keeper, HF_KEEPER_FD_NOTIFY));
+        if (r < 0)
+                return hf_error_sys(err, -r, "cannot open a socket");
         r = fill_word(keeper);
         return r < 0 ? hf_error_sys(err, -r, "cannot open /dev/null") : 0;
 }

@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #define MODULE "keeper.signals"
 
@@ -44,19 +46,31 @@ static void forget_probe(struct hf_keeper_signals *signals)
         signals->probe_limit = sd_event_source_disable_unref(signals->probe_limit);
 }
 
+static int part(struct hf_keeper_signals *signals)
+{
+        return signals->ops->part ? signals->ops->part(signals->data) : 0;
+}
+
 /* The program at our path has said yes or no, or takes too long. */
 static int end_probe(struct hf_keeper_signals *signals)
 {
         struct hf_error error;
+        int r;
 
         forget_probe(signals);
         if (hf_keeper_probe_end(signals->keeper, &error) < 0) {
                 hf_log(HF_LOG_ERROR, MODULE, "serving on as before: %s", error.text);
                 return 0;
         }
+        r = part(signals);
+        if (r < 0) {
+                hf_log(HF_LOG_ERROR, MODULE,
+                       "serving on as before: a process waits for a filesystem with descriptors of "
+                       "ours: %s",
+                       strerrordesc_np(-r));
+                return 0;
+        }
         hf_log(HF_LOG_INFO, MODULE, "becoming the program that is installed now");
-        if (signals->ops->part)
-                signals->ops->part(signals->data);
         signals->ops->leave(signals->data, true);
         hf_keeper_upgrade(signals->keeper);
 }
@@ -120,9 +134,12 @@ static int take_place(struct hf_keeper_signals *signals)
 {
         int r;
 
-        signals->ops->leave(signals->data, true);
-        r = hf_keeper_inherit(signals->keeper);
-        signals->ops->leave(signals->data, false);
+        r = part(signals);
+        if (r >= 0) {
+                signals->ops->leave(signals->data, true);
+                r = hf_keeper_inherit(signals->keeper);
+                signals->ops->leave(signals->data, false);
+        }
         if (!signals->succession)
                 hf_log(HF_LOG_ERROR, MODULE,
                        "cannot take the supervisor's place: %s; serving on and trying again, but "
@@ -147,9 +164,33 @@ static int on_supervisor_ended(sd_event_source *source, int fd, uint32_t revents
         (void)fd;
         (void)revents;
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        /* At once: systemd is about to find its service without a main process. */
+        (void)sd_notifyf(0, "MAINPID=%d", (int)getpid());
         hf_log(HF_LOG_WARNING, MODULE, "the supervisor was killed; taking its place");
         (void)take_place(data);
         return 0;
+}
+
+static int on_beat(sd_event_source *source, uint64_t usec, void *data)
+{
+        struct hf_keeper_signals *signals = data;
+
+        (void)usec;
+        hf_keeper_beat(signals->keeper);
+        (void)sd_event_source_set_time_relative(source, hf_keeper_beat_usec(signals->keeper));
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* The loop says that it turns, where somebody wants to know. */
+static int begin_beating(struct hf_keeper_signals *signals)
+{
+        uint64_t usec = hf_keeper_beat_usec(signals->keeper);
+
+        if (!usec)
+                return 0;
+        hf_keeper_beat(signals->keeper);
+        return sd_event_add_time_relative(signals->event, NULL, CLOCK_MONOTONIC, usec, usec / 4,
+                                          on_beat, signals);
 }
 
 static int watch_supervisor(struct hf_keeper_signals *signals)
@@ -183,5 +224,7 @@ int hf_keeper_handle_signals(struct hf_keeper_signals *signals, struct hf_error 
                                         handlers[i].handler, signals);
         if (r >= 0)
                 r = watch_supervisor(signals);
+        if (r >= 0)
+                r = begin_beating(signals);
         return r < 0 ? hf_error_sys(err, -r, "cannot set up signals") : 0;
 }

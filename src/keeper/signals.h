@@ -14,9 +14,11 @@
 struct hf_keeper_signal_ops {
         /* Reads the configuration again. What is wrong with it changes nothing. */
         int (*reload)(void *data, struct hf_error *err);
-        /* Before another program is executed: what only this server can bring to its end. May be
-         * NULL. */
-        void (*part)(void *data);
+        /*
+         * Before another program is executed, here or by the supervisor: what only this server can
+         * bring to its end. A negative errno: not now. May be NULL.
+         */
+        int (*part)(void *data);
         /* All that the area tells of stays open in another program (stays), or does not. */
         void (*leave)(void *data, bool stays);
 };

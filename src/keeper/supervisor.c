@@ -20,6 +20,7 @@
  *   was told to stop at its begin, and was
  *   ended by a signal before it was ready     the end, as a failure
  *   was ended by a signal otherwise           another server
+ *   does not move (watchdog.c)                it is killed, then as above
  *
  * It has to stay as it was when the program was started, since each server is a
  * copy of it: no memory is asked for, nothing is opened, no library is called.
@@ -50,9 +51,11 @@ static const int passed_on[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1};
 
 struct supervisor {
         struct hf_keeper *keeper;
-        pid_t server;      /* 0: there is none */
-        int status;        /* how it ended */
-        int failures;      /* in a row */
+        pid_t server; /* 0: there is none */
+        int status;   /* how it ended */
+        int failures; /* in a row */
+        bool hung;    /* so it was killed by us */
+        struct hf_keeper_watch watch;
         bool told_to_stop; /* the server, at its begin */
         sigset_t signals;
 };
@@ -116,7 +119,7 @@ static void take_signal(struct supervisor *s, int number)
                 return;
         if (number == SIGNAL_COMMAND) {
                 /* It waits for its end, so that one of us lives at any time. */
-                if (s->server && header->command == HF_KEEPER_DO_UPGRADE)
+                if (s->server && hf_keeper_goes(header))
                         (void)kill(s->server, SIGKILL);
                 return;
         }
@@ -159,13 +162,28 @@ static int make_server(struct supervisor *s)
         return 0;
 }
 
+/* The next signal, or what is not above 0 when it is time to look after the server. */
+static int await_signal(const struct supervisor *s)
+{
+        uint64_t interval = hf_keeper_watchdog_interval(s->keeper);
+        struct timespec time = {.tv_sec = (time_t)(interval / 1000000000),
+                                .tv_nsec = (long)(interval % 1000000000)};
+
+        return interval ? sigtimedwait(&s->signals, NULL, &time) : sigwaitinfo(&s->signals, NULL);
+}
+
 static void wait_for_server(struct supervisor *s)
 {
+        s->hung = false;
         while (!reap(s)) {
-                int number = sigwaitinfo(&s->signals, NULL);
+                int number = await_signal(s);
 
                 if (number > 0)
                         take_signal(s, number);
+                if (s->server && hf_keeper_watchdog_look(s->keeper, &s->watch)) {
+                        s->hung = true;
+                        (void)kill(s->server, SIGKILL);
+                }
         }
 }
 
@@ -205,7 +223,7 @@ static bool is_over(const struct supervisor *s)
 {
         const struct hf_keeper_header *header = s->keeper->header;
 
-        if (header->command == HF_KEEPER_DO_UPGRADE)
+        if (hf_keeper_goes(header))
                 return false;
         return WIFEXITED(s->status) || header->command == HF_KEEPER_DO_END ||
                (s->told_to_stop && !header->ready_at);
@@ -217,8 +235,11 @@ static void prepare_next(struct supervisor *s)
 
         keeper->upgrade_error = 0;
         keeper->last_status = s->status;
-        if (keeper->header->command == HF_KEEPER_DO_UPGRADE) {
-                keeper->upgrade_error = -hf_keeper_execute(keeper);
+        keeper->last_hung = s->hung;
+        if (hf_keeper_goes(keeper->header)) {
+                keeper->upgrade_error = -(keeper->header->command == HF_KEEPER_DO_UPGRADE
+                                                  ? hf_keeper_execute(keeper)
+                                                  : hf_keeper_execute_other(keeper));
                 keeper->last_status = 0;
                 keeper->header->command = HF_KEEPER_GO_ON;
                 hf_keeper_numbers_forget_program(keeper);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/syscall.h>
 
@@ -34,6 +35,9 @@
 
 /* How long to wait before trying again what has to succeed. */
 #define RETRY_MS 100
+
+/* Words of what is executed in our place. */
+#define WORDS_MAX 30
 
 /* What a successor needs: the area, and what workers have sent and will send. */
 static void keep_area(const struct hf_keeper *keeper, bool keep)
@@ -79,17 +83,93 @@ int hf_keeper_inherit(struct hf_keeper *keeper)
         return r;
 }
 
-_Noreturn void hf_keeper_upgrade(struct hf_keeper *keeper)
+/* Says what is to become of this server and its supervisor; returns when that one is dead. */
+static void ask_supervisor(struct hf_keeper *keeper, enum hf_keeper_command command)
 {
         struct pollfd supervisor = {.fd = hf_keeper_supervisor_fd(keeper), .events = POLLIN};
 
-        /* Nobody to become it. Not reached by who asked hf_keeper_probe_begin first. */
-        if (!keeper->supervised)
-                _exit(EXIT_FAILURE);
-        keeper->header->command = HF_KEEPER_DO_UPGRADE;
+        keeper->header->command = command;
         (void)pidfd_send_signal(supervisor.fd, SIGUSR2, NULL, 0);
         while (poll(&supervisor, 1, -1) < 0)
                 ;
+}
+
+/* What systemd passed is open, or not, by other numbers now. */
+static bool is_passed_on(const char *variable)
+{
+        return strncmp(variable, "LISTEN_", strlen("LISTEN_")) != 0;
+}
+
+/* Whether we were told to stop, which comes first. */
+static bool is_told_to_stop(void)
+{
+        sigset_t pending;
+
+        return sigpending(&pending) == 0 &&
+               (sigismember(&pending, SIGTERM) > 0 || sigismember(&pending, SIGINT) > 0 ||
+                sigismember(&pending, SIGQUIT) > 0);
+}
+
+/* As they are in who executes, and in us who only wait for them. */
+static void set_signals(bool leaves)
+{
+        static const int numbers[] = {SIGHUP, SIGUSR1, SIGUSR2};
+
+        /* One of these that is on its way would be the end of a program that has just begun. */
+        for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+                (void)signal(numbers[i], leaves ? SIG_IGN : SIG_DFL);
+}
+
+/* In the supervisor, which asks for no memory. */
+int hf_keeper_execute_other(struct hf_keeper *keeper)
+{
+        char *argv[WORDS_MAX + 1], *word = keeper->header->words;
+        size_t n = 0, n_env = 1;
+        sigset_t none, before;
+        int r;
+
+        if (is_told_to_stop())
+                return -EINTR;
+        for (; n < WORDS_MAX && *word; word += strlen(word) + 1)
+                argv[n++] = word;
+        argv[n] = NULL;
+        for (char **from = keeper->env + 1; *from; from++)
+                if (is_passed_on(*from))
+                        keeper->env[n_env++] = *from;
+        keeper->env[n_env] = NULL;
+        (void)sigemptyset(&none);
+        set_signals(true);
+        (void)sigprocmask(SIG_SETMASK, &none, &before);
+        (void)execve(argv[0] ? argv[0] : "", argv, keeper->env + 1);
+        r = -errno;
+        (void)sigprocmask(SIG_SETMASK, &before, NULL);
+        set_signals(false);
+        return r;
+}
+
+int hf_keeper_become(struct hf_keeper *keeper, const char *const *argv)
+{
+        char *at = keeper->header->words, *end = at + sizeof(keeper->header->words) - 1;
+
+        if (!keeper->supervised)
+                return -EOPNOTSUPP;
+        for (size_t i = 0; argv[i]; i++) {
+                if (i == WORDS_MAX || strlen(argv[i]) >= (size_t)(end - at))
+                        return -E2BIG;
+                at = stpcpy(at, argv[i]) + 1;
+        }
+        *at = '\0';
+        ask_supervisor(keeper, HF_KEEPER_DO_BECOME);
+        keeper->header->command = HF_KEEPER_GO_ON;
+        return -ESRCH;
+}
+
+_Noreturn void hf_keeper_upgrade(struct hf_keeper *keeper)
+{
+        /* Nobody to become it. Not reached by who asked hf_keeper_probe_begin first. */
+        if (!keeper->supervised)
+                _exit(EXIT_FAILURE);
+        ask_supervisor(keeper, HF_KEEPER_DO_UPGRADE);
         for (;;) {
                 (void)hf_keeper_inherit(keeper);
                 (void)poll(NULL, 0, RETRY_MS);

@@ -384,7 +384,8 @@ static void rebuild_lock(struct rebuild *b, uint32_t index)
         if (lock->thing.kind != HF_THING_NONE)
                 lock->flags &= ~(uint32_t)HF_LOCK_SEARCHED;
         lock->flags &= HF_LOCK_SHARED | HF_LOCK_AUTOCREATE | HF_LOCK_SEARCHED | HF_LOCK_RELEASING |
-                       HF_LOCK_DUPLICATED | HF_LOCK_UNSAFE | UINT32_MAX << HF_LOCK_LOT_SHIFT;
+                       HF_LOCK_DUPLICATED | HF_LOCK_UNSAFE | HF_LOCK_POSIX |
+                       UINT32_MAX << HF_LOCK_LOT_SHIFT;
         if (lock->file.kind == HF_THING_METADATA)
                 lock->flags |= HF_LOCK_METADATA;
         lock->next_thing = 0;

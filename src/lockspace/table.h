@@ -70,6 +70,7 @@ enum hf_table_lock_flags {
         HF_LOCK_DOUBTED = 1U << 5,    /* its lease may have run out; to be looked at */
         HF_LOCK_LOST = 1U << 6,       /* it did, and another host may have had it since */
         HF_LOCK_METADATA = 1U << 7,   /* of no file's content: fd is -1, no name leads to it */
+        HF_LOCK_POSIX = 1U << 8,      /* a POSIX lock, as virtlockd had it (daemon/takeover.h) */
 };
 
 /* What is not known to be held any more: it is neither had again nor shared, and no file goes

@@ -426,21 +426,28 @@ def turns(command, disk, mark, n):
                                  text=True, stdin=-3, stdout=-1)
 
 
+ROUNDS = 12
+
+
 def test_cleanups_in_the_midst_of_starts_never_give_a_disk_twice(hosts, alpha, beta):
     disk = hosts.disk()
     mark = os.path.join(hosts.folder, "mark")
-    starters = [turns(command, disk, mark, 25) for command in (alpha, beta)]
-    cleanups = 0
-    while any(starter.poll() is None for starter in starters):
-        answer = alpha("sanlock", "cleanup", "--older-than=0", "--json")
-        assert answer.returncode in (OK, HELD), answer
-        told = outcomes(answer) if answer.returncode == OK else {}
-        cleanups += told.get(sanlock.key_of(disk)) == "removed"
-    statuses = []
-    for starter in starters:
-        said = starter.communicate(timeout=30)[0]
-        statuses += [int(line.split()[1]) for line in said.splitlines()
+    statuses, cleanups = [], 0
+    # Whether a cleanup meets a lease that is free is for the scheduler to say.
+    for _ in range(ROUNDS):
+        if cleanups:
+            break
+        starters = [turns(command, disk, mark, 25) for command in (alpha, beta)]
+        while any(starter.poll() is None for starter in starters):
+            answer = alpha("sanlock", "cleanup", "--older-than=0", "--json")
+            assert answer.returncode in (OK, HELD), answer
+            told = outcomes(answer) if answer.returncode == OK else {}
+            cleanups += told.get(sanlock.key_of(disk)) == "removed"
+        for starter in starters:
+            said = starter.communicate(timeout=30)[0]
+            found = [int(line.split()[1]) for line in said.splitlines()
                      if line.startswith("status ")]
-        assert set(statuses) <= {OK, HELD}, said
-    assert len(statuses) == 50 and OK in statuses
+            assert len(found) == 25 and set(found) <= {OK, HELD}, said
+            statuses += found
+    assert OK in statuses
     assert cleanups > 0, "no cleanup met a lease that was free"

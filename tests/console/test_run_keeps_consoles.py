@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """`holdfast run` with a real QEMU: its terminals are found, and belong to the console daemon."""
 
+import concurrent.futures
 import glob
 import os
 import re
@@ -105,6 +106,17 @@ def test_a_break_reaches_the_guest(run, consoled):
         for number in (1, 2):
             client.act(wire.BREAK)
             client.read_until(b"break %03d" % number)
+
+
+def test_breaks_that_are_asked_for_at_once_are_all_sent(run, consoled):
+    run()
+    held(consoled, "serial0")
+    with wire.Client(consoled.socket, vm="web1") as client:
+        client.wake()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for asked in [pool.submit(client.act, wire.BREAK) for _ in range(4)]:
+                asked.result()
+        client.read_until(b"break 00")
 
 
 def test_a_break_that_the_monitor_does_not_send_is_an_error(run, consoled, folder):

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from hftest import wire
+from hftest.daemons import read_pid
 from hftest.fdstore import launcher
 from hftest.processes import until
 from hftest.wire import Owner
@@ -58,6 +59,7 @@ def test_sockets_without_names_are_known_by_their_paths(activated, folder):
     daemon = activated([lock, admin], [])
     assert works(lock)
     assert daemon.alive
+    assert read_pid(daemon.pidfile) == daemon.pid, "who listens there is itself"
 
 
 def test_the_lock_socket_alone_is_enough(activated, folder):
@@ -75,6 +77,7 @@ def test_sockets_of_our_own_are_made_where_only_virtlockds_are_handed_over(activ
     assert works(daemon.own_socket)
     with wire.Connection(daemon.own_socket_ro) as client:
         assert client.ping().ok
+    assert read_pid(daemon.pidfile) == daemon.pid, "it is in virtlockd's place"
     assert not os.path.exists(daemon.admin_socket), "which of virtlockd's are served is systemd's"
     daemon.stop()
     assert not os.path.exists(daemon.own_socket)
@@ -86,6 +89,7 @@ def test_one_of_our_own_sockets_may_be_handed_over_and_the_other_be_made(activat
     assert works(own)
     with wire.Connection(daemon.own_socket_ro) as client:
         assert client.ping().ok
+    assert read_pid(daemon.pidfile) is None, "a stock virtlockd may be started beside it"
 
 
 def test_a_client_that_came_before_the_daemon_is_served(activated, folder, holdfastd):

@@ -16,6 +16,7 @@ static const struct payload_decoder decoders[] = {
         PAYLOAD(hf_holdfast_acquire_set_args), PAYLOAD(hf_holdfast_acquire_set_ret),
         PAYLOAD(hf_holdfast_waiting),          PAYLOAD(hf_holdfast_release_set_args),
         PAYLOAD(hf_holdfast_list_waiters_ret), PAYLOAD(hf_holdfast_client_args),
+        PAYLOAD(hf_holdfast_leave_args),
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

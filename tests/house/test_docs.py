@@ -37,6 +37,7 @@ PAGES = {
     'holdfast-console.1': OPTIONS,
     'holdfast-consoled.8': OPTIONS,
     'holdfast-pr.1': OPTIONS,
+    'holdfast-adopt.8': OPTIONS,
     'holdfastd.conf.5': ['Va log_level'],
     'holdfast.conf.5': ['Va lock_manager'],
     'pr-policy.conf.5': ['Va log_level'],
@@ -57,6 +58,8 @@ TABLES = {
     'data/augeas/holdfast_pr_policy.aug': 'let entry = setting "log_level" number\n',
     'data/augeas/holdfast.aug': 'let entry = setting "lock_manager" text\n',
 }
+LIBRARY = 'src/client/libholdfast.map'
+LIBRARY_PAGE = 'docs/man/libholdfast.3'
 
 
 @pytest.fixture
@@ -80,6 +83,10 @@ def tree(tmp_path):
         (tmp_path / name).write_text(text)
     for name, items in PAGES.items():
         write_page(tmp_path, name, items)
+    (tmp_path / LIBRARY).write_text('X {\n        global:\n                holdfast_one;\n};\n')
+    write_page(tmp_path, 'libholdfast.3', ['Ar one'])
+    with open(tmp_path / LIBRARY_PAGE, 'a', encoding='ascii') as page:
+        page.write('.Pp\n.Fn holdfast_one void\n')
     return tmp_path
 
 
@@ -119,6 +126,13 @@ def test_an_option_without_a_line_in_help_is_told(tree):
     status, said = check(tree)
     assert status == 1
     assert 'holdfast run: --help does not tell of --name' in said
+
+
+def test_a_function_of_the_library_without_a_line_is_told_and_back(tree):
+    (tree / LIBRARY).write_text((tree / LIBRARY).read_text().replace('_one', '_two'))
+    status, said = check(tree)
+    assert status == 1
+    assert 'does not tell of holdfast_two' in said and 'holdfast_one is no function' in said
 
 
 def test_a_setting_without_a_line_in_the_page_is_told_and_back(tree):

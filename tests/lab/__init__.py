@@ -42,6 +42,10 @@ Guest: await_event(), tell(), kill(), finish(). What a job leaves running goes w
 - inside/iscsi.py: a SCSI disk by several iSCSI initiators.
 - inside/helpers.py: helpers of persistent reservations, QEMU's and ours.
 - inside/locks.py: VMs that ask for locks.
+- inside/systemd.py: units, where guests.run("x", systemd=True) has made systemd the first process
+  of the guest. Nothing that the machine outside has enabled runs there.
+- inside/installed.py, inside/libvirt.py: all that is built, and a stock libvirtd, at their places.
+- inside/watch.py: how long a file is free.
 - inside/vmm.py: a real QEMU without rights, and the driver of its SCSI adapter.
 
 This package is imported within guests, too: no pytest outside of conftest.py and test_*.py.

@@ -39,15 +39,17 @@ class Guests:
         self.nursery = processes.Nursery()
         self.count = 0
 
-    def start(self, job, arguments=None, nets=(), words=""):
+    def start(self, job, arguments=None, nets=(), words="", systemd=False):
         """A guest with a job that goes on while the test does something else."""
         self.count += 1
         folder = os.path.join(self.folder, f"{self.count}-{job}")
-        return guest.Guest(self.machine, self.nursery, folder, job, arguments, nets, words)
+        return guest.Guest(self.machine, self.nursery, folder, job, arguments, nets, words,
+                           systemd)
 
-    def run(self, job, arguments=None, timeout=guest.JOB_DEADLINE, words=""):
+    def run(self, job, arguments=None, timeout=guest.JOB_DEADLINE, words="",
+            systemd=False):
         """A guest with a job, to its end. Prints the time line and gives the Result."""
-        result = self.start(job, arguments, words=words).finish(timeout)
+        result = self.start(job, arguments, words=words, systemd=systemd).finish(timeout)
         print(f"{TIME_LINE}{job}:\n{result.timeline()}")
         return result
 

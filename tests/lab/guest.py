@@ -25,8 +25,40 @@ TESTS = os.path.dirname(HERE)
 # What has to be there before the machine outside can be seen; a job loads the rest by modprobe.
 MODULES = ("virtio_pci", "9p", "9pnet_virtio", "overlay")
 # mitigations and nokaslr: an emulated processor needs no protection, and starts sooner.
+# no_timer_check: the kernel gives the timer some ticks to prove itself, which an emulated one on a
+# busy machine may miss; it panics then.
 KERNEL_WORDS = ("console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable "
-                "random.trust_cpu=on")
+                "no_timer_check random.trust_cpu=on")
+# Nothing of the machine outside is mounted or asked for; the lab's own target is all there is.
+SYSTEMD_WORDS = ("systemd.unit=lab.target fstab=no systemd.gpt_auto=no systemd.firstboot=off "
+                 "systemd.show_status=0")
+SYSTEMD = "/lib/systemd/systemd"
+UNITS = {
+    "lab.target": """\
+[Unit]
+Description=One job of a lab
+Requires=basic.target
+After=basic.target
+Wants=lab-job.service
+AllowIsolate=yes
+""",
+    "lab-job.service": """\
+[Unit]
+Description=The job
+[Service]
+ExecStart=/bin/sh /run/lab/start
+KillMode=process
+OOMScoreAdjust=-500
+""",
+}
+# What basic.target starts of the machine outside, and what only costs time in a guest.
+MASKED = ("systemd-udevd.service", "systemd-udevd-control.socket", "systemd-udevd-kernel.socket",
+          "systemd-udev-trigger.service", "systemd-hwdb-update.service", "ldconfig.service",
+          "systemd-timesyncd.service", "systemd-remount-fs.service", "systemd-random-seed.service",
+          "systemd-update-utmp.service", "systemd-journal-catalog-update.service",
+          "systemd-update-done.service", "systemd-machine-id-commit.service",
+          "systemd-binfmt.service", "systemd-pstore.service", "timers.target", "swap.target",
+          "proc-sys-fs-binfmt_misc.automount")
 MEMORY_MIB = 768
 # From start to result, for a job that says nothing else: several times what the longest takes on
 # a machine that does something else as well.
@@ -151,16 +183,20 @@ def wire(path):
 
 class Guest:
     """One guest with one job; `arguments` are for the job, `nets` are ends of wires, `words` more
-    of the kernel's command line."""
+    of the kernel's command line. systemd: its first process is systemd, whose only unit of ours
+    is the job."""
 
-    def __init__(self, machine, nursery, folder, job, arguments=None, nets=(), words=""):
+    def __init__(self, machine, nursery, folder, job, arguments=None, nets=(), words="",
+                 systemd=False):
         self.name, self.folder = job, folder
-        self.words = f"{KERNEL_WORDS} {words}".strip()
+        self.words = f"{KERNEL_WORDS} {SYSTEMD_WORDS if systemd else ''} {words}".strip()
         os.makedirs(folder)
         self.share = os.path.join(folder, "share")
         os.makedirs(self.share)
         self.console = os.path.join(folder, "console")
         self.write_job(job, arguments or {})
+        if systemd:
+            self.write_units()
         self.begin = time.monotonic()
         self.qemu = nursery.spawn(self.command(machine, nets), stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -180,6 +216,17 @@ class Guest:
                       f"/usr/bin/env -i {' '.join(words)} /usr/bin/python3 -B -m lab.inside.main "
                       f"'{job}' >output 2>&1\n"
                       f"echo $? >status.new\nmv status.new status\n")
+
+    def write_units(self):
+        """What init makes the whole of /etc/systemd/system."""
+        program(SYSTEMD)
+        folder = os.path.join(self.share, "units")
+        os.makedirs(folder)
+        for name, text in UNITS.items():
+            with open(os.path.join(folder, name), "w", encoding="ascii") as out:
+                out.write(text)
+        for name in MASKED:
+            os.symlink("/dev/null", os.path.join(folder, name))
 
     def command(self, machine, nets):
         share = ("-fsdev", f"local,id=job,path={self.share},security_model=none,multidevs=remap",

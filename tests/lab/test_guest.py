@@ -53,3 +53,11 @@ def test_a_host_that_joins_cuts_no_other_one_off_from_the_server(guests):
     joined = guests.run("joining")
     joined.proves("a host reaches the server")
     joined.proves("it still does when another host has joined")
+
+
+@pytest.mark.timeout(2 * guest.TEST_LIMIT)
+def test_a_guest_may_have_systemd_as_its_first_process_and_no_service_of_this_machine(guests):
+    first = guests.run("first_systemd", timeout=2 * guest.JOB_DEADLINE, systemd=True)
+    first.proves("systemd is the first process")
+    first.proves("units can be started and stopped")
+    first.proves("nothing that the machine outside has enabled is running")

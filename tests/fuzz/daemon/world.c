@@ -8,6 +8,7 @@
 #include "storage/behind.h"
 #include "storage/duplicate.h"
 #include "storage/mounts.h"
+#include "storage/posix-lock.h"
 #include "storage/record.h"
 #include "storage/resource.h"
 #include "storage/users.h"
@@ -139,6 +140,31 @@ int hf_resource_prove(int fd, bool shared)
         (void)fd;
         (void)shared;
         return -EAGAIN;
+}
+
+/* Of a virtlockd there was none before. */
+int hf_posix_lock_of(int fd, enum hf_posix_lock *ret)
+{
+        (void)fd;
+        *ret = HF_POSIX_NONE;
+        return 0;
+}
+
+int hf_posix_prove(int fd, bool shared)
+{
+        return hf_resource_prove(fd, shared);
+}
+
+int hf_posix_to_ofd(int fd, bool shared)
+{
+        return hf_resource_prove(fd, shared);
+}
+
+void hf_posix_give(int fd, const char *unlink_path)
+{
+        (void)fd;
+        (void)unlink_path;
+        FUZZ_PROMISE(false);
 }
 
 int hf_duplicate_fetch(pid_t pid, int pidfd, const struct hf_thing *thing, bool shared, bool *lost,

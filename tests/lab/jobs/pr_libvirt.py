@@ -5,24 +5,13 @@ qemu.conf names, and ours is that."""
 import glob
 import json
 import os
-import subprocess
 
 from hftest import prhelper, processes
 from hftest.prhelper import GOOD, READ_KEYS, REGISTER_AND_IGNORE
 from lab.inside import disks
-from lab.inside.machine import run as command
+from lab.inside.libvirt import QEMU_CONF, start_libvirtd, virsh
 from lab.inside.report import until
 
-# No users, labels, cgroups and namespaces of its own, none of which is our subject.
-QEMU_CONF = f"""\
-pr_helper = "{prhelper.OURS}"
-security_driver = "none"
-user = "root"
-group = "root"
-cgroup_controllers = []
-namespaces = []
-stdio_handler = "file"
-"""
 DOMAIN = """\
 <domain type='qemu'><name>vm</name><memory unit='MiB'>16</memory>
 <os><type arch='x86_64' machine='pc'>hvm</type></os>
@@ -33,23 +22,7 @@ DOMAIN = """\
 <source dev='{node}'><reservations managed='yes'/></source><target dev='sda' bus='scsi'/></disk>
 </devices></domain>
 """
-LIBVIRTD_CONF = 'auth_unix_rw = "none"\nauth_unix_ro = "none"\n'
 SOCKETS = "/var/lib/libvirt/qemu/*/pr-helper0.sock"
-
-
-def virsh(*words):
-    return command("virsh", "-q", "-c", "qemu:///system", *words)
-
-
-def start_libvirtd(nursery):
-    """On its default paths: this guest is nobody else's. It looks at no QEMU but the one."""
-    for name, text in (("qemu.conf", QEMU_CONF), ("libvirtd.conf", LIBVIRTD_CONF)):
-        with open(f"/etc/libvirt/{name}", "w", encoding="ascii") as out:
-            out.write(text)
-    with open("/run/libvirtd.log", "wb") as log:
-        nursery.spawn(["libvirtd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    until(lambda: subprocess.run(["virsh", "-q", "-c", "qemu:///system", "list"], check=False,
-                                 capture_output=True).returncode == 0, "libvirtd answers", 60)
 
 
 def helper_processes():
@@ -76,7 +49,7 @@ def run(report):
     nursery = processes.Nursery()
     disks.setup()
     node, = disks.Disk("c0ffee11-libvirt").nodes
-    start_libvirtd(nursery)
+    start_libvirtd(nursery, f'pr_helper = "{prhelper.OURS}"\n{QEMU_CONF}')
     report.event("libvirtd answers")
     with open("/run/vm.xml", "w", encoding="ascii") as out:
         out.write(DOMAIN.format(node=node))

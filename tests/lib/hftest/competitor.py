@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Somebody who wants every disk, all the time: run as a program it tries to lock byte 0 of each
-file, by turns as POSIX and as OFD lock, gives back what it gets, and counts.
+file, by turns as POSIX and as OFD lock, gives back what it gets, and counts. After "--shared" it
+wants to share them.
 
 Told "count" it prints how often it tried and which files it got; it ends with its input.
 """
@@ -23,6 +24,9 @@ def flock(kind):
 
 
 def main(paths):
+    mode = fcntl.F_WRLCK
+    if paths[0] == "--shared":
+        mode, paths = fcntl.F_RDLCK, paths[1:]
     # One descriptor each: the second one's close would give a POSIX lock back.
     fds = [os.open(path, os.O_RDWR) for path in paths]
     tries, got = 0, collections.Counter()
@@ -32,7 +36,7 @@ def main(paths):
             for command in (fcntl.F_SETLK, F_OFD_SETLK):
                 tries += 1
                 try:
-                    fcntl.fcntl(fd, command, flock(fcntl.F_WRLCK))
+                    fcntl.fcntl(fd, command, flock(mode))
                 except (BlockingIOError, PermissionError):
                     continue
                 got[path] += 1
@@ -45,9 +49,11 @@ def main(paths):
 
 
 class Competitor:
-    def __init__(self, nursery, paths):
-        self.child = nursery.spawn([sys.executable, "-I", "-S", os.path.abspath(__file__), *paths],
-                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, nursery, paths, shared=False):
+        how = ["--shared"] if shared else []
+        self.child = nursery.spawn(
+            [sys.executable, "-I", "-S", os.path.abspath(__file__), *how, *paths],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.child.stdout.readline() == "ready\n"
 
     def count(self):
