@@ -17,6 +17,8 @@ import urllib.request
 
 from hftest.processes import children, until
 
+from .inside.installed import OTHER_VERSION
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 # For what is built, downloaded or installed, on a machine that does something else as well.
 DEADLINE = 900
@@ -35,13 +37,21 @@ BOOKS = re.compile(r"^/(var/(lib/(dpkg|apt|systemd/deb-systemd-helper-masked)|ca
                    r"|log/(apt|dpkg|alternatives))|etc/ld\.so\.cache|debs|tmp|root|srv|proc|run|dev|sys)\b")
 
 
+def why_not_built(tools=("dpkg-buildpackage", "dh")):
+    """What is missing here to make packages; None if nothing is."""
+    for tool in tools:
+        if not shutil.which(tool):
+            return f"{tool} is not installed"
+    return None
+
+
 def why_not():
     """What is missing here to make packages and a Debian for them; None if nothing is."""
     if os.geteuid() != 0:
         return "only root can make a Debian in a folder"
-    for tool in ("dpkg-buildpackage", "dh", "debootstrap", "lintian", "rpmbuild"):
-        if not shutil.which(tool):
-            return f"{tool} is not installed"
+    missing = why_not_built(("dpkg-buildpackage", "dh", "debootstrap", "lintian", "rpmbuild"))
+    if missing:
+        return missing
     if not archive():
         return f"apt is told of no archive with {suite()}"
     try:
@@ -129,6 +139,28 @@ def repack(built, out, suffix, change=None):
         run("dpkg-deb", "-Znone", "-b", str(tree), str(out / f"{name}.deb"))
         shutil.rmtree(tree)
     return packages(out)
+
+
+def other_version(name, tree):
+    """A version of the daemon with another version of the state."""
+    if name == "holdfast":
+        program = tree / "usr/sbin/holdfastd"
+        program.write_text(OTHER_VERSION)
+
+
+def for_guest(nursery, folder):
+    """What inside/installed.py installs packages from; {} where none can be made."""
+    if why_not_built():
+        return {}
+    folder = pathlib.Path(folder)
+    first = folder / "first"
+    first.mkdir()
+    await_end(begin_build(nursery, "deb", first))
+    built = packages(first)
+    made = {"first": built, "later": repack(built, folder / "later", "+1"),
+            "other": repack(built, folder / "other", "+2", other_version),
+            "repaired": repack(built, folder / "repaired", "+3")}
+    return {"packages": {which: [str(path) for path in found] for which, found in made.items()}}
 
 
 class Root:

@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""holdfastd as a service of a real systemd: whatever is done to the service, VMs run on, locked."""
+"""holdfastd, from its packages, as a service of a real systemd: whatever is done to the service,
+VMs run on, locked."""
+
+import os
 
 import pytest
 
+from . import packages
 from .guest import TEST_LIMIT
 
 TIMEOUT = 900
-pytestmark = pytest.mark.timeout(TEST_LIMIT + TIMEOUT)
+pytestmark = pytest.mark.timeout(TEST_LIMIT + TIMEOUT + packages.DEADLINE)
 
 
 @pytest.fixture(scope="module")
 def lab(guests):
-    result = guests.run("units", timeout=TIMEOUT, systemd=True)
+    folder = os.path.join(guests.folder, "packages")
+    os.mkdir(folder)
+    arguments = packages.for_guest(guests.nursery, folder)
+    result = guests.run("units", arguments, timeout=TIMEOUT, systemd=True)
     for name, value in result.values.items():
         print(f"{name}: {value}")
     return result
@@ -71,3 +78,10 @@ def test_each_service_is_started_by_its_socket_within_its_sandbox(lab):
     lab.proves("the daemon of consoles answers")
     lab.proves("the helper of reservations is started by its socket")
     lab.proves("and may do in its sandbox what it has to")
+
+
+def test_the_packages_go_with_all_that_runs_of_them(lab):
+    if not lab.values["packaged"]:
+        pytest.skip("no packages are made on this machine: the programs came from the build")
+    lab.proves("removed, it leaves no daemon")
+    lab.proves("and no unit")

@@ -337,6 +337,9 @@ def test_a_command_whose_backend_cannot_be_had_is_aborted_and_not_unknown(ours, 
     fd = os.open(disk, os.O_RDWR)
     with helper.client() as client:
         (connection,) = helper.children
+        # Refused without a backend; from then on it waits for the next request.
+        with open(disk, "rb") as unwritable:
+            assert client.write(unwritable.fileno(), prhelper.REGISTER, 0, 0x77).why == "5/20/00"
         os.kill(connection, signal.SIGSTOP)
         client.send(prhelper.pr_in(prhelper.READ_KEYS), fd)
         helper.kill()

@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the build would install, at the places where it would be, in this guest alone."""
+"""The programs, installed in this guest alone: from the packages, or as the build would do it."""
 
 import json
 import os
 import shutil
 
 from hftest import daemons
+
+from .machine import run
+from .systemd import systemctl
+
+# dpkg reads all that it knows of the machine outside, file by file.
+DEADLINE = 300
+# What a program says that knows another version of the state.
+OTHER_VERSION = '#!/bin/sh\ncase "$*" in *--probe-state*) exit 1 ;; esac\nexit 70\n'
 
 
 def install():
@@ -30,3 +38,76 @@ def install():
         names.setdefault(os.path.basename(path), path)
         names["/".join(path.split("/")[-2:])] = path
     return names
+
+
+class Built:
+    """From the build: for machines that make no packages."""
+
+    def __init__(self):
+        self.names = install()
+
+    def upgrade(self, unit):
+        self._replace()
+        systemctl("reload", unit)
+
+    def become_other_version(self, unit):
+        self._replace(OTHER_VERSION)
+        systemctl("reload", unit)
+
+    def repair(self):
+        self._replace()
+
+    def remove(self):
+        """Nothing keeps books of it."""
+
+    def _replace(self, text=None):
+        """Another program at the path of the daemon, as a package manager would put it there."""
+        path = self.names["holdfastd"]
+        new = f"{path}.new"
+        if text:
+            with open(new, "w", encoding="ascii") as out:
+                out.write(text)
+        else:
+            shutil.copy(os.path.join(daemons.BUILD, "src", "daemon", "holdfastd"), new)
+        os.chmod(new, 0o755)
+        os.rename(new, path)
+
+
+class Packaged:
+    """From Debian packages: {"first", "later", "other", "repaired": [path, ...]}, each of a higher
+    version than the one before."""
+
+    def __init__(self, packages):
+        self.packages = packages
+        # A machine that is only a room for tests starts no services; this one is a host.
+        if os.path.exists("/usr/sbin/policy-rc.d"):
+            os.unlink("/usr/sbin/policy-rc.d")
+        self._dpkg("first")
+        self.own = [os.path.basename(path).partition("_")[0] for path in packages["first"]]
+        self.names = {}
+        for path in run("dpkg", "-L", *self.own, timeout=DEADLINE).splitlines():
+            if os.path.isfile(path):
+                self.names.setdefault(os.path.basename(path), path)
+                self.names["/".join(path.split("/")[-2:])] = path
+
+    def upgrade(self, _unit):
+        """Its scripts do the rest."""
+        self._dpkg("later")
+
+    def become_other_version(self, _unit):
+        self._dpkg("other")
+
+    def repair(self):
+        self._dpkg("repaired")
+
+    def remove(self):
+        run("dpkg", "--no-triggers", "--purge", *self.own, timeout=DEADLINE)
+
+    def _dpkg(self, which):
+        # The index of all man pages is not made anew for ours, in an emulated machine.
+        run("dpkg", "--no-triggers", "-i", *self.packages[which], timeout=DEADLINE)
+
+
+def get(arguments):
+    """As the test that has started the guest says."""
+    return Packaged(arguments["packages"]) if arguments.get("packages") else Built()
