@@ -17,11 +17,11 @@ import urllib.request
 
 from hftest.processes import children, until
 
-from .inside.installed import OTHER_VERSION
-
 TOP = pathlib.Path(__file__).resolve().parents[2]
 # For what is built, downloaded or installed, on a machine that does something else as well.
 DEADLINE = 900
+# The packages of the lock daemon.
+DAEMON = ("holdfast", "libholdfast0")
 INSIDE = {"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
           "HOME": "/root", "LC_ALL": "C.UTF-8"}
 ROOM = """
@@ -141,26 +141,43 @@ def repack(built, out, suffix, change=None):
     return packages(out)
 
 
-def other_version(name, tree):
-    """A version of the daemon with another version of the state."""
-    if name == "holdfast":
-        program = tree / "usr/sbin/holdfastd"
-        program.write_text(OTHER_VERSION)
+# A program that knows another version of the state, and says so when it is asked.
+OTHER_VERSION = """
+#include <string.h>
+int main(int argc, char **argv)
+{
+        while (argc-- > 1)
+                if (strstr(argv[argc], "--probe-state"))
+                        return 1;
+        return 70;
+}
+"""
 
 
 def for_guest(nursery, folder):
-    """What inside/installed.py installs packages from; {} where none can be made."""
-    if why_not_built():
-        return {}
+    """What inside/installed.py installs: {"other": a daemon that knows another version of the
+    state}, and packages where such can be made."""
     folder = pathlib.Path(folder)
+    other = folder / "holdfastd"
+    subprocess.run(["cc", "-x", "c", "-o", str(other), "-"], input=OTHER_VERSION, text=True,
+                   check=True, timeout=DEADLINE)
+    if why_not_built():
+        return {"other": str(other)}
+
+    def other_version(name, tree):
+        if name == "holdfast":
+            shutil.copy(other, tree / "usr/sbin/holdfastd")
     first = folder / "first"
     first.mkdir()
     await_end(begin_build(nursery, "deb", first))
     built = packages(first)
-    made = {"first": built, "later": repack(built, folder / "later", "+1"),
-            "other": repack(built, folder / "other", "+2", other_version),
-            "repaired": repack(built, folder / "repaired", "+3")}
-    return {"packages": {which: [str(path) for path in found] for which, found in made.items()}}
+    # An emulated machine takes minutes for the scripts of all of them.
+    daemon = [package for package in built if field(package, "Package") in DAEMON]
+    made = {"first": built, "later": repack(daemon, folder / "later", "+1"),
+            "other": repack(daemon, folder / "other", "+2", other_version),
+            "repaired": repack(daemon, folder / "repaired", "+3")}
+    return {"other": str(other),
+            "packages": {which: [str(path) for path in found] for which, found in made.items()}}
 
 
 class Root:

@@ -12,8 +12,6 @@ from .systemd import systemctl
 
 # dpkg reads all that it knows of the machine outside, file by file.
 DEADLINE = 300
-# What a program says that knows another version of the state.
-OTHER_VERSION = '#!/bin/sh\ncase "$*" in *--probe-state*) exit 1 ;; esac\nexit 70\n'
 
 
 def install():
@@ -43,39 +41,34 @@ def install():
 class Built:
     """From the build: for machines that make no packages."""
 
-    def __init__(self):
-        self.names = install()
+    def __init__(self, other):
+        self.names, self.other = install(), other
 
     def upgrade(self, unit):
-        self._replace()
+        self.repair()
         systemctl("reload", unit)
 
     def become_other_version(self, unit):
-        self._replace(OTHER_VERSION)
+        self._replace(self.other)
         systemctl("reload", unit)
 
     def repair(self):
-        self._replace()
+        self._replace(os.path.join(daemons.BUILD, "src", "daemon", "holdfastd"))
 
     def remove(self):
         """Nothing keeps books of it."""
 
-    def _replace(self, text=None):
+    def _replace(self, program):
         """Another program at the path of the daemon, as a package manager would put it there."""
         path = self.names["holdfastd"]
-        new = f"{path}.new"
-        if text:
-            with open(new, "w", encoding="ascii") as out:
-                out.write(text)
-        else:
-            shutil.copy(os.path.join(daemons.BUILD, "src", "daemon", "holdfastd"), new)
-        os.chmod(new, 0o755)
-        os.rename(new, path)
+        shutil.copy(program, f"{path}.new")
+        os.chmod(f"{path}.new", 0o755)
+        os.rename(f"{path}.new", path)
 
 
 class Packaged:
     """From Debian packages: {"first", "later", "other", "repaired": [path, ...]}, each of a higher
-    version than the one before."""
+    version than the one before, and all but the first those of the lock daemon alone."""
 
     def __init__(self, packages):
         self.packages = packages
@@ -104,10 +97,14 @@ class Packaged:
         run("dpkg", "--no-triggers", "--purge", *self.own, timeout=DEADLINE)
 
     def _dpkg(self, which):
-        # The index of all man pages is not made anew for ours, in an emulated machine.
-        run("dpkg", "--no-triggers", "-i", *self.packages[which], timeout=DEADLINE)
+        # The index of all man pages is not made anew for ours, in an emulated machine; and of what
+        # is upgraded alone others want the version of before.
+        run("dpkg", "--no-triggers", "--force-depends", "--force-unsafe-io", "-i",
+            *self.packages[which], timeout=DEADLINE)
 
 
 def get(arguments):
     """As the test that has started the guest says."""
-    return Packaged(arguments["packages"]) if arguments.get("packages") else Built()
+    if "packages" in arguments:
+        return Packaged(arguments["packages"])
+    return Built(arguments["other"])
