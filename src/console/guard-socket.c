@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "console/guard-private.h"
 
-#include "base/cleanup.h"
+#include "base/unix-diag.h"
 
+#include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
-#include <linux/unix_diag.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/sysmacros.h>
 #include <sys/un.h>
 
 /*
@@ -20,82 +16,19 @@
  * each socket the file that it is bound to, and an accepted one has the listener's.
  */
 
-#define ANSWER_SIZE 32768
-
-/* Of a chain of links that somebody made a circle of. */
-#define ATTRIBUTES_MAX 64
-
-static bool ask(int fd)
+static int count(void *data, const struct hf_unix_socket *socket)
 {
-        struct {
-                struct nlmsghdr header;
-                struct unix_diag_req request;
-        } message = {
-                .header = {.nlmsg_len = sizeof(message),
-                           .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-                           .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-                .request = {.sdiag_family = AF_UNIX,
-                            .udiag_states = 1U << TCP_ESTABLISHED,
-                            .udiag_show = UDIAG_SHOW_VFS},
-        };
-
-        return send(fd, &message, sizeof(message), 0) == (ssize_t)sizeof(message);
-}
-
-static bool is_bound_to(const struct nlmsghdr *header, const struct stat *st)
-{
-        const struct unix_diag_msg *message = NLMSG_DATA(header);
-        const char *at = (const char *)(message + 1);
-        size_t left = header->nlmsg_len - NLMSG_LENGTH(sizeof(*message));
-        struct unix_diag_vfs vfs;
-        struct nlattr attr;
-
-        for (int i = 0; i < ATTRIBUTES_MAX && left >= sizeof(attr); i++) {
-                size_t step;
-
-                memcpy(&attr, at, sizeof(attr));
-                if (attr.nla_len < sizeof(attr) || attr.nla_len > left)
-                        return false;
-                if (attr.nla_type == UNIX_DIAG_VFS && attr.nla_len >= NLA_HDRLEN + sizeof(vfs)) {
-                        memcpy(&vfs, at + NLA_HDRLEN, sizeof(vfs));
-                        /* The kernel's own form of a device: 20 bits for the minor number; and the
-                         * lower half of the inode's number. */
-                        return vfs.udiag_vfs_ino == (uint32_t)st->st_ino &&
-                               vfs.udiag_vfs_dev == (gnu_dev_major(st->st_dev) << 20 |
-                                                     gnu_dev_minor(st->st_dev));
-                }
-                step = NLA_ALIGN(attr.nla_len);
-                if (step > left)
-                        return false;
-                at += step;
-                left -= step;
-        }
-        return false;
+        *(unsigned int *)data += socket->connected;
+        return 0;
 }
 
 /* How many are connected to the socket of this file; 0 where the kernel does not tell. */
 static unsigned int count_connections(const struct stat *st)
 {
-        hf_cleanup_fd int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-        hf_cleanup_free char *answer = malloc(ANSWER_SIZE);
         unsigned int n = 0;
 
-        if (fd < 0 || !answer || !ask(fd))
-                return 0;
-        for (;;) {
-                ssize_t got = recv(fd, answer, ANSWER_SIZE, 0);
-                int left = (int)got;
-
-                if (got <= 0)
-                        return n;
-                for (struct nlmsghdr *h = (void *)answer;
-                     left > 0 && NLMSG_OK(h, (unsigned int)left); h = NLMSG_NEXT(h, left)) {
-                        if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
-                                return n;
-                        if (h->nlmsg_len >= NLMSG_LENGTH(sizeof(struct unix_diag_msg)))
-                                n += is_bound_to(h, st);
-                }
-        }
+        (void)hf_unix_sockets_of(st, count, &n);
+        return n;
 }
 
 void hf_job_take_socket(struct hf_job *job, int path_fd, const struct stat *st)
